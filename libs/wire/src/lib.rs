@@ -1,0 +1,1 @@
+//! What travels between agents and the collector, and how it becomes records.
