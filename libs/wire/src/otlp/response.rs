@@ -1,0 +1,117 @@
+//! What an OTLP sender gets back: `ExportLogsServiceResponse` and `google.rpc.Status`, in the encoding of
+//! its request.
+//!
+//! ```text
+//! ExportLogsServiceResponse { 1: partial_success { 1: rejected_log_records int64, 2: error_message } }
+//! Status                    { 1: code int32, 2: message }
+//! ```
+
+use crate::Format;
+use crate::json_text::{push, push_string};
+use crate::protobuf::{push_bytes_field, push_varint_field};
+
+/// The body of a 200 answer. Full success (nothing rejected, no message) is the empty message; a message
+/// with nothing rejected is a warning.
+pub fn export_response(format: Format, rejected: u64, message: &str) -> Vec<u8> {
+    let full = rejected == 0 && message.is_empty();
+    if format == Format::OtlpProtobuf {
+        let mut response = Vec::new();
+        if !full {
+            let mut partial = Vec::new();
+            push_number(&mut partial, rejected);
+            push_text(&mut partial, message);
+            push_bytes_field(&mut response, 1, &partial);
+        }
+        return response;
+    }
+    let mut response = String::from("{");
+    if !full {
+        push(
+            &mut response,
+            format_args!(
+                "\"partialSuccess\":{{\"rejectedLogRecords\":\"{rejected}\",\"errorMessage\":"
+            ),
+        );
+        push_string(&mut response, message);
+        response.push('}');
+    }
+    response.push('}');
+    response.into_bytes()
+}
+
+/// The body of an error answer; `code` is gRPC's, see [`grpc_code`].
+pub fn status(format: Format, code: u8, message: &str) -> Vec<u8> {
+    if format == Format::OtlpProtobuf {
+        let mut status = Vec::new();
+        push_number(&mut status, u64::from(code));
+        push_text(&mut status, message);
+        return status;
+    }
+    let mut status = String::new();
+    push(&mut status, format_args!("{{\"code\":{code},\"message\":"));
+    push_string(&mut status, message);
+    status.push('}');
+    status.into_bytes()
+}
+
+/// gRPC's code for an HTTP status, after `google/rpc/code.proto`.
+pub fn grpc_code(http_status: u16) -> u8 {
+    match http_status {
+        200..=299 => 0,
+        400 | 413 | 415 => 3,
+        401 => 16,
+        403 => 7,
+        404 => 5,
+        409 => 10,
+        429 => 8,
+        501 | 405 => 12,
+        502..=504 => 14,
+        500 => 13,
+        _ => 2,
+    }
+}
+
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    if number != 0 {
+        push_varint_field(out, 1, number);
+    }
+}
+
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    if !text.is_empty() {
+        push_bytes_field(out, 2, text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+    use prost::Message;
+
+    use super::*;
+
+    #[test]
+    fn full_success_is_empty() {
+        assert_eq!(export_response(Format::OtlpProtobuf, 0, ""), b"");
+        assert_eq!(export_response(Format::OtlpJson, 0, ""), b"{}");
+    }
+
+    #[test]
+    fn partial_success_is_read_by_others() {
+        let bytes = export_response(Format::OtlpProtobuf, 300, "too deep");
+        let response = ExportLogsServiceResponse::decode(&*bytes).unwrap();
+        let partial = response.partial_success.unwrap();
+        assert_eq!((partial.rejected_log_records, &*partial.error_message), (300, "too deep"));
+        assert_eq!(
+            String::from_utf8(export_response(Format::OtlpJson, 3, "a \"b\"")).unwrap(),
+            r#"{"partialSuccess":{"rejectedLogRecords":"3","errorMessage":"a \"b\""}}"#
+        );
+    }
+
+    #[test]
+    fn a_status_has_code_and_message() {
+        assert_eq!(status(Format::OtlpProtobuf, 3, "bad"), b"\x08\x03\x12\x03bad");
+        assert_eq!(status(Format::OtlpJson, 3, "bad"), br#"{"code":3,"message":"bad"}"#);
+        assert_eq!(grpc_code(503), 14);
+    }
+}
