@@ -1,1 +1,18 @@
-//! The agent.
+//! The agent: from the lines of a source to batches that the collector has acknowledged.
+//!
+//! [`lines`] cuts bytes into lines, [`format`] reads what a line says, [`interpret`] makes the record of it,
+//! [`ship()`] sends whole files once, as named batches. The agent knows the wire, never the store.
+
+mod draft;
+pub mod format;
+pub mod interpret;
+pub mod lines;
+mod roles;
+// mod ship;
+pub mod time_format;
+
+pub use draft::{Draft, When};
+// pub use ship::{
+//     BatchLimits, FileReport, Progress, ReportTotal, ShipError, ShipOptions, ShipReport,
+//     StoreIdentity, ship,
+// };
