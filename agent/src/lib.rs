@@ -8,11 +8,11 @@ pub mod format;
 pub mod interpret;
 pub mod lines;
 mod roles;
-// mod ship;
+mod ship;
 pub mod time_format;
 
 pub use draft::{Draft, When};
-// pub use ship::{
-//     BatchLimits, FileReport, Progress, ReportTotal, ShipError, ShipOptions, ShipReport,
-//     StoreIdentity, ship,
-// };
+pub use ship::{
+    BatchLimits, FileReport, Progress, ReportTotal, ShipError, ShipOptions, ShipReport,
+    StoreIdentity, ship,
+};

@@ -40,11 +40,7 @@ pub struct Part {
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.last {
-            write!(f, "{0}/{0}", self.number)
-        } else {
-            write!(f, "{}/?", self.number)
-        }
+        if self.last { write!(f, "{0}/{0}", self.number) } else { write!(f, "{}/?", self.number) }
     }
 }
 

@@ -32,8 +32,10 @@ pub(super) fn level(input: &str) -> Parsed<'_, &str> {
 /// The name of a logger: a dotted path of identifiers.
 pub(super) fn logger(input: &str) -> Parsed<'_, &str> {
     let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '.' | '-' | '/');
-    verify(take_while1(inside), |name: &str| !name.starts_with(|c: char| c.is_ascii_digit() || c == '-'))
-        .parse(input)
+    verify(take_while1(inside), |name: &str| {
+        !name.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+    })
+    .parse(input)
 }
 
 /// `name: `, or `name:` at the end of the line: what follows is the message.

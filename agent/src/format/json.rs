@@ -54,7 +54,13 @@ impl<'a> Flattening<'_, 'a> {
         deserializer.end().ok()
     }
 
-    fn member(&mut self, key: Cow<'a, str>, raw: &'a str, prefix: &'a str, depth: usize) -> Option<()> {
+    fn member(
+        &mut self,
+        key: Cow<'a, str>,
+        raw: &'a str,
+        prefix: &'a str,
+        depth: usize,
+    ) -> Option<()> {
         let value = match raw.as_bytes().first()? {
             b'n' => return Some(()),
             b't' => ValueRef::Bool(true),

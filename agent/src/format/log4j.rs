@@ -68,7 +68,7 @@ fn header(line: &str) -> Parsed<'_, Header<'_>> {
     let (rest, pid) = opt(delimited(space1, number, tag(" ---"))).parse(rest)?;
     let (rest, after) = opt(preceded(space1, nested_brackets)).parse(rest)?;
     let mut header = Header { stamp, time, level, pid, ..Header::default() };
-    header.thread = before.or(after);
+    header.thread = before.or(after).map(str::trim);
     let after_thread = (before.is_none() && after.is_some()).then_some(rest);
     let (rest, _) = if rest.is_empty() { (rest, "") } else { space1(rest)? };
     if let Some(message) = rest.strip_prefix("- ") {

@@ -44,7 +44,8 @@ pub(super) fn guessed(text: &str) -> ValueRef<'_> {
         Some((whole, fraction)) => (whole, Some(fraction)),
         None => (digits, None),
     };
-    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let all_digits =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let plain = all_digits(whole) && (whole == "0" || !whole.starts_with('0'));
     if !plain || text == "-0" {
         return ValueRef::String(text);

@@ -3,8 +3,8 @@
 //! A group whose name is in the table of keys sets that field (`(?<time>…)`, `(?<level>…)`, `(?<message>…)`),
 //! any other becomes an attribute. A pattern without a group for the message leaves the whole line as message.
 
-use record::keys::{self, Role};
 use record::ValueRef;
+use record::keys::{self, Role};
 use regex::{CaptureLocations, Regex};
 
 use super::LineFormat;

@@ -53,8 +53,7 @@ pub fn slashed(input: &str) -> Parsed<'_, CivilTime> {
 /// `081109 203615`: date and time without separators.
 pub fn compact(input: &str) -> Parsed<'_, CivilTime> {
     let (rest, (year, month, day)) = (digits::<2>, digits::<2>, digits::<2>).parse(input)?;
-    let (rest, time) =
-        preceded(char(' '), (digits::<2>, digits::<2>, digits::<2>)).parse(rest)?;
+    let (rest, time) = preceded(char(' '), (digits::<2>, digits::<2>, digits::<2>)).parse(rest)?;
     Ok((rest, civil(Some(full_year(year)), month, day, time, 0, None)))
 }
 

@@ -109,7 +109,9 @@ impl TimeReader {
         )
         .ok()?;
         let time = match time.offset_seconds {
-            Some(seconds) => from_jiff(Offset::from_seconds(seconds).ok()?.to_timestamp(civil).ok()?)?,
+            Some(seconds) => {
+                from_jiff(Offset::from_seconds(seconds).ok()?.to_timestamp(civil).ok()?)?
+            }
             None => self.place(civil)?,
         };
         time.0.checked_add(leap * NANOS_PER_SECOND).map(Timestamp)
@@ -275,7 +277,10 @@ mod tests {
         assert_eq!(berlin.read("2024-07-01 12:00:00", now), Some(at("2024-07-01T10:00:00Z")));
         assert_eq!(berlin.read("2024-07-01T12:00:00Z", now), Some(at("2024-07-01T12:00:00Z")));
         assert_eq!(berlin.read("2024-07-01T12:00:00-01:00", now), Some(at("2024-07-01T13:00:00Z")));
-        assert_eq!(berlin.read("1700000000", now), Some(Timestamp(1_700_000_000 * NANOS_PER_SECOND)));
+        assert_eq!(
+            berlin.read("1700000000", now),
+            Some(Timestamp(1_700_000_000 * NANOS_PER_SECOND))
+        );
         let offset = reader(None, Some("-0530"), None);
         assert_eq!(offset.read("2024-07-01 12:00:00.5", now), Some(at("2024-07-01T17:30:00.5Z")));
     }
@@ -290,7 +295,11 @@ mod tests {
         ];
         for (format, text, expected) in cases {
             let times = reader(Some(format), None, None);
-            assert_eq!(times.read(text, at("2026-04-01T00:00:00Z")), Some(at(expected)), "{format}");
+            assert_eq!(
+                times.read(text, at("2026-04-01T00:00:00Z")),
+                Some(at(expected)),
+                "{format}"
+            );
             assert_eq!(times.read("no time", Timestamp(0)), None);
         }
         let fixed = reader(Some("%b %d %H:%M:%S"), Some("+01:00"), Some(1999));
@@ -318,7 +327,7 @@ mod tests {
             .unwrap_err()
             .to_string()
         };
-        assert!(refused(Some("%Y %Q!"), None, None).contains("%Y %Q!"));
+        assert!(refused(Some("%Y %i"), None, None).contains("%Y %i"));
         assert!(refused(Some("%Y %Z"), None, None).contains("use %z"));
         assert!(refused(None, Some("Mars/Olympus"), None).contains("IANA"));
         assert!(refused(None, Some("+25:00"), None).contains("+25:00"));

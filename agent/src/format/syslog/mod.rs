@@ -53,7 +53,8 @@ impl LineFormat for Syslog {
 
 /// `<0>` to `<191>`.
 fn priority(input: &str) -> Parsed<'_, u8> {
-    let value = |text: &str| text.parse().ok().filter(|priority| *priority < 192 && text.len() <= 3);
+    let value =
+        |text: &str| text.parse().ok().filter(|priority| *priority < 192 && text.len() <= 3);
     delimited(char('<'), map_opt(number, value), char('>')).parse(input)
 }
 

@@ -41,8 +41,7 @@ fn header<'a>(line: &'a str, draft: &mut Draft<'a>) -> Parsed<'a, ()> {
         Err(_) => tag("- ").parse(rest)?.0,
     };
     let field = || terminated(word, char(' '));
-    let (rest, (host, name, pid, message_id)) =
-        (field(), field(), field(), field()).parse(rest)?;
+    let (rest, (host, name, pid, message_id)) = (field(), field(), field(), field()).parse(rest)?;
     if host != NIL {
         set_host(host, draft);
     }
@@ -101,7 +100,9 @@ fn quoted(input: &str) -> Parsed<'_, &str> {
 fn set_parameter<'a>(id: &'a str, name: &'a str, value: &'a str, draft: &mut Draft<'a>) {
     let value = unescaped(value, draft);
     let taken = match keys::role(name) {
-        Some((Role::CorrelationId, _)) => draft.correlation_id.is_none() && draft.set_correlation(value),
+        Some((Role::CorrelationId, _)) => {
+            draft.correlation_id.is_none() && draft.set_correlation(value)
+        }
         Some((Role::TraceId, _)) => {
             draft.trace_id = draft.trace_id.or(TraceId::from_hex(value));
             draft.trace_id.is_some()
