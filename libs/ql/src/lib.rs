@@ -1,9 +1,11 @@
 //! The query language: text → spans → checked filter, diagnostics, and the naive evaluator.
 
+mod check;
 mod cidr;
 mod diagnostic;
 mod field;
 mod filter;
+mod grammar;
 mod lexer;
 mod literal;
 mod moment;
@@ -11,24 +13,29 @@ mod nearest;
 mod number;
 mod pattern;
 mod phrase;
+mod pipeline;
 mod print;
 mod quantity;
 mod query;
 mod severity_range;
 mod span;
+mod syntax;
 mod test;
 mod wildcard;
 
+pub use check::REGEXES_MAX;
 pub use cidr::Network;
 pub use diagnostic::{DIAGNOSTICS_MAX, Diagnostic, DiagnosticSeverity, Diagnostics};
 pub use field::Field;
 pub use filter::{AnyTest, Filter, Leaf, matches};
+pub use grammar::{DEPTH_MAX, LEAVES_MAX};
 pub use literal::{Literal, Operand, Range};
 pub use moment::TimeRange;
 pub use nearest::nearest;
 pub use number::Number;
 pub use pattern::Pattern;
 pub use phrase::{PHRASE_TOKENS_MAX, Phrase, Word};
+pub use pipeline::{QUERY_BYTES_MAX, STAGES_MAX, parse, parse_filter};
 pub use query::{Query, Signal, StageCall};
 pub use severity_range::SeverityRange;
 pub use span::{Span, Spanned};
