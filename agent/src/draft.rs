@@ -8,7 +8,7 @@ use record::{CORRELATION_ID_BYTES_MAX, Severity, SpanId, Timestamp, TraceId, Val
 
 use crate::time_format::{CivilTime, TimeReader};
 
-/// The list of attributes, names not yet unique: of two with one name the later wins.
+/// The list of attributes, names not yet unique.
 pub(crate) type Attributes<'a> = Vec<(&'a str, ValueRef<'a>)>;
 
 /// What a line says about its time.

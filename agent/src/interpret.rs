@@ -2,6 +2,7 @@
 //!
 //! * A line that does not parse is shipped whole as the message and marked; its time is that of the record before
 //!   it in the same file (the trace behind an error belongs to the error), or else when it was read.
+//! * An empty line is a line: it is shipped as a record without a message.
 //! * A time that cannot be read is replaced by the time of reading; its text is kept.
 //! * The later parts of a long line take time, severity, service, host and ids of their first part, so that they
 //!   are found together; only the first one is parsed.
@@ -9,7 +10,7 @@
 //! * The user's service and host win; what the line says is kept under its own key.
 //! * The user's correlation pattern is asked where the line has no correlation id of its own.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -143,7 +144,7 @@ impl Interpreter {
         if let Some(part) = line.part {
             draft.add_text(keys::LINE_PART, self.arena.alloc_str(&part.to_string()));
         }
-        keep_last_of_each_name(&mut draft.attributes);
+        number_later_ones(&mut draft.attributes, &self.arena);
 
         let source = SourceRef {
             agent: Some(&self.settings.agent),
@@ -213,21 +214,38 @@ fn prefer<'a>(
     }
 }
 
-/// Attribute names are unique in a record; the later of two wins, as in JSON.
-fn keep_last_of_each_name(attributes: &mut Attributes<'_>) {
-    if attributes.len() <= COMPARED_PAIRWISE_MAX {
-        for at in (0..attributes.len()).rev() {
-            let name = attributes[at].0;
-            if attributes[at + 1..].iter().any(|(later, _)| *later == name) {
-                attributes.remove(at);
-            }
-        }
+/// Attribute names are unique in a record: the first of a name keeps it, a later one becomes `NAME#2`, `NAME#3` …
+fn number_later_ones<'a>(attributes: &mut Attributes<'a>, arena: &'a Bump) {
+    let pairwise = attributes.len() <= COMPARED_PAIRWISE_MAX;
+    let names = |attributes: &Attributes<'a>| attributes.iter().map(|(name, _)| *name).collect();
+    let unique = if pairwise {
+        let named =
+            |at: usize| attributes[..at].iter().any(|(other, _)| *other == attributes[at].0);
+        !(1..attributes.len()).any(named)
+    } else {
+        let names: HashSet<&str> = names(attributes);
+        names.len() == attributes.len()
+    };
+    if unique {
         return;
     }
-    let mut seen = HashSet::with_capacity(attributes.len());
-    let mut is_last: Vec<bool> =
-        attributes.iter().rev().map(|(name, _)| seen.insert(*name)).collect();
-    attributes.retain(|_| is_last.pop().unwrap_or(true));
+    let mut taken: HashSet<&str> = names(attributes);
+    // The next number to try for a name, so that a line of one name alone costs no more than any other.
+    let mut seen: HashMap<&str, u64> = HashMap::with_capacity(attributes.len());
+    for (name, _) in attributes.iter_mut() {
+        let next = seen.entry(name).or_insert(1);
+        if *next == 1 {
+            *next = 2;
+            continue;
+        }
+        *name = loop {
+            let numbered: &str = arena.alloc_str(&format!("{name}#{next}"));
+            *next += 1;
+            if taken.insert(numbered) {
+                break numbered;
+            }
+        };
+    }
 }
 
 /// The same room for the next line: the standard library collects in place where the layout is the same.

@@ -1,11 +1,12 @@
 //! From keys to fixed fields, by the one table in [`record::keys`].
 //!
 //! Used by every format whose lines name their fields. Each role takes the value of the key with the lowest
-//! rank, wherever it stands in the line; the others stay attributes, and so does what does not fit its role.
-//! Of two values under one key the later wins.
+//! rank, wherever it stands in the line, the first of equals; the others stay attributes, and so does what does
+//! not fit its role. The rules are those by which the collector reads JSON lines, so that a line means the same
+//! on either way.
 
 use record::keys::{self, Role};
-use record::{Severity, SpanId, TraceId, ValueRef};
+use record::{CORRELATION_ID_BYTES_MAX, Severity, SpanId, Timestamp, TraceId, ValueRef};
 
 use crate::draft::{Draft, Keyed, When};
 
@@ -20,6 +21,9 @@ struct Claim<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Roles<'a> {
     claims: [Option<Claim<'a>>; Role::COUNT],
+    /// The best time that could not be read.
+    unread_time: Option<Claim<'a>>,
+    time: Option<Timestamp>,
     baggage: Option<&'a str>,
 }
 
@@ -31,39 +35,82 @@ impl<'a> Roles<'a> {
         {
             self.baggage = Some(text);
         }
-        let Some((role, rank)) = keys::role(key).filter(|(role, _)| fits(*role, value)) else {
+        let Some((role, rank)) = keys::role(key).filter(|(role, rank)| fits(*role, *rank, value))
+        else {
             draft.add(key, value);
             return;
         };
         let claim = Claim { rank, key, value };
-        match &mut self.claims[role as usize] {
-            Some(held) if held.rank < rank => draft.add(key, value),
-            Some(held) => {
-                let loser = std::mem::replace(held, claim);
-                if loser.rank > rank {
-                    draft.add(loser.key, loser.value);
+        if role == Role::Timestamp {
+            return self.take_time(draft, claim);
+        }
+        self.hold(draft, role, claim);
+    }
+
+    /// Takes a field that holds JSON text: it can be a message, but never the name of a service or the like.
+    pub(crate) fn take_json(&mut self, draft: &mut Draft<'a>, key: &'a str, text: &'a str) {
+        match keys::role(key) {
+            Some((Role::Message, 0 | 1)) => self.take(draft, key, ValueRef::String(text)),
+            _ => draft.add_text(key, text),
+        }
+    }
+
+    /// Gives the role to the claim if it is better than who holds it; true if it is.
+    fn hold(&mut self, draft: &mut Draft<'a>, role: Role, claim: Claim<'a>) -> bool {
+        let holder = &mut self.claims[role as usize];
+        if holder.is_some_and(|holder| holder.rank <= claim.rank) {
+            draft.add(claim.key, claim.value);
+            return false;
+        }
+        if let Some(loser) = holder.replace(claim) {
+            draft.add(loser.key, loser.value);
+        }
+        true
+    }
+
+    /// A time that can be read wins over one that cannot, whatever their ranks.
+    fn take_time(&mut self, draft: &mut Draft<'a>, claim: Claim<'a>) {
+        if let Some(time) = read_time(draft, claim.value) {
+            if self.hold(draft, Role::Timestamp, claim) {
+                self.time = Some(time);
+            }
+            return;
+        }
+        match self.unread_time {
+            Some(better) if better.rank <= claim.rank => draft.add(claim.key, claim.value),
+            worse => {
+                self.unread_time = Some(claim);
+                if let Some(worse) = worse {
+                    draft.add(worse.key, worse.value);
                 }
             }
-            empty => *empty = Some(claim),
         }
     }
 
     /// Sets the draft's fixed fields from the winners.
     pub(crate) fn settle(mut self, draft: &mut Draft<'a>) {
-        if let Some(claim) = self.won(Role::Timestamp) {
-            draft.when = read_time(draft, claim.value);
+        match (self.time, self.unread_time) {
+            (Some(time), unread) => {
+                draft.when = When::At(time);
+                if let Some(unread) = unread {
+                    draft.add(unread.key, unread.value);
+                }
+            }
+            (None, Some(unread)) => draft.when = When::Unreadable(as_text(draft, unread.value)),
+            (None, None) => {}
         }
         if let Some(claim) = self.won(Role::ObservedTimestamp) {
-            match read_time(draft, claim.value) {
-                When::At(time) => draft.observed = Some(time),
-                _ => draft.add(claim.key, claim.value),
+            draft.observed = read_time(draft, claim.value);
+            if draft.observed.is_none() {
+                draft.add(claim.key, claim.value);
             }
         }
         self.settle_severity(draft);
-        let message = self.won(Role::Message);
-        draft.message = message.and_then(|claim| as_text(draft, claim.value)).unwrap_or_default();
-        let event_name = self.won(Role::EventName);
-        draft.event_name = event_name.and_then(|claim| as_text(draft, claim.value));
+        let text = |claim: Option<Claim<'a>>| claim.map(|claim| as_text(draft, claim.value));
+        let message = text(self.won(Role::Message));
+        let event_name = text(self.won(Role::EventName));
+        draft.message = message.unwrap_or_default();
+        draft.event_name = event_name;
         draft.service = self.keyed(draft, Role::Service);
         draft.host = self.keyed(draft, Role::Host);
         if let Some(Keyed { text, .. }) = self.keyed(draft, Role::CorrelationId) {
@@ -81,14 +128,11 @@ impl<'a> Roles<'a> {
     fn settle_severity(&mut self, draft: &mut Draft<'a>) {
         match self.won(Role::Severity).map(|claim| claim.value) {
             Some(ValueRef::String(word)) => draft.set_level(word),
-            Some(value @ ValueRef::I64(number)) => {
-                draft.severity = of_pino(number).unwrap_or_default();
-                draft.severity_text = as_text(draft, value);
-            }
+            Some(ValueRef::I64(number)) => draft.severity = of_pino(number).unwrap_or_default(),
             _ => {}
         }
         let number = self.won(Role::SeverityNumber).and_then(|claim| severity_number(claim.value));
-        if let Some(severity) = number {
+        if let Some(severity) = number.filter(|severity| *severity != Severity::UNSPECIFIED) {
             draft.severity = severity;
         }
     }
@@ -99,7 +143,7 @@ impl<'a> Roles<'a> {
 
     fn keyed(&mut self, draft: &Draft<'a>, role: Role) -> Option<Keyed<'a>> {
         let claim = self.won(role)?;
-        Some(Keyed { key: claim.key, text: as_text(draft, claim.value)? })
+        Some(Keyed { key: claim.key, text: as_text(draft, claim.value) })
     }
 
     fn hex(&mut self, role: Role) -> Option<&'a str> {
@@ -110,34 +154,33 @@ impl<'a> Roles<'a> {
     }
 }
 
-/// Whether a value can be what its role says.
-fn fits(role: Role, value: ValueRef<'_>) -> bool {
+/// Whether a value can be what its role says; a time need not be readable.
+fn fits(role: Role, rank: u8, value: ValueRef<'_>) -> bool {
     match (role, value) {
-        (Role::Message, _) => true,
-        (_, ValueRef::String("")) => false,
+        // `log` and `body` are other things too.
+        (Role::Message, value) => rank <= 1 || matches!(value, ValueRef::String(_)),
         (Role::Timestamp | Role::ObservedTimestamp, value) => !matches!(value, ValueRef::Bool(_)),
+        (_, ValueRef::String("")) => false,
         (Role::Severity, ValueRef::I64(number)) => of_pino(number).is_some(),
-        (Role::Severity, value) => matches!(value, ValueRef::String(_)),
         (Role::SeverityNumber, value) => severity_number(value).is_some(),
         (Role::TraceId, ValueRef::String(text)) => TraceId::from_hex(text).is_some(),
         (Role::SpanId, ValueRef::String(text)) => SpanId::from_hex(text).is_some(),
         (Role::TraceId | Role::SpanId, _) => false,
-        (Role::CorrelationId, ValueRef::String(text)) => {
-            text.len() <= record::CORRELATION_ID_BYTES_MAX
-        }
-        (Role::CorrelationId, value) => matches!(value, ValueRef::I64(_)),
-        (Role::Service | Role::Host | Role::EventName, value) => {
+        (Role::CorrelationId, ValueRef::String(text)) => text.len() <= CORRELATION_ID_BYTES_MAX,
+        (Role::CorrelationId, value) => !matches!(value, ValueRef::Bool(_)),
+        (Role::Severity | Role::Service | Role::Host | Role::EventName, value) => {
             matches!(value, ValueRef::String(_))
         }
     }
 }
 
-fn read_time<'a>(draft: &Draft<'a>, value: ValueRef<'a>) -> When<'a> {
-    let text = match value {
-        ValueRef::String(text) => text,
-        other => draft.arena.alloc_str(&other.to_string()),
-    };
-    draft.times.read(text, draft.now).map_or(When::Unreadable(text), When::At)
+fn read_time<'a>(draft: &Draft<'a>, value: ValueRef<'a>) -> Option<Timestamp> {
+    match value {
+        ValueRef::String(text) => draft.times.read(text, draft.now),
+        ValueRef::I64(number) => draft.times.read_integer(number, draft.now),
+        ValueRef::F64(number) => draft.times.read_float(number, draft.now),
+        ValueRef::Bool(_) => None,
+    }
 }
 
 /// pino's and bunyan's scale: 10 is trace, 60 fatal.
@@ -153,14 +196,14 @@ fn severity_number(value: ValueRef<'_>) -> Option<Severity> {
         ValueRef::String(text) => text.parse().ok()?,
         _ => return None,
     };
-    Severity::from_number(number).filter(|severity| *severity != Severity::UNSPECIFIED)
+    Severity::from_number(number)
 }
 
-fn as_text<'a>(draft: &Draft<'a>, value: ValueRef<'a>) -> Option<&'a str> {
-    Some(match value {
+fn as_text<'a>(draft: &Draft<'a>, value: ValueRef<'a>) -> &'a str {
+    match value {
         ValueRef::String(text) => text,
         other => draft.arena.alloc_str(&other.to_string()),
-    })
+    }
 }
 
 fn percent_decoded<'a>(draft: &Draft<'a>, text: &'a str) -> &'a str {

@@ -1,12 +1,14 @@
 //! One JSON object a line.
 //!
-//! Maps flatten with dots, arrays stay as JSON text, null is nothing. Integers beyond 64 bits keep their
-//! digits. Keys mean what [`record::keys`] says, flattened ones too (`{"log":{"level":"warn"}}`).
+//! Maps flatten with dots, arrays stay as compact JSON text, null is nothing, an empty key is `_`. Integers
+//! beyond 64 bits keep their digits. Keys mean what [`record::keys`] says, flattened ones too
+//! (`{"log":{"level":"warn"}}`); a map under `message` or `msg` is the message, as JSON text.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use record::ValueRef;
+use record::keys::{self, Role};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -66,16 +68,37 @@ impl<'a> Flattening<'_, 'a> {
             b't' => ValueRef::Bool(true),
             b'f' => ValueRef::Bool(false),
             b'"' => ValueRef::String(self.string(raw)?),
-            b'{' if depth < DEPTH_MAX => {
+            b'{' if depth < DEPTH_MAX && !(prefix.is_empty() && is_message(&key)) => {
                 let name = self.name(key, prefix)?;
                 return self.object(raw, name, depth + 1);
             }
-            b'{' | b'[' => ValueRef::String(raw),
+            b'{' | b'[' => {
+                let name = self.name(key, prefix)?;
+                let text = self.compact(raw);
+                self.roles.take_json(self.draft, name, text);
+                return Some(());
+            }
             _ => number(raw),
         };
         let name = self.name(key, prefix)?;
         self.roles.take(self.draft, name, value);
         Some(())
+    }
+
+    /// JSON text without the blanks between its tokens.
+    fn compact(&self, raw: &'a str) -> &'a str {
+        if !raw.contains([' ', '\t', '\r']) {
+            return raw;
+        }
+        let mut text = String::with_capacity(raw.len());
+        let (mut in_string, mut escaped) = (false, false);
+        text.extend(raw.chars().filter(|c| {
+            let keep = in_string || !matches!(c, ' ' | '\t' | '\r');
+            in_string ^= *c == '"' && !escaped;
+            escaped = in_string && *c == '\\' && !escaped;
+            keep
+        }));
+        self.draft.arena.alloc_str(&text)
     }
 
     /// The value of a JSON string, borrowed from the line if nothing in it is escaped.
@@ -90,6 +113,7 @@ impl<'a> Flattening<'_, 'a> {
 
     fn name(&mut self, key: Cow<'a, str>, prefix: &'a str) -> Option<&'a str> {
         let arena = self.draft.arena;
+        let key = if key.is_empty() { Cow::Borrowed("_") } else { key };
         if prefix.is_empty() {
             return Some(match key {
                 Cow::Borrowed(key) => key,
@@ -104,6 +128,11 @@ impl<'a> Flattening<'_, 'a> {
         name.push_str(&key);
         Some(arena.alloc_str(&name))
     }
+}
+
+/// Whether a map under this key is the message.
+fn is_message(key: &str) -> bool {
+    matches!(keys::role(key), Some((Role::Message, 0 | 1)))
 }
 
 struct Walk<'w, 'd, 'a> {

@@ -176,7 +176,7 @@ fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Attempt {
             id: id.to_owned(),
             generation: header(super::GENERATION).and_then(|number| number.parse().ok()),
         });
-        let duplicate = header(super::DUPLICATE).is_some_and(|value| value == "true");
+        let duplicate = headers.contains_key(super::DUPLICATE);
         let partial = response::partial_success(body);
         return Attempt::Acknowledged(Acknowledgement { store, duplicate, partial });
     }

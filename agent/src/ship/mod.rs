@@ -35,7 +35,7 @@ pub use report::{FileReport, Progress, ReportTotal, ShipReport, StoreIdentity};
 const STORE_ID: &str = "logq-store-id";
 /// Header of an acknowledgement: higher after the store was restored.
 const GENERATION: &str = "logq-generation";
-/// Header of an acknowledgement: `true` if the batch was there already.
+/// Header of an acknowledgement: there if the batch was stored already.
 const DUPLICATE: &str = "logq-duplicate";
 
 /// How often progress is told while nothing happens.

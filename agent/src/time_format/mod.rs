@@ -15,6 +15,9 @@ use thiserror::Error;
 
 pub use layout::CivilTime;
 
+/// Fewest digits of a time that is a number in a text.
+const EPOCH_TEXT_DIGITS_MIN: usize = 9;
+
 /// How the times of a source are to be read.
 #[derive(Clone, Debug, Default)]
 pub struct TimeOptions {
@@ -70,20 +73,33 @@ impl TimeReader {
     }
 
     /// Reads the text of a field that means time: by the format if there is one, else RFC 3339 (a space for
-    /// the `T`, a comma before the fraction and a missing zone are accepted) or an epoch number by its magnitude.
+    /// the `T`, a comma before the fraction and a missing zone are accepted) or an epoch number of nine digits
+    /// and more, by its magnitude; fewer would be a date such as `20240131`.
     pub fn read(&self, text: &str, now: Timestamp) -> Option<Timestamp> {
         let text = text.trim();
         if let Some(format) = &self.format {
             return self.read_by_format(format, text, now);
         }
-        if let Ok(number) = text.parse::<i64>() {
-            return Timestamp::from_epoch(number);
-        }
         if let Some(time) = Timestamp::parse_rfc3339(text) {
             return if has_zone(text) { Some(time) } else { self.in_zone(time) };
         }
-        let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
-        text.parse().ok().filter(|_| plain).and_then(Timestamp::from_epoch_f64)
+        epoch_text(text)
+    }
+
+    /// Reads a number that means time: by the format if it has one that reads numbers (`%s`), else as an epoch
+    /// number by its magnitude.
+    pub fn read_integer(&self, number: i64, now: Timestamp) -> Option<Timestamp> {
+        self.read_number(&number, now).or_else(|| Timestamp::from_epoch(number))
+    }
+
+    /// As [`TimeReader::read_integer`], for a number with a fraction.
+    pub fn read_float(&self, number: f64, now: Timestamp) -> Option<Timestamp> {
+        self.read_number(&number, now).or_else(|| Timestamp::from_epoch_f64(number))
+    }
+
+    fn read_number(&self, number: &impl ToString, now: Timestamp) -> Option<Timestamp> {
+        let format = self.format.as_ref()?;
+        self.read_by_format(format, &number.to_string(), now)
     }
 
     /// Places a civil time in its zone and, if it has none, in its year.
@@ -175,6 +191,24 @@ fn from_jiff(time: jiff::Timestamp) -> Option<Timestamp> {
     i64::try_from(time.as_nanosecond()).ok().map(Timestamp)
 }
 
+/// `1700000000` or `1700000000.123456789`, without a detour over floats.
+fn epoch_text(text: &str) -> Option<Timestamp> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = whole.strip_prefix('-').unwrap_or(whole);
+    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits.len() < EPOCH_TEXT_DIGITS_MIN || !all_digits(digits) || !all_digits(fraction) {
+        return None;
+    }
+    let whole: i64 = whole.parse().ok()?;
+    let time = Timestamp::from_epoch(whole)?;
+    let unit = time.0.checked_div(whole).unwrap_or(NANOS_PER_SECOND);
+    // Nine digits at most, times a unit of 10^9 at most: it fits.
+    let nine = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+    let nanos = nine.fold(0, |nanos, digit| nanos * 10 + i64::from(digit - b'0'));
+    let part = nanos * unit / NANOS_PER_SECOND;
+    time.0.checked_add(if text.starts_with('-') { -part } else { part }).map(Timestamp)
+}
+
 /// Whether an RFC 3339 text, known to be one, ends with `Z` or an offset.
 fn has_zone(text: &str) -> bool {
     text.get(19..).is_some_and(|rest| rest.contains(['Z', 'z', '+', '-']))
@@ -234,7 +268,8 @@ mod tests {
     #[test]
     fn a_layout_reads_its_own_form() {
         let utc = reader(None, None, Some(2005));
-        let cases: [(&str, fn(&str) -> layout::Parsed<'_, CivilTime>, &str); 9] = [
+        type Layout = fn(&str) -> layout::Parsed<'_, CivilTime>;
+        let cases: [(&str, Layout, &str); 9] = [
             ("2015-10-18 18:01:47,978", layout::iso, "2015-10-18T18:01:47.978Z"),
             ("2015-10-18T18:01:47.978+02:00", layout::iso, "2015-10-18T16:01:47.978Z"),
             ("17/06/09 20:10:40", layout::slashed, "2017-06-09T20:10:40Z"),
@@ -281,6 +316,12 @@ mod tests {
             berlin.read("1700000000", now),
             Some(Timestamp(1_700_000_000 * NANOS_PER_SECOND))
         );
+        assert_eq!(berlin.read("1700000000.25", now), Some(at("2023-11-14T22:13:20.25Z")));
+        assert_eq!(
+            berlin.read("-1700000000123.5", now).map(|time| time.0),
+            Some(-1_700_000_000_123_500_000)
+        );
+        assert_eq!(berlin.read("20240131", now), None);
         let offset = reader(None, Some("-0530"), None);
         assert_eq!(offset.read("2024-07-01 12:00:00.5", now), Some(at("2024-07-01T17:30:00.5Z")));
     }
