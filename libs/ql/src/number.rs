@@ -6,10 +6,9 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use nom::branch::alt;
 use nom::bytes::complete::tag;
 use nom::character::complete::{digit1, one_of};
-use nom::combinator::{all_consuming, opt, recognize};
+use nom::combinator::{all_consuming, opt};
 use nom::{IResult, Parser};
 
 /// A number as a query means it; a float is finite and not whole, unless it is beyond `i128`.
@@ -97,11 +96,6 @@ fn shape(text: &str) -> IResult<&str, Shape<'_>> {
     let fraction = opt((tag("."), digit1));
     let exponent = opt((one_of("eE"), opt(one_of("+-")), digit1));
     (sign, digit1, fraction, exponent).parse(text)
-}
-
-/// The number at the start of `text`, as text.
-pub(crate) fn number_text(text: &str) -> IResult<&str, &str> {
-    alt((recognize(shape), digit1)).parse(text)
 }
 
 fn integer_to_float(integer: i128, float: f64) -> Option<Ordering> {

@@ -1,0 +1,6 @@
+//! The language as a whole: golden diagnostics, filters against records, stages, and properties.
+
+mod diagnostics;
+mod properties;
+mod records;
+mod stages;
