@@ -62,8 +62,6 @@ pub struct Interpreter {
     previous: Option<Timestamp>,
     /// The first part of the long line that is being read.
     head: Option<Record>,
-    lossy: String,
-    base64: String,
 }
 
 impl Interpreter {
@@ -85,8 +83,6 @@ impl Interpreter {
             attributes: Vec::new(),
             previous: None,
             head: None,
-            lossy: String::new(),
-            base64: String::new(),
         }
     }
 
@@ -98,17 +94,7 @@ impl Interpreter {
         sink: impl FnOnce(&RecordRef<'_>),
     ) -> Interpreted {
         self.arena.reset();
-        let text = match std::str::from_utf8(line.bytes) {
-            Ok(text) => text,
-            Err(_) => {
-                self.lossy.clear();
-                self.lossy.push_str(&String::from_utf8_lossy(line.bytes));
-                self.base64.clear();
-                STANDARD.encode_string(line.bytes, &mut self.base64);
-                self.lossy.as_str()
-            }
-        };
-        let valid = text.len() == line.bytes.len() && text.as_bytes() == line.bytes;
+        let (text, original) = readable(line.bytes, &self.arena);
         let later_part = line.part.is_some_and(|part| part.number > 1);
         let room = std::mem::take(&mut self.attributes);
         let mut draft = Draft::with_attributes(&self.arena, &self.times, now, room);
@@ -138,8 +124,8 @@ impl Interpreter {
             draft.add_text(keys::TIMESTAMP_TEXT, text);
             done.timestamp_replaced = true;
         }
-        if !valid {
-            draft.add_text(keys::ORIGINAL_BYTES, &self.base64);
+        if let Some(base64) = original {
+            draft.add_text(keys::ORIGINAL_BYTES, base64);
         }
         if let Some(part) = line.part {
             draft.add_text(keys::LINE_PART, self.arena.alloc_str(&part.to_string()));
@@ -160,6 +146,17 @@ impl Interpreter {
             self.head = head;
         }
         done
+    }
+}
+
+/// The line as text, and its bytes as base64 if they are no UTF-8.
+fn readable<'a>(bytes: &'a [u8], arena: &'a Bump) -> (&'a str, Option<&'a str>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(_) => {
+            let text = arena.alloc_str(&String::from_utf8_lossy(bytes));
+            (text, Some(arena.alloc_str(&STANDARD.encode(bytes))))
+        }
     }
 }
 

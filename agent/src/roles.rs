@@ -41,10 +41,15 @@ impl<'a> Roles<'a> {
             return;
         };
         let claim = Claim { rank, key, value };
-        if role == Role::Timestamp {
-            return self.take_time(draft, claim);
+        match role {
+            Role::Timestamp => self.take_time(draft, claim),
+            Role::ObservedTimestamp => match read_time(draft, value) {
+                Some(time) if self.hold(draft, role, claim) => draft.observed = Some(time),
+                Some(_) => {}
+                None => draft.add(key, value),
+            },
+            _ => _ = self.hold(draft, role, claim),
         }
-        self.hold(draft, role, claim);
     }
 
     /// Takes a field that holds JSON text: it can be a message, but never the name of a service or the like.
@@ -98,12 +103,6 @@ impl<'a> Roles<'a> {
             }
             (None, Some(unread)) => draft.when = When::Unreadable(as_text(draft, unread.value)),
             (None, None) => {}
-        }
-        if let Some(claim) = self.won(Role::ObservedTimestamp) {
-            draft.observed = read_time(draft, claim.value);
-            if draft.observed.is_none() {
-                draft.add(claim.key, claim.value);
-            }
         }
         self.settle_severity(draft);
         let text = |claim: Option<Claim<'a>>| claim.map(|claim| as_text(draft, claim.value));
