@@ -9,15 +9,18 @@
 //! bytes must give the same records for ever: a change of any rule in here is a new [`DECODER_VERSION`].
 
 mod batch_name;
+mod builder;
 mod compression;
 mod decode;
 mod error;
+mod fit;
 mod format;
 mod json_lines;
 mod json_text;
 mod limits;
 mod otlp;
 mod protobuf;
+mod unique;
 
 pub use batch_name::{BatchName, header};
 pub use compression::{compress, decompress};

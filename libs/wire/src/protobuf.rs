@@ -11,7 +11,7 @@ pub(crate) enum Fault {
     CutOff,
     #[error("a number is longer than 64 bits")]
     LongVarint,
-    #[error("a field has wire type {0}, which is not used")]
+    #[error("a field has wire type {0}, which it cannot have")]
     WireType(u8),
     #[error("a field has a number that is not allowed")]
     FieldNumber,
@@ -24,6 +24,18 @@ pub(crate) enum Field<'b> {
     Fixed64(u64),
     Bytes(&'b [u8]),
     Fixed32(u32),
+}
+
+impl Field<'_> {
+    /// The fault of a known field that has this wire type instead of its own.
+    pub(crate) fn unexpected(self) -> Fault {
+        Fault::WireType(match self {
+            Field::Varint(_) => 0,
+            Field::Fixed64(_) => 1,
+            Field::Bytes(_) => 2,
+            Field::Fixed32(_) => 5,
+        })
+    }
 }
 
 /// Reads the fields of one message.

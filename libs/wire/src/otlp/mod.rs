@@ -1,16 +1,19 @@
 //! OTLP logs to records and back, after opentelemetry-proto 1.7 (`logs.proto`, `common.proto`,
 //! `resource.proto`, `logs_service.proto`).
 //!
-//! Two kinds of senders write the same messages. A foreign one gets the rules of `foreign`: attributes
+//! Two kinds of senders write the same messages. A foreign one gets the rules of [`foreign`]: attributes
 //! of resource, scope and record merge, and some of them have a meaning. Our own encoders mark theirs with
-//! the scope `logq`; what they wrote is taken back word for word, see `native`. The decoders of the two
+//! the scope `logq`; what they wrote is taken back word for word, see [`native`]. The decoders of the two
 //! encodings differ only in how they read; what things mean stands in those two modules.
 
 mod decode_json;
 mod decode_protobuf;
 mod encode_json;
 mod encode_protobuf;
-mod native;
+mod foreign;
+mod json_tree;
+pub(crate) mod native;
+mod reading;
 pub(crate) mod response;
 
 pub(crate) use decode_json::decode as decode_json;
