@@ -66,22 +66,29 @@ fn decode_array_body(body: &[u8], to: &mut Emit<'_, '_>) -> Result<bool, DecodeE
     decode_array(&text, None, to).map(|outcome| outcome.is_ok())
 }
 
-/// Reads an array of records. The inner error says that it is none and that nothing was emitted.
+/// Reads an array of records. The inner error says that it is none; no record was emitted then and no
+/// rejection counted.
 fn decode_array(
     text: &str,
     line: Option<u32>,
     to: &mut Emit<'_, '_>,
 ) -> Result<Result<(), ParseError>, DecodeError> {
-    let before = (to.decoded.accepted, to.decoded.rejected_total);
+    let accepted = to.decoded.accepted;
+    let rejected = (to.decoded.rejected.len(), to.decoded.rejected_total);
     to.record_bytes_max = Some(to.limits.record_bytes_max);
     let mut builder = Builder::new(to.limits);
     let outcome = parse_array(text, &mut builder, to, line);
     to.record_bytes_max = None;
     match outcome {
-        Err(error) if before != (to.decoded.accepted, to.decoded.rejected_total) => {
+        Err(error) if accepted != to.decoded.accepted => {
             Err(malformed(line.unwrap_or(error.line), &error.detail))
         }
-        outcome => Ok(outcome),
+        Err(error) => {
+            to.decoded.rejected.truncate(rejected.0);
+            to.decoded.rejected_total = rejected.1;
+            Ok(Err(error))
+        }
+        Ok(()) => Ok(Ok(())),
     }
 }
 
