@@ -1,9 +1,10 @@
 //! Whether a value fits a fixed field, and what it is there.
 
 use record::keys::Role;
-use record::{CORRELATION_ID_BYTES_MAX, Severity, SpanId, Timestamp, TraceId};
+use record::{CORRELATION_ID_BYTES_MAX, Severity, Timestamp};
 
 use crate::builder::{Builder, Scalar, Text};
+use crate::hex;
 
 /// Fewest digits of a time that is a number in quotes: fewer would be a date like `20240131`.
 const EPOCH_TEXT_DIGITS_MIN: usize = 9;
@@ -34,17 +35,15 @@ impl<'b> Builder<'b> {
                 None => return false,
             },
             Role::TraceId => {
-                match self.word(value).and_then(|text| TraceId::from_hex(self.text(text))) {
+                match self.word(value).and_then(|text| hex::trace_id(self.text(text))) {
                     Some(id) => self.fields.trace_id = Some(id),
                     None => return false,
                 }
             }
-            Role::SpanId => {
-                match self.word(value).and_then(|text| SpanId::from_hex(self.text(text))) {
-                    Some(id) => self.fields.span_id = Some(id),
-                    None => return false,
-                }
-            }
+            Role::SpanId => match self.word(value).and_then(|text| hex::span_id(self.text(text))) {
+                Some(id) => self.fields.span_id = Some(id),
+                None => return false,
+            },
         }
         true
     }

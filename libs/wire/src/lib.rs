@@ -15,6 +15,7 @@ mod decode;
 mod error;
 mod fit;
 mod format;
+mod hex;
 mod json_lines;
 mod json_text;
 mod limits;
