@@ -11,6 +11,8 @@ use crate::phrase::Word;
 use crate::test::Test;
 
 /// Which records are wanted.
+// A query has few leaves, and whoever plans it matches on them; a box would only be in the way.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
     /// Every record.
@@ -176,4 +178,17 @@ fn matches_any(any: &AnyTest, record: &Record) -> bool {
         || record.trace_id.is_some_and(|id| any.value.matches_trace_id(id))
         || record.span_id.is_some_and(|id| any.value.matches_span_id(id))
         || record.attributes.values().any(|value| any.value.matches_value(value.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_shared_between_threads() {
+        fn check<T: Send + Sync + Clone + std::fmt::Debug>() {}
+        check::<Filter>();
+        check::<crate::Query>();
+        check::<crate::Diagnostics>();
+    }
 }

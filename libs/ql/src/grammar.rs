@@ -14,12 +14,13 @@
 //! nom parsers. Whatever happens, each step moves `at` forward or ends the loop that called it.
 
 mod values;
+mod warnings;
 
 use std::rc::Rc;
 
 use nom::Err;
 
-use crate::diagnostic::{DIAGNOSTICS_MAX, Diagnostic};
+use crate::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, DiagnosticSeverity};
 use crate::field::Field;
 use crate::lexer::{self, FaultKind, Lexed};
 use crate::span::{Span, Spanned};
@@ -63,7 +64,7 @@ impl<'a> Grammar<'a> {
                 Diagnostic::error("unexpected_close", self.span_of(1), "this `)` closes nothing")
                     .with_help("remove it, or quote the text that it belongs to"),
             );
-            self.at += 1;
+            self.advance(1);
             self.skip_blanks();
             if self.ends() && self.peek() != Some(')') {
                 return Some(Node::Invalid);
@@ -93,13 +94,16 @@ impl<'a> Grammar<'a> {
         self.take(lexer::blanks);
     }
 
-    /// Keeps a finding; after too many the rest of the text is not read.
+    /// Keeps a finding. After too many errors the rest of the text is not read; warnings beyond the bound are
+    /// left out, because what is read must not depend on them.
     pub(crate) fn report(&mut self, found: Diagnostic) {
-        if self.stopped {
+        let severity = found.severity;
+        let alike = self.diagnostics.iter().filter(|one| one.severity == severity).count();
+        if self.stopped || alike == DIAGNOSTICS_MAX {
             return;
         }
         self.diagnostics.push(found);
-        if self.diagnostics.len() >= DIAGNOSTICS_MAX {
+        if severity == DiagnosticSeverity::Error && alike + 1 == DIAGNOSTICS_MAX {
             self.stop();
         }
     }
@@ -119,7 +123,12 @@ impl<'a> Grammar<'a> {
         }
     }
 
-    /// Reads nothing more, and says nothing more: what follows would only be the echo of one fault.
+    /// Moves on by `length` bytes, unless nothing more is to be read.
+    pub(crate) fn advance(&mut self, length: usize) {
+        self.at = (self.at + length).min(self.text.len());
+    }
+
+    /// For use after an error. Reads nothing more, and says nothing more: what follows would only be the echo of one fault.
     pub(crate) fn stop(&mut self) {
         self.stopped = true;
         self.at = self.text.len();
@@ -151,12 +160,17 @@ impl<'a> Grammar<'a> {
                 );
                 let rest = &self.text[at + escaped..];
                 let end = rest.find(lexer::ends_bare).unwrap_or(rest.len());
-                self.at = at + escaped + end;
+                self.advance((at + escaped + end).saturating_sub(self.at));
                 if self.peek() == Some('"') {
-                    self.at += 1;
+                    self.advance(1);
                 }
             }
         }
+    }
+
+    /// Whether no parenthesis is open.
+    pub(crate) fn is_outside(&self) -> bool {
+        self.depth == 0
     }
 
     /// Whether a filter ends here.
@@ -226,7 +240,7 @@ impl<'a> Grammar<'a> {
                     return Node::Invalid;
                 }
             } else if self.minus_applies() {
-                self.at += 1;
+                self.advance(1);
             } else {
                 break;
             }
@@ -262,10 +276,10 @@ impl<'a> Grammar<'a> {
             self.stop();
             return Node::Invalid;
         }
-        self.at += 1;
+        self.advance(1);
         self.skip_blanks();
         if self.peek() == Some(')') {
-            self.at += 1;
+            self.advance(1);
             self.report(
                 Diagnostic::error(
                     "empty_group",
@@ -281,7 +295,7 @@ impl<'a> Grammar<'a> {
         let inner = self.disjunction(group);
         self.depth -= 1;
         if self.peek() == Some(')') {
-            self.at += 1;
+            self.advance(1);
             return inner;
         }
         let unclosed = Diagnostic::error("unclosed_paren", open, "this parenthesis is not closed")
@@ -302,7 +316,7 @@ impl<'a> Grammar<'a> {
                 return self.leaf(None, start, Value::Quoted(text));
             }
             let span = self.since(start);
-            self.at += 1;
+            self.advance(1);
             return self.field_value(Field::Attribute(text), span);
         }
         if let Some(name) = self.take(lexer::name_colon) {
@@ -345,12 +359,15 @@ impl<'a> Grammar<'a> {
     pub(crate) fn missing_value(&mut self, start: usize, expected: &str) -> Node {
         let span = self.since(start);
         let written = &self.text[span.start..span.end];
-        let name = written.trim_end_matches([':', '>', '<', '=', '~']);
-        self.report(
+        let wrong =
             Diagnostic::error("missing_value", span, format!("`{}` has no value", clip(written)))
-                .expecting(expected)
-                .with_help(format!("`{}:*` finds the records that have the field", clip(name))),
-        );
+                .expecting(expected);
+        self.report(match written.strip_suffix(':') {
+            Some(name) => {
+                wrong.with_help(format!("`{}:*` finds the records that have the field", clip(name)))
+            }
+            None => wrong,
+        });
         Node::Invalid
     }
 
@@ -377,66 +394,6 @@ impl<'a> Grammar<'a> {
             .expecting("a word or `field:value` beside it")
             .with_help(format!("write `\"{word}\"` to search the word itself")),
         );
-    }
-
-    fn warn_of_name(&mut self, name: &str, span: Span) {
-        if self.rest().starts_with("//") {
-            let warning = Diagnostic::warning(
-                "looks_like_url",
-                span,
-                format!("this looks for an attribute called `{}`", clip(name)),
-            );
-            self.report(warning.with_help("quote a URL to search it in the message"));
-        } else if let Field::Attribute(_) = Field::resolve(name) {
-            if let Some(taken) = Field::taken_by(name) {
-                let message = format!(
-                    "`{name}` is kept as `{}` where that had no better source",
-                    taken.name()
-                );
-                self.report(Diagnostic::warning("key_of_fixed_field", span, message).with_help(
-                    format!(
-                        "search `{}`; write `\"{name}\":…` to search the attribute all the same",
-                        taken.name()
-                    ),
-                ));
-            } else if let Some(nearly) = Field::nearly(name) {
-                let message = format!("this looks for an attribute called `{name}`");
-                self.report(
-                    Diagnostic::warning("nearly_known_field", span, message)
-                        .did_you_mean(Some(nearly)),
-                );
-            }
-        }
-    }
-
-    fn warn_of_operator(&mut self) {
-        if let Ok((_, (name, operator))) = lexer::misplaced_operator(self.rest()) {
-            let colon =
-                if operator.starts_with('=') { ":".to_owned() } else { format!(":{operator}") };
-            let start = self.at + name.len();
-            let span = Span::new(start, start + operator.len());
-            let message =
-                format!("`{operator}` does not compare here, the words are searched as they stand");
-            self.report(
-                Diagnostic::warning("missing_colon", span, message)
-                    .with_help(format!("write `{}{colon}…` to test the field", clip(name))),
-            );
-        }
-    }
-
-    fn warn_of_lower_case_operator(&mut self, start: usize, first: bool) {
-        let word = &self.text[start..self.at.max(start)];
-        if !first && (word == "or" || word == "and") && !self.rest().trim_start().is_empty() {
-            let upper = word.to_uppercase();
-            self.report(
-                Diagnostic::warning(
-                    "lower_case_operator",
-                    self.since(start),
-                    format!("`{word}` is searched as a word"),
-                )
-                .with_help(format!("write `{upper}` for the operator")),
-            );
-        }
     }
 }
 

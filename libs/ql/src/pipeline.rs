@@ -10,7 +10,7 @@ use nom::multi::many0_count;
 use nom::sequence::pair;
 
 use crate::check::Check;
-use crate::diagnostic::{Diagnostic, DiagnosticSeverity, Diagnostics};
+use crate::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, DiagnosticSeverity, Diagnostics};
 use crate::filter::Filter;
 use crate::grammar::Grammar;
 use crate::lexer::{self, Lexed};
@@ -44,6 +44,7 @@ pub fn parse(text: &str) -> Result<Query, Diagnostics> {
     let mut found = grammar.diagnostics;
     found.append(&mut check.diagnostics);
     found.sort_by_key(|one| one.span.start);
+    let found = bounded(found);
     if found.iter().any(|one| one.severity == DiagnosticSeverity::Error) {
         return Err(Diagnostics(found));
     }
@@ -69,6 +70,20 @@ pub fn parse_filter(text: &str) -> Result<Filter, Diagnostics> {
         );
     }
     Ok(query.filter)
+}
+
+/// At most [`DIAGNOSTICS_MAX`] of each severity.
+fn bounded(found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let (mut errors, mut warnings) = (0, 0);
+    let keep = |one: &Diagnostic| {
+        let count = match one.severity {
+            DiagnosticSeverity::Error => &mut errors,
+            DiagnosticSeverity::Warning => &mut warnings,
+        };
+        *count += 1;
+        *count <= DIAGNOSTICS_MAX
+    };
+    found.into_iter().filter(keep).collect()
 }
 
 impl Grammar<'_> {
@@ -102,7 +117,7 @@ impl Grammar<'_> {
         let mut stages = Vec::new();
         while self.peek() == Some('|') {
             let bar = self.span_of(1);
-            self.at += 1;
+            self.advance(1);
             self.skip_blanks();
             if stages.len() == STAGES_MAX {
                 let message = format!("a query has at most {STAGES_MAX} stages");
@@ -174,10 +189,10 @@ impl Grammar<'_> {
                 ')' => {
                     open.pop();
                 }
-                '\\' => self.at += 1,
+                '\\' => self.advance(1),
                 _ => {}
             }
-            self.at += self.peek().map_or(0, char::len_utf8);
+            self.advance(self.peek().map_or(0, char::len_utf8));
         }
         if let Some(at) = open.first() {
             let span = Span::new(*at, at + 1);

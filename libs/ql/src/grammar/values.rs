@@ -49,7 +49,7 @@ impl Grammar<'_> {
 
     fn folded(&mut self) -> Option<Value> {
         let start = self.at;
-        self.at += 1;
+        self.advance(1);
         match self.peek() {
             Some('"') => {
                 let text = self.take(lexer::quoted)?;
@@ -128,7 +128,7 @@ impl Grammar<'_> {
     fn range(&mut self) -> Option<Value> {
         let start = self.at;
         let included = self.peek() == Some('[');
-        self.at += 1;
+        self.advance(1);
         let reported = self.diagnostics.len();
         let range = self.limits(included);
         if range.is_some() {
@@ -138,11 +138,13 @@ impl Grammar<'_> {
         let closes = end.filter(|end| self.rest()[*end..].starts_with([']', '}']));
         let (span, message) = match closes {
             Some(end) => {
-                self.at += end + 1;
+                self.advance(end + 1);
                 (self.since(start), "this is no range")
             }
             None => {
-                self.at += self.rest().find(lexer::ends_bare).unwrap_or(self.rest().len());
+                self.advance(self.rest().find(lexer::ends_bare).unwrap_or(self.rest().len()));
+                // `[1 TO 2)` is another bracket, and not one parenthesis too many.
+                self.advance(usize::from(self.is_outside() && self.peek() == Some(')')));
                 (Span::new(start, start + 1), "this range is not closed")
             }
         };
@@ -168,7 +170,7 @@ impl Grammar<'_> {
             '}' => false,
             _ => return None,
         };
-        self.at += 1;
+        self.advance(1);
         let lower = Limit { operand: lower, included };
         Some(Value::Range(lower, Limit { operand: upper, included: upper_included }))
     }
@@ -184,7 +186,7 @@ impl Grammar<'_> {
         if let Some(after) = self.rest().strip_prefix('*')
             && after.chars().next().is_none_or(lexer::ends_limit)
         {
-            self.at += 1;
+            self.advance(1);
             return Some(None);
         }
         self.operand(lexer::ends_limit, false)?.map(Some)

@@ -154,4 +154,14 @@ fn bounds() {
     assert_eq!(codes(&format!("\"{}\"", "a ".repeat(257))), ["phrase_too_long"]);
     assert_eq!(codes(&format!("{}:x", "a".repeat(1_025))), ["name_too_long"]);
     assert_eq!(codes(&") ".repeat(30_000)).len(), ql::DIAGNOSTICS_MAX);
+    assert_eq!(codes(&"level:x ".repeat(100)).len(), ql::DIAGNOSTICS_MAX);
+}
+
+/// Warnings once counted towards the bound at which the parser stops: the rest of the query was not read.
+#[test]
+fn many_warnings_do_not_shorten_the_query() {
+    let parsed = ql::parse(&format!("{} last | head 5", "a=b ".repeat(100))).unwrap();
+    assert_eq!(parsed.warnings.len(), ql::DIAGNOSTICS_MAX);
+    assert!(parsed.filter.to_string().ends_with(" last"));
+    assert_eq!(parsed.stages.len(), 1);
 }

@@ -14,7 +14,7 @@ fn soup() -> impl Strategy<Value = String> {
         ]).prop_map(str::to_owned),
         1 => ".{0,3}",
     ];
-    prop::collection::vec(parts, 0..20).prop_map(|parts| parts.concat())
+    prop::collection::vec(parts, 0..40).prop_map(|parts| parts.concat())
 }
 
 /// Single terms that parse.
@@ -101,7 +101,7 @@ fn record() -> impl Strategy<Value = Record> {
     (text(), attributes, 0_i64..25, prop::option::of("[a-c]{1,3}"), any::<bool>()).prop_map(
         |(message, attributes, severity, service, ids)| Record {
             timestamp: Timestamp(1_767_263_400_000_000_000),
-            severity: Severity::from_number(severity).unwrap(),
+            severity: Severity::from_number(severity).expect("below 25"),
             correlation_id: service.clone().filter(|_| ids),
             service,
             message,

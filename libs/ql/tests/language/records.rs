@@ -25,9 +25,9 @@ pub(crate) fn order() -> Record {
         ("empty", Value::String(String::new())),
     ];
     Record {
-        timestamp: Timestamp::parse_rfc3339("2026-01-01T10:30:00.500Z").unwrap(),
-        observed_timestamp: Timestamp::parse_rfc3339("2026-01-01T10:30:01Z").unwrap(),
-        severity: Severity::from_number(17).unwrap(),
+        timestamp: Timestamp::parse_rfc3339("2026-01-01T10:30:00.500Z").expect("a time"),
+        observed_timestamp: Timestamp::parse_rfc3339("2026-01-01T10:30:01Z").expect("a time"),
+        severity: Severity::from_number(17).expect("below 25"),
         severity_text: Some("ERR".into()),
         service: Some("orders".into()),
         host: Some("nova-1".into()),
@@ -57,7 +57,7 @@ fn check(expected: bool, queries: &[&str]) {
         assert_eq!(again.filter, parsed.filter, "{query} printed as {printed}");
         let negated = format!("-({query})");
         if !query.is_empty() && !query.contains('|') {
-            let filter = ql::parse(&negated).unwrap().filter;
+            let filter = ql::parse(&negated).expect("it parsed without the `-`").filter;
             assert_eq!(ql::matches(&filter, &record, Some(7)), !expected, "{negated}");
         }
     }

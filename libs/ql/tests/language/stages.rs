@@ -23,7 +23,7 @@ fn fault<T: std::fmt::Debug>(
     read: impl FnOnce(&mut Arguments<'_>) -> Read<T>,
 ) -> String {
     let call = stage(query);
-    let wrong: Box<Diagnostic> = read(&mut Arguments::new(&call)).unwrap_err();
+    let wrong: Box<Diagnostic> = read(&mut Arguments::new(&call)).expect_err("a fault is told");
     wrong.render(query)
 }
 
@@ -170,8 +170,8 @@ fn faults_of_arguments_show_the_whole_query() {
                 args.fields()?;
                 args.finish("`,` or the end")
             }),
-        ].join("\n\n"),
-        @""
+        ]
+        .join("\n\n")
     );
 }
 
@@ -179,5 +179,5 @@ fn faults_of_arguments_show_the_whole_query() {
 fn unknown_stages_and_functions_name_the_nearest() {
     let query = "error | hed 5";
     let call = stage(query);
-    insta::assert_snapshot!(ql::unknown_stage(&call.name, ["head", "tail", "stats"]).render(query), @"");
+    insta::assert_snapshot!(ql::unknown_stage(&call.name, ["head", "tail", "stats"]).render(query));
 }
