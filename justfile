@@ -1,8 +1,8 @@
 # The daily loop. A fresh clone needs none of this: `cargo test --workspace` is enough.
 
-# Format, lints, tests
 default: check
 
+# Format, lints, tests
 check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings

@@ -135,7 +135,7 @@ pub(crate) async fn run(options: &IngestOptions) -> anyhow::Result<IngestResult>
 
 impl IngestResult {
     /// The figures beside the design's targets.
-    pub(crate) fn table(&self) -> Table {
+    pub(crate) fn table(&self) -> Table<4> {
         let raw_mb = self.raw_bytes as f64 / MEGABYTE;
         let target_cpu_s = 10.0 * raw_mb / TARGET_CPU_RAW_MB;
         let then_cpu_s = 8.0 * raw_mb / TARGET_CPU_RAW_MB;

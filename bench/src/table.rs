@@ -2,41 +2,44 @@
 
 use std::fmt;
 
-/// Rows under a header, all of the same number of cells.
+/// Rows of `N` cells under a header.
 #[derive(Clone, Debug)]
-pub(crate) struct Table {
-    rows: Vec<Vec<String>>,
+pub(crate) struct Table<const N: usize> {
+    header: [&'static str; N],
+    rows: Vec<[String; N]>,
 }
 
-impl Table {
-    pub(crate) fn new<const N: usize>(header: [&str; N]) -> Self {
-        Self { rows: vec![header.map(str::to_owned).to_vec()] }
+impl<const N: usize> Table<N> {
+    pub(crate) fn new(header: [&'static str; N]) -> Self {
+        Self { header, rows: Vec::new() }
     }
 
-    pub(crate) fn add<const N: usize>(&mut self, row: [String; N]) {
-        debug_assert_eq!(N, self.rows[0].len(), "each row has a cell for each column");
-        self.rows.push(row.to_vec());
+    pub(crate) fn add(&mut self, row: [String; N]) {
+        self.rows.push(row);
     }
 }
 
-impl fmt::Display for Table {
+impl<const N: usize> fmt::Display for Table<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns = self.rows[0].len();
-        let width = |column: usize| {
-            self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for (place, row) in self.rows.iter().enumerate() {
-            for (cell, width) in row.iter().zip(&widths) {
+        let mut widths = self.header.map(|name| name.chars().count());
+        for row in &self.rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
+        }
+        for (name, width) in self.header.iter().zip(widths) {
+            write!(f, "| {name:<width$} ")?;
+        }
+        writeln!(f, "|")?;
+        for width in widths {
+            write!(f, "|{}", "-".repeat(width + 2))?;
+        }
+        writeln!(f, "|")?;
+        for row in &self.rows {
+            for (cell, width) in row.iter().zip(widths) {
                 write!(f, "| {cell:<width$} ")?;
             }
             writeln!(f, "|")?;
-            if place == 0 {
-                for width in &widths {
-                    write!(f, "|{}", "-".repeat(width + 2))?;
-                }
-                writeln!(f, "|")?;
-            }
         }
         Ok(())
     }

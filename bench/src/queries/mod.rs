@@ -186,13 +186,15 @@ async fn measure(client: &QueryClient, question: &Question, truth: &Truth) -> an
 
 impl QueryResults {
     /// The figures beside the design's targets.
-    pub(crate) fn table(&self) -> Table {
-        let mut table = Table::new(["what", "query", "median", "p90", "target", "then", "answer"]);
+    pub(crate) fn table(&self) -> Table<8> {
+        let mut table =
+            Table::new(["what", "query", "runs", "median", "p90", "target", "then", "answer"]);
         for row in &self.rows {
             table.add([
                 row.name.to_owned(),
                 // A bar inside a cell would end it.
                 format!("`{}`", row.query.replace('|', "\\|")),
+                row.runs.to_string(),
                 format!("{:.2} ms", row.median_ms),
                 format!("{:.2} ms", row.p90_ms),
                 format!("≤ {} ms", row.target_ms),
@@ -219,9 +221,8 @@ impl QueryResults {
         )?;
         writeln!(out, "\n{}", self.table())?;
         for row in &self.rows {
-            writeln!(out, "{}: {} runs", row.name, row.runs)?;
             if let Some(wrong) = &row.wrong {
-                writeln!(out, "  WRONG: {wrong}")?;
+                writeln!(out, "WRONG: {}: {wrong}", row.name)?;
             }
         }
         Ok(())
