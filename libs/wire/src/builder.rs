@@ -381,6 +381,8 @@ fn resolve_value<'s>(scratch: &'s str, value: Scalar<'s>) -> ValueRef<'s> {
 /// vector into one of equal layout keeps its allocation.
 fn recycle<'x, 'y>(mut used: Vec<(&'x str, ValueRef<'x>)>) -> Vec<(&'y str, ValueRef<'y>)> {
     used.clear();
+    // Not `filter`: its items would have the old lifetime.
+    #[allow(clippy::unnecessary_filter_map)]
     used.into_iter().filter_map(|_| None).collect()
 }
 

@@ -1,4 +1,6 @@
 //! `record → OTLP → record` is the identity, in both encodings, and nothing that a stranger sends panics.
+// The lint knows test functions only, not what they share.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -1,4 +1,6 @@
 //! What OTLP of foreign senders means, in both encodings.
+// The lint knows test functions only, not what they share.
+#![allow(clippy::unwrap_used)]
 
 mod support;
 

@@ -223,25 +223,34 @@ impl<'b> Decoder<'b, '_> {
 
     fn write_json(&mut self, value: Any<'b>, depth: usize) -> Result<(), Fault> {
         let out = &mut self.reading.builder.scratch;
-        let (members, open, close) = match value {
-            Any::Nothing => return Ok(out.push_str("null")),
-            Any::String(text) => return Ok(push_string(out, &String::from_utf8_lossy(text))),
-            Any::Bool(flag) => return Ok(push(out, format_args!("{flag}"))),
-            Any::Int(number) => return Ok(push(out, format_args!("{number}"))),
-            Any::Double(number) => return Ok(push_f64(out, number)),
+        match value {
+            Any::Nothing => out.push_str("null"),
+            Any::String(text) => push_string(out, &String::from_utf8_lossy(text)),
+            Any::Bool(flag) => push(out, format_args!("{flag}")),
+            Any::Int(number) => push(out, format_args!("{number}")),
+            Any::Double(number) => push_f64(out, number),
             Any::Bytes(bytes) => {
                 out.push('"');
                 push_base64(out, bytes);
-                return Ok(out.push('"'));
+                out.push('"');
             }
-            Any::Array(members) => (members, '[', ']'),
-            Any::Map(members) => (members, '{', '}'),
-        };
+            Any::Array(members) => return self.write_json_members(members, ['[', ']'], depth),
+            Any::Map(members) => return self.write_json_members(members, ['{', '}'], depth),
+        }
+        Ok(())
+    }
+
+    fn write_json_members(
+        &mut self,
+        members: &'b [u8],
+        [open, close]: [char; 2],
+        depth: usize,
+    ) -> Result<(), Fault> {
         if depth >= self.reading.builder.depth_max {
             self.reading.builder.fault = Some(RejectReason::TooDeep);
             return Ok(());
         }
-        out.push(open);
+        self.reading.builder.scratch.push(open);
         let mut first = true;
         for_each(members, 1, |member| {
             let out = &mut self.reading.builder.scratch;
