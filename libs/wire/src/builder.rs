@@ -17,6 +17,9 @@ use record::{
 
 use crate::{Decoded, Limits, RejectReason, json_text, unique};
 
+/// A rank that no key has, worse than all.
+const NOBODY: u8 = u8::MAX;
+
 /// A text in the body or in the scratch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Text<'b> {
@@ -76,8 +79,10 @@ pub(crate) struct Builder<'b> {
     pub(crate) scratch: String,
     pub(crate) fields: Fields<'b>,
     pub(crate) attributes: Vec<Attribute<'b>>,
-    /// Which roles are held, and by whom.
-    holders: [Option<Candidate<'b>>; Role::COUNT],
+    /// The rank of the key that holds each role, [`NOBODY`] if none does.
+    ranks: [u8; Role::COUNT],
+    /// The attribute that it would be otherwise; says nothing where nobody holds the role.
+    holders: [Attribute<'b>; Role::COUNT],
     /// Why the record must be rejected once it is read to its end.
     pub(crate) fault: Option<RejectReason>,
     /// Attributes of the resource, then of the scope; kept over records.
@@ -98,7 +103,8 @@ impl<'b> Builder<'b> {
             scratch: String::new(),
             fields: Fields::default(),
             attributes: Vec::new(),
-            holders: [None; Role::COUNT],
+            ranks: [NOBODY; Role::COUNT],
+            holders: [(Text::Body(""), Scalar::Bool(false)); Role::COUNT],
             fault: None,
             shared: Vec::new(),
             resource_len: 0,
@@ -220,20 +226,21 @@ impl<'b> Builder<'b> {
     #[inline]
     pub(crate) fn offer(&mut self, role: Role, candidate: Candidate<'b>) {
         let Candidate { rank, name, value } = candidate;
-        let holder = self.holders[role as usize];
-        if holder.is_some_and(|holder| holder.rank <= rank) || !self.fit(role, rank, value) {
-            if role == Role::Timestamp
-                && holder.is_none()
-                && !matches!(value, Scalar::Bool(_) | Scalar::Json(_))
-            {
+        let index = role as usize;
+        let held = self.ranks[index];
+        if held <= rank || !self.fit(role, rank, value) {
+            let is_time = matches!(value, Scalar::Text(_) | Scalar::I64(_) | Scalar::F64(_));
+            if role == Role::Timestamp && held == NOBODY && is_time {
                 return self.keep_unread_time(candidate);
             }
             return self.attribute(name, value);
         }
-        if let Some(displaced) = holder {
-            self.attribute(displaced.name, displaced.value);
+        if held != NOBODY {
+            let (name, value) = self.holders[index];
+            self.attribute(name, value);
         }
-        self.holders[role as usize] = Some(candidate);
+        self.ranks[index] = rank;
+        self.holders[index] = (name, value);
     }
 
     /// Notes a time that could not be read; the best of them is named if no other time turns up.
@@ -255,7 +262,7 @@ impl<'b> Builder<'b> {
         self.scratch.truncate(self.kept);
         self.attributes.clear();
         self.fields = Fields::default();
-        self.holders = [None; Role::COUNT];
+        self.ranks = [NOBODY; Role::COUNT];
         self.fault = None;
     }
 
