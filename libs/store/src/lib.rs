@@ -1,1 +1,35 @@
-//! The store.
+//! The store: from acknowledged batches to rows that can be found again.
+
+mod catalog;
+mod chunk;
+mod combine;
+mod commit;
+mod compact;
+mod dedup;
+mod error;
+mod evaluate;
+mod file_system;
+mod flush;
+mod journal;
+mod ledger;
+mod lock;
+mod memtable;
+mod options;
+mod recover;
+pub mod schema;
+mod segment;
+mod store;
+mod view;
+
+pub use chunk::{BatchBuilder, Chunk, DecodedBatch};
+pub use error::{Result, StoreError};
+pub use evaluate::{Columns, fixed_column};
+pub use file_system::{FileSystem, JournalFile, RealFileSystem};
+pub use ledger::{Counters, Ledger};
+pub use options::StoreOptions;
+pub use segment::{RollUp, RowBitmap, RowSet, Segment, SegmentId, SegmentMeta};
+pub use store::{Append, Appended, OnAppended, Reservation, Statistics, Store, rejected_by_reason};
+pub use view::{Source, View};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,33 @@
+//! The catalog's model: the same promises, in memory. Clones share their content, as restarts share a disk.
+#![cfg(test)]
+
+use std::sync::{Arc, Mutex};
+
+use super::{Catalog, CatalogChange, CatalogState};
+use crate::error::Result;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MemoryCatalog(Arc<Mutex<CatalogState>>);
+
+impl Catalog for MemoryCatalog {
+    fn load(&mut self) -> Result<CatalogState> {
+        let mut state = self.0.lock().expect("no test panics while it holds this");
+        if state.generation == 0 {
+            state.generation = 1;
+            state.store_id = "memory".into();
+        }
+        Ok(state.clone())
+    }
+
+    fn apply(&mut self, change: &CatalogChange) -> Result<()> {
+        let mut state = self.0.lock().expect("no test panics while it holds this");
+        state.segments.retain(|segment| !change.remove.contains(&segment.id));
+        state.segments.extend(change.add.iter().cloned());
+        state.senders.retain(|(sender, _)| {
+            !change.forget.contains(sender) && !change.senders.iter().any(|(new, _)| new == sender)
+        });
+        state.senders.extend(change.senders.iter().cloned());
+        state.marks = change.marks.clone();
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! The catalog in SQLite: `DATA/catalog.db`, WAL, `synchronous=FULL`, a checksum in each row.
+//!
+//! ```text
+//! marks(name TEXT PRIMARY KEY, value TEXT, crc INTEGER)     store_id, generation, marks (JSON)
+//! segments(id INTEGER PRIMARY KEY, value TEXT, crc INTEGER) SegmentMeta (JSON)
+//! senders(name TEXT PRIMARY KEY, value TEXT, crc INTEGER)   Sender (JSON) → SenderState (JSON)
+//! ```
+//! `crc` is crc32c over name, a zero byte, value.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Catalog, CatalogChange, CatalogState};
+use crate::error::{Result, StoreError};
+
+#[derive(Debug)]
+pub(crate) struct SqliteCatalog {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl SqliteCatalog {
+    /// Opens or creates the database.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let connection = Connection::open(path).map_err(StoreError::catalog("open"))?;
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000;
+                 CREATE TABLE IF NOT EXISTS marks(name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
+                 CREATE TABLE IF NOT EXISTS segments(id INTEGER PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
+                 CREATE TABLE IF NOT EXISTS senders(name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);",
+            )
+            .map_err(StoreError::catalog("open"))?;
+        let catalog = Self { connection, path: path.to_owned() };
+        if catalog.mark::<String>("store_id")?.is_none() {
+            let id: String = catalog
+                .connection
+                .query_row("SELECT lower(hex(randomblob(16)))", [], |row| row.get(0))
+                .map_err(StoreError::catalog("create"))?;
+            put_mark(&catalog.connection, "store_id", &id)?;
+            put_mark(&catalog.connection, "generation", &1_u64)?;
+        }
+        Ok(catalog)
+    }
+
+    fn mark<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let row = self
+            .connection
+            .query_row("SELECT value, crc FROM marks WHERE name = ?1", [name], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?))
+            })
+            .optional()
+            .map_err(StoreError::catalog("read"))?;
+        row.map(|(value, crc)| self.checked(name, &value, crc)).transpose()
+    }
+
+    fn checked<T: DeserializeOwned>(&self, name: &str, value: &str, crc: u32) -> Result<T> {
+        if checksum(name, value) != crc {
+            return Err(StoreError::corrupt(
+                &self.path,
+                format!("the checksum of {name} does not fit"),
+            ));
+        }
+        serde_json::from_str(value)
+            .map_err(|error| StoreError::corrupt(&self.path, format!("{name}: {error}")))
+    }
+
+    fn rows<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<(String, T)>> {
+        let mut statement = self.connection.prepare(query).map_err(StoreError::catalog("read"))?;
+        let rows = statement
+            .query_map([], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, u32>(2)?))
+            })
+            .map_err(StoreError::catalog("read"))?;
+        let mut found = Vec::new();
+        for row in rows {
+            let (name, value, crc) = row.map_err(StoreError::catalog("read"))?;
+            let value = self.checked(&name, &value, crc)?;
+            found.push((name, value));
+        }
+        Ok(found)
+    }
+}
+
+impl Catalog for SqliteCatalog {
+    fn load(&mut self) -> Result<CatalogState> {
+        let missing = |name: &str| StoreError::corrupt(&self.path, format!("{name} is missing"));
+        let senders = self.rows("SELECT name, value, crc FROM senders ORDER BY name")?;
+        Ok(CatalogState {
+            store_id: self.mark("store_id")?.ok_or_else(|| missing("store_id"))?,
+            generation: self.mark("generation")?.ok_or_else(|| missing("generation"))?,
+            marks: self.mark("marks")?.unwrap_or_default(),
+            segments: self
+                .rows("SELECT CAST(id AS TEXT), value, crc FROM segments ORDER BY id")?
+                .into_iter()
+                .map(|(_, segment)| segment)
+                .collect(),
+            senders: senders
+                .into_iter()
+                .map(|(name, state)| {
+                    let sender = serde_json::from_str(&name).map_err(|error| {
+                        StoreError::corrupt(&self.path, format!("sender {name}: {error}"))
+                    })?;
+                    Ok((sender, state))
+                })
+                .collect::<Result<_>>()?,
+        })
+    }
+
+    fn apply(&mut self, change: &CatalogChange) -> Result<()> {
+        let transaction = self.connection.transaction().map_err(StoreError::catalog("change"))?;
+        apply_in(&transaction, change)?;
+        transaction.commit().map_err(StoreError::catalog("change"))
+    }
+}
+
+fn apply_in(transaction: &Transaction<'_>, change: &CatalogChange) -> Result<()> {
+    let changed = StoreError::catalog::<rusqlite::Error>;
+    for id in &change.remove {
+        transaction
+            .execute("DELETE FROM segments WHERE id = ?1", [id.0.cast_signed()])
+            .map_err(changed("change"))?;
+    }
+    for segment in &change.add {
+        let value = to_json(segment)?;
+        let crc = checksum(&segment.id.0.to_string(), &value);
+        transaction
+            .execute(
+                "INSERT INTO segments(id, value, crc) VALUES (?1, ?2, ?3)",
+                params![segment.id.0.cast_signed(), value, crc],
+            )
+            .map_err(changed("change"))?;
+    }
+    for sender in &change.forget {
+        transaction
+            .execute("DELETE FROM senders WHERE name = ?1", [to_json(sender)?])
+            .map_err(changed("change"))?;
+    }
+    for (sender, state) in &change.senders {
+        let (name, value) = (to_json(sender)?, to_json(state)?);
+        let crc = checksum(&name, &value);
+        transaction
+            .execute(
+                "INSERT OR REPLACE INTO senders(name, value, crc) VALUES (?1, ?2, ?3)",
+                params![name, value, crc],
+            )
+            .map_err(changed("change"))?;
+    }
+    put_mark(transaction, "marks", &change.marks)
+}
+
+fn put_mark(connection: &Connection, name: &str, value: &impl Serialize) -> Result<()> {
+    let value = to_json(value)?;
+    let crc = checksum(name, &value);
+    connection
+        .execute(
+            "INSERT OR REPLACE INTO marks(name, value, crc) VALUES (?1, ?2, ?3)",
+            params![name, value, crc],
+        )
+        .map(|_| ())
+        .map_err(StoreError::catalog("change"))
+}
+
+fn to_json(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(StoreError::catalog("change"))
+}
+
+fn checksum(name: &str, value: &str) -> u32 {
+    let crc = crc32c::crc32c(name.as_bytes());
+    let crc = crc32c::crc32c_append(crc, &[0]);
+    crc32c::crc32c_append(crc, value.as_bytes())
+}

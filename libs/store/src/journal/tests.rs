@@ -1,0 +1,134 @@
+//! Tests of the journal's file format: what is read back after damage, torn ends and failures.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use record::Timestamp;
+use wire::{BatchName, Encoding, Format};
+
+use super::*;
+use crate::file_system::{FileSystem, RealFileSystem};
+
+fn entry(seq: u64, payload: &[u8]) -> Entry<'_> {
+    Entry {
+        received_at: Timestamp(7),
+        first_record_seq: seq,
+        records: 1,
+        synced_to: 0,
+        decoder_version: 1,
+        format: Format::JsonLines,
+        encoding: Encoding::Identity,
+        tenant: "default",
+        name: Some(BatchName {
+            agent: "a".into(),
+            epoch: "e".into(),
+            sequence: seq,
+            first_unacknowledged: None,
+        }),
+        rejected: 3,
+        payload,
+    }
+}
+
+/// Writes each payload as a group of its own; gives the file.
+fn written(folder: &Path, payloads: &[&[u8]]) -> std::path::PathBuf {
+    let mut writer = JournalWriter::new(Arc::new(RealFileSystem), folder.to_owned(), (0, 0));
+    for (seq, payload) in payloads.iter().enumerate() {
+        writer.append(&mut [entry(seq as u64, payload)]).unwrap();
+    }
+    folder.join(file_name(1))
+}
+
+fn replay(path: &Path, trusted_to: Option<u64>) -> (Vec<Vec<u8>>, usize) {
+    let file = read_file(&RealFileSystem, 1, path, trusted_to).unwrap().unwrap();
+    (file.entries().map(|entry| entry.payload.to_vec()).collect(), file.damage.len())
+}
+
+#[test]
+fn what_was_appended_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path(), &[b"one", b"", b"three"]);
+    let file = read_file(&RealFileSystem, 1, &path, None).unwrap().unwrap();
+    let entries: Vec<_> = file.entries().collect();
+    assert_eq!(entries.len(), 3);
+    assert_eq!(entries[2], Entry { synced_to: entries[2].synced_to, ..entry(2, b"three") });
+    assert!(file.damage.is_empty());
+}
+
+#[test]
+fn a_torn_end_is_cut_at_every_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path(), &[b"one", b"two"]);
+    let whole = std::fs::read(&path).unwrap();
+    let end = read_file(&RealFileSystem, 1, &path, None).unwrap().unwrap().end as usize;
+    for length in 0..end {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        match read_file(&RealFileSystem, 1, &path, None).unwrap() {
+            None => assert!(length < FILE_HEADER_BYTES as usize + 12, "{length}"),
+            Some(file) => {
+                assert!(file.entries().count() < 2, "{length}");
+                assert!(file.damage.is_empty(), "{length}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_before_a_later_group_is_damage_and_the_rest_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path(), &[b"one", b"two", b"three"]);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let place = memchr::memmem::find(&bytes, b"two").unwrap();
+    bytes[place] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(replay(&path, None), (vec![b"one".to_vec(), b"three".to_vec()], 1));
+}
+
+#[test]
+fn a_bad_entry_that_nobody_vouches_for_is_a_torn_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = JournalWriter::new(Arc::new(RealFileSystem), folder.path().to_owned(), (0, 0));
+    writer.append(&mut [entry(0, b"one"), entry(1, b"two")]).unwrap();
+    let path = folder.path().join(file_name(1));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let place = memchr::memmem::find(&bytes, b"one").unwrap();
+    bytes[place] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    assert_eq!(replay(&path, None), (vec![b"two".to_vec()], 0));
+    // The next file's header says that all of it was durable: then it is damage.
+    let end = read_file(&RealFileSystem, 1, &path, None).unwrap().unwrap().end;
+    assert_eq!(replay(&path, Some(end)), (vec![b"two".to_vec()], 1));
+}
+
+#[test]
+fn nothing_behind_the_trusted_end_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = written(folder.path(), &[b"one", b"two"]);
+    let file = read_file(&RealFileSystem, 1, &path, None).unwrap().unwrap();
+    let first_end = file.entries().nth(1).unwrap().synced_to;
+    assert_eq!(replay(&path, Some(first_end)), (vec![b"one".to_vec()], 0));
+}
+
+#[test]
+fn a_new_file_tells_where_the_one_before_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let fs: Arc<dyn FileSystem> = Arc::new(RealFileSystem);
+    let mut writer = JournalWriter::new(fs.clone(), folder.path().to_owned(), (0, 0));
+    writer.append(&mut [entry(0, b"one")]).unwrap();
+    let end = read_file(&*fs, 1, &folder.path().join(file_name(1)), None).unwrap().unwrap().end;
+    assert_eq!(writer.roll(), 2);
+    writer.append(&mut [entry(1, b"two")]).unwrap();
+    let second = read_file(&*fs, 2, &folder.path().join(file_name(2)), None).unwrap().unwrap();
+    assert_eq!(
+        second.header,
+        FileHeader { file_id: 2, previous_file_id: 1, previous_end: end, first_record_seq: 1 }
+    );
+}
+
+#[test]
+fn an_entry_larger_than_a_file_gets_a_file_of_its_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = vec![b'x'; FILE_BYTES as usize + 1];
+    let path = written(folder.path(), &[&large]);
+    assert_eq!(replay(&path, None).0[0].len(), large.len());
+}

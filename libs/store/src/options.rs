@@ -1,0 +1,45 @@
+//! Bounds of the store, all in one place.
+
+use std::time::Duration;
+
+/// How large and how old things may get.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreOptions {
+    /// Memory for requests in flight and parts; beyond it new batches are refused.
+    pub memory_bytes_max: usize,
+    /// Parts of this size together are flushed.
+    pub flush_bytes: usize,
+    /// … or when the oldest record in them is this old.
+    pub flush_age: Duration,
+    /// Rows of a segment that a flush writes.
+    pub segment_rows: usize,
+    /// Rows of a segment that compaction makes at most.
+    pub compacted_rows: usize,
+    /// Segments of like size that are merged at once.
+    pub compaction_width: usize,
+    /// Segments older than this go; `None` keeps them.
+    pub retention_age: Option<Duration>,
+    /// The oldest segments go while all together are larger; `None` keeps them.
+    pub retention_bytes: Option<u64>,
+    /// Days with a part of their own; further ones share one.
+    pub open_parts_max: usize,
+    /// Threads that build segments.
+    pub build_threads: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 384 << 20,
+            flush_bytes: 128 << 20,
+            flush_age: Duration::from_secs(30),
+            segment_rows: 100_000,
+            compacted_rows: 1_000_000,
+            compaction_width: 8,
+            retention_age: None,
+            retention_bytes: None,
+            open_parts_max: 64,
+            build_threads: std::thread::available_parallelism().map_or(2, usize::from).min(8),
+        }
+    }
+}

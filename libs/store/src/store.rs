@@ -1,0 +1,428 @@
+//! The running store: one thread commits batches to the journal, one flushes parts into segments, one
+//! compacts and expires.
+//!
+//! ```text
+//! append ─▶ commit thread: dedup · record_seq · journal (one fdatasync a group) · memtable · view · answer
+//!                │ cut: the journal rolls, all parts are sealed
+//!                ▼
+//!           flush thread: segments · catalog transaction · view · unlink journal files below the floor
+//!                │ after each flush
+//!                ▼
+//!           compaction thread: merge like-sized segments · expire by age and bytes
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use record::Timestamp;
+use wire::{BatchName, Encoding, Format};
+
+use crate::catalog::{Catalog, Marks, SqliteCatalog};
+use crate::chunk::DecodedBatch;
+use crate::commit::{Command, Committer};
+use crate::compact;
+use crate::dedup::Dedup;
+use crate::error::{Result, StoreError};
+use crate::file_system::{FileSystem, RealFileSystem};
+use crate::flush;
+use crate::ledger::{Counters, Ledger};
+use crate::lock::{FolderLock, lock_folder};
+use crate::options::StoreOptions;
+use crate::recover;
+use crate::segment::{Segment, SegmentId};
+use crate::view::{Part, View};
+
+/// Batches that may wait for the journal; more wait in their callers.
+const COMMANDS_MAX: usize = 256;
+
+/// A batch that is decoded and wants to be durable.
+#[derive(Debug)]
+pub struct Append {
+    /// Whose records; at most 255 bytes.
+    pub tenant: Arc<str>,
+    /// `logs` or `spans`.
+    pub signal: &'static str,
+    /// Its name, if its sender gave one.
+    pub name: Option<BatchName>,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// How the payload is to be decoded again.
+    pub format: Format,
+    /// How it is to be decompressed first.
+    pub encoding: Encoding,
+    /// The bytes as they came.
+    pub payload: Bytes,
+    /// The records in it that were refused, by reason.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Records whose time could not be read.
+    pub timestamps_replaced: u64,
+    /// The records in it.
+    pub decoded: DecodedBatch,
+}
+
+/// The refused records of a decoded body by reason; those beyond the listed ones have the last reason.
+pub fn rejected_by_reason(decoded: &wire::Decoded) -> BTreeMap<&'static str, u64> {
+    let mut by_reason = BTreeMap::new();
+    let mut last = None;
+    for rejected in &decoded.rejected {
+        *by_reason.entry(rejected.reason.name()).or_default() += 1;
+        last = Some(rejected.reason.name());
+    }
+    let unlisted = u64::from(decoded.rejected_total) - decoded.rejected.len() as u64;
+    if let (Some(reason), 1..) = (last, unlisted) {
+        *by_reason.entry(reason).or_default() += unlisted;
+    }
+    by_reason
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// It had been accepted before.
+    pub duplicate: bool,
+    /// Records acknowledged by this answer.
+    pub records: u32,
+}
+
+/// Takes the answer to an append; called on the commit thread, so it must not block.
+pub type OnAppended = Box<dyn FnOnce(Result<Appended>) + Send>;
+
+/// A running store. Dropping it stops the threads without a flush; see [`Store::close`].
+#[derive(Debug)]
+pub struct Store {
+    shared: Arc<Shared>,
+    commands: SyncSender<Command>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the threads and the readers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) options: StoreOptions,
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) folder: PathBuf,
+    pub(crate) store_id: String,
+    pub(crate) generation: u64,
+    view: RwLock<Arc<View>>,
+    pub(crate) pieces: Mutex<ViewPieces>,
+    pub(crate) catalog: Mutex<Box<dyn Catalog>>,
+    /// Counters that include what was committed after the last cut.
+    pub(crate) counters: Mutex<Counters>,
+    /// The catalog's marks as last written; counters in it are those of the last cut.
+    pub(crate) marks: Mutex<Marks>,
+    pub(crate) dedup: Mutex<Dedup>,
+    next_segment_id: AtomicU64,
+    /// Memory of parts, growing and sealed.
+    pub(crate) part_bytes: AtomicUsize,
+    reserved_bytes: AtomicUsize,
+    pub(crate) statistics: Statistics,
+    /// Held by whoever merges or expires: one at a time.
+    pub(crate) compacting: Mutex<()>,
+    /// Why the store is not wholly well; shown by the health page.
+    pub(crate) troubles: Mutex<BTreeMap<&'static str, String>>,
+    _lock: FolderLock,
+}
+
+/// What the view is made of; whoever changes it publishes a new view.
+#[derive(Debug, Default)]
+pub(crate) struct ViewPieces {
+    pub(crate) segments: Vec<Arc<Segment>>,
+    /// Sealed parts by their cut.
+    pub(crate) sealed: Vec<(u64, Vec<Arc<Part>>)>,
+    pub(crate) growing: Vec<Arc<Part>>,
+}
+
+/// Counts since the start, for metrics.
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct Statistics {
+    pub journal_syncs: AtomicU64,
+    pub journal_bytes: AtomicU64,
+    pub journal_sync_nanos: AtomicU64,
+    pub flushes: AtomicU64,
+    pub segments_written: AtomicU64,
+    pub compactions: AtomicU64,
+    pub segments_compacted: AtomicU64,
+}
+
+impl Store {
+    /// Opens the store in `folder`, replaying what a crash left in the journal.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`], [`StoreError::NewerVersion`], or whatever the disk says.
+    pub fn open(folder: &Path, options: StoreOptions) -> Result<Self> {
+        Self::open_with(folder, options, Arc::new(RealFileSystem))
+    }
+
+    /// As [`Store::open`], with the file system given.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with(
+        folder: &Path,
+        options: StoreOptions,
+        fs: Arc<dyn FileSystem>,
+    ) -> Result<Self> {
+        let lock = lock_folder(folder)?;
+        for name in ["journal", "segments"] {
+            let path = folder.join(name);
+            fs.create_folder(&path).map_err(StoreError::io("create", &path))?;
+        }
+        let mut catalog = Box::new(SqliteCatalog::open(&folder.join("catalog.db"))?);
+        let state = catalog.load()?;
+        recover::remove_orphans(&*fs, &folder.join("segments"), &state.segments)?;
+        let segments = state
+            .segments
+            .into_iter()
+            .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&fs), folder.join("segments"))))
+            .collect();
+        let shared = Arc::new(Shared {
+            fs,
+            folder: folder.to_owned(),
+            store_id: state.store_id,
+            generation: state.generation,
+            view: RwLock::default(),
+            pieces: Mutex::new(ViewPieces { segments, ..ViewPieces::default() }),
+            catalog: Mutex::new(catalog),
+            counters: Mutex::new(state.marks.counters.clone()),
+            dedup: Mutex::new(Dedup::restore(state.senders)),
+            next_segment_id: AtomicU64::new(state.marks.next_segment_id.max(1)),
+            marks: Mutex::new(state.marks),
+            part_bytes: AtomicUsize::new(0),
+            reserved_bytes: AtomicUsize::new(0),
+            statistics: Statistics::default(),
+            compacting: Mutex::default(),
+            troubles: Mutex::default(),
+            options,
+            _lock: lock,
+        });
+        let committer = recover::replay(&shared)?;
+        shared.publish();
+        let (commands, receiver) = mpsc::sync_channel(COMMANDS_MAX);
+        let (cuts, cut_receiver) = mpsc::channel();
+        let (compactions, compaction_receiver) = mpsc::sync_channel(1);
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(run)
+                .map_err(StoreError::io("start a thread for", folder))
+        };
+        let (for_flush, for_compaction) = (Arc::clone(&shared), Arc::clone(&shared));
+        let threads = vec![
+            spawn("logq-commit", Box::new(move || Committer::run(committer, &receiver, &cuts)))?,
+            spawn(
+                "logq-flush",
+                Box::new(move || flush::run(&for_flush, &cut_receiver, &compactions)),
+            )?,
+            spawn(
+                "logq-compact",
+                Box::new(move || compact::run(&for_compaction, &compaction_receiver)),
+            )?,
+        ];
+        Ok(Self { shared, commands, threads: Mutex::new(threads) })
+    }
+
+    /// Hands a batch to the journal; `answer` is called when it is durable and visible, or refused.
+    /// Blocks while the journal is behind.
+    pub fn append(&self, append: Append, answer: OnAppended) {
+        if let Err(mpsc::SendError(command)) =
+            self.commands.send(Command::Append(Box::new((append, answer))))
+        {
+            command.refuse(StoreError::Closed);
+        }
+    }
+
+    /// Sets memory for a request apart, or refuses; it is given back when the reservation is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Overloaded`].
+    pub fn reserve(&self, bytes: usize) -> Result<Reservation> {
+        let limit_bytes = self.shared.options.memory_bytes_max;
+        let reserved = self.shared.reserved_bytes.fetch_add(bytes, Ordering::AcqRel) + bytes;
+        let reservation = Reservation { shared: Arc::clone(&self.shared), bytes };
+        if reserved + self.shared.part_bytes.load(Ordering::Acquire) > limit_bytes {
+            return Err(StoreError::Overloaded { limit_bytes });
+        }
+        Ok(reservation)
+    }
+
+    /// Everything that can be found now.
+    pub fn view(&self) -> Arc<View> {
+        self.shared.view()
+    }
+
+    /// Counts refused requests that never reached the journal.
+    pub fn count_rejected(&self, reason: &'static str, records: u64) {
+        *locked(&self.shared.counters).rejected.entry(reason.to_owned()).or_default() += records;
+    }
+
+    /// The account of every record, at one moment.
+    pub fn ledger(&self) -> Ledger {
+        self.shared.ledger()
+    }
+
+    /// The id made with the data folder, and the generation.
+    pub fn identity(&self) -> (&str, u64) {
+        (&self.shared.store_id, self.shared.generation)
+    }
+
+    /// Counts since the start.
+    pub fn statistics(&self) -> &Statistics {
+        &self.shared.statistics
+    }
+
+    /// Memory of parts and of requests in flight, bytes.
+    pub fn memory_bytes(&self) -> (usize, usize) {
+        (
+            self.shared.part_bytes.load(Ordering::Acquire),
+            self.shared.reserved_bytes.load(Ordering::Acquire),
+        )
+    }
+
+    /// What is wrong, by subject; empty when all is well.
+    pub fn troubles(&self) -> BTreeMap<&'static str, String> {
+        locked(&self.shared.troubles).clone()
+    }
+
+    /// Seals and flushes everything committed so far; returns when it is in segments.
+    ///
+    /// # Errors
+    /// What kept the flush from ending; the records stay in parts and in the journal.
+    pub fn flush(&self) -> Result<()> {
+        let (done, wait) = mpsc::sync_channel(1);
+        self.commands.send(Command::Flush(done)).map_err(|_| StoreError::Closed)?;
+        wait.recv().map_err(|_| StoreError::Closed)?
+    }
+
+    /// Merges everything that can be merged, whatever its size, and expires what is due.
+    ///
+    /// # Errors
+    /// When a segment cannot be read or written; the old ones stay.
+    pub fn compact_all(&self) -> Result<()> {
+        compact::compact_everything(&self.shared)
+    }
+
+    /// Stops taking batches, flushes, and ends the threads.
+    ///
+    /// # Errors
+    /// As [`Store::flush`]; the threads end all the same and the journal has what is not in segments.
+    pub fn close(&self) -> Result<()> {
+        let flushed = self.flush();
+        let _ = self.commands.send(Command::Stop);
+        for thread in locked(&self.threads).drain(..) {
+            let _ = thread.join();
+        }
+        flushed
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        let _ = self.commands.send(Command::Stop);
+        for thread in locked(&self.threads).drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes the pieces and publishes the view made of them.
+    pub(crate) fn change_view(&self, change: impl FnOnce(&mut ViewPieces)) {
+        let mut pieces = locked(&self.pieces);
+        change(&mut pieces);
+        let parts: Vec<Arc<Part>> = pieces
+            .sealed
+            .iter()
+            .flat_map(|(_, parts)| parts)
+            .chain(&pieces.growing)
+            .cloned()
+            .collect();
+        self.part_bytes.store(parts.iter().map(|part| part.bytes()).sum(), Ordering::Release);
+        let view = Arc::new(View { segments: pieces.segments.clone(), parts });
+        let old = std::mem::replace(
+            &mut *self.view.write().unwrap_or_else(PoisonError::into_inner),
+            view,
+        );
+        drop(pieces);
+        // Dropping the old view may unlink files.
+        drop(old);
+    }
+
+    fn publish(&self) {
+        self.change_view(|_| {});
+    }
+
+    pub(crate) fn new_segment_id(&self) -> SegmentId {
+        SegmentId(self.next_segment_id.fetch_add(1, Ordering::AcqRel))
+    }
+
+    pub(crate) fn next_segment_id(&self) -> u64 {
+        self.next_segment_id.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn journal_folder(&self) -> PathBuf {
+        self.folder.join("journal")
+    }
+
+    pub(crate) fn segment_folder(&self) -> PathBuf {
+        self.folder.join("segments")
+    }
+
+    pub(crate) fn trouble(&self, subject: &'static str, detail: Option<String>) {
+        let mut troubles = locked(&self.troubles);
+        match detail {
+            Some(detail) => troubles.insert(subject, detail),
+            None => troubles.remove(subject),
+        };
+    }
+
+    fn ledger(&self) -> Ledger {
+        // Counters and pieces change together under both locks (commit, expiry), so this is one moment.
+        let counters = locked(&self.counters);
+        let pieces = locked(&self.pieces);
+        let in_parts = pieces
+            .sealed
+            .iter()
+            .flat_map(|(_, parts)| parts)
+            .chain(&pieces.growing)
+            .map(|part| part.rows() as u64)
+            .sum();
+        let indexed = pieces.segments.iter().map(|segment| u64::from(segment.meta().rows)).sum();
+        let dedup = locked(&self.dedup);
+        Ledger {
+            received: counters.duplicate + counters.rejected_total() + counters.accepted,
+            counters: counters.clone(),
+            in_parts,
+            indexed,
+            lost_batches: dedup.senders().map(|(_, state)| state.lost).sum(),
+            senders: dedup.senders().count() as u64,
+        }
+    }
+}
+
+/// Memory set apart for a request.
+#[derive(Debug)]
+pub struct Reservation {
+    shared: Arc<Shared>,
+    bytes: usize,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.shared.reserved_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}
+
+/// A lock whose holder panicked still guards whole values: every change under it is a single assignment.
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,477 @@
+//! Tests of the whole store, on a real disk: what is appended is found, in parts, in segments, merged,
+//! and after a restart; failures lose nothing.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+
+use bytes::Bytes;
+use ql::{Field, Filter};
+use record::Timestamp;
+use tantivy::directory::OwnedBytes;
+use wire::{BatchName, Encoding, Format, Limits};
+
+use crate::store::OnAppended;
+use crate::*;
+
+fn options() -> StoreOptions {
+    StoreOptions {
+        segment_rows: 100,
+        compacted_rows: 1_000,
+        compaction_width: 1_000,
+        ..StoreOptions::default()
+    }
+}
+
+/// Lines with the numbers of a range, a second apart.
+fn lines(numbers: std::ops::Range<u64>) -> String {
+    numbers
+        .map(|n| {
+            let time = Timestamp(1_700_000_000_000_000_000 + n as i64 * 1_000_000_000);
+            let mixed = match n % 3 {
+                0 => format!("{n}"),
+                1 => format!("\"text{n}\""),
+                _ => format!("{n}.5"),
+            };
+            format!(
+                "{{\"time\":\"{time}\",\"level\":\"{}\",\"service\":\"s{}\",\"correlation_id\":\"c{}\",\"msg\":\"message number {n}\",\"n\":{n},\"mixed\":{mixed}}}\n",
+                ["info", "warn", "error"][(n % 3) as usize],
+                n % 5,
+                n / 10,
+            )
+        })
+        .collect()
+}
+
+fn append(store: &Store, name: Option<BatchName>, body: &str) -> Result<Appended> {
+    let received_at = Timestamp::now();
+    let mut builder = BatchBuilder::new(received_at, 16);
+    let decoded = wire::decode(
+        Format::JsonLines,
+        body.as_bytes(),
+        received_at,
+        &Limits::default(),
+        &mut |record| builder.push(record),
+    )
+    .unwrap();
+    let (done, wait) = mpsc::channel();
+    let answer: OnAppended = Box::new(move |result| done.send(result).unwrap());
+    store.append(
+        Append {
+            tenant: "default".into(),
+            signal: "logs",
+            name,
+            received_at,
+            format: Format::JsonLines,
+            encoding: Encoding::Identity,
+            payload: Bytes::copy_from_slice(body.as_bytes()),
+            rejected: rejected_by_reason(&decoded),
+            timestamps_replaced: decoded.timestamps_replaced,
+            decoded: builder.finish(),
+        },
+        answer,
+    );
+    wait.recv().unwrap()
+}
+
+fn name(sequence: u64) -> Option<BatchName> {
+    Some(BatchName { agent: "a".into(), epoch: "e".into(), sequence, first_unacknowledged: None })
+}
+
+/// The numbers of all records that match, sorted; panics on a record that is there twice.
+fn found(store: &Store, filter: &Filter) -> Vec<i64> {
+    let view = store.view();
+    let (sources, _) = view.sources("default", "logs", i64::MIN..i64::MAX);
+    let mut numbers = Vec::new();
+    for source in sources {
+        let rows = source.select(filter, i64::MIN..i64::MAX, None).unwrap();
+        assert_eq!(source.count(filter, i64::MIN..i64::MAX).unwrap(), rows.len());
+        let batch =
+            source.read(&rows, &Columns::Fields([Field::Attribute("n".into())].into())).unwrap();
+        let column = batch.column(0);
+        numbers.extend(
+            arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(column)
+                .values()
+                .iter()
+                .copied(),
+        );
+    }
+    numbers.sort_unstable();
+    let all = numbers.len();
+    numbers.dedup();
+    assert_eq!(all, numbers.len(), "doubled");
+    numbers
+}
+
+fn parse(query: &str) -> Filter {
+    ql::parse(query).unwrap().filter
+}
+
+fn numbers(range: std::ops::Range<i64>) -> Vec<i64> {
+    range.collect()
+}
+
+#[test]
+fn records_are_found_from_parts_segments_and_merged_segments_and_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |store: &Store, what: &str| {
+        assert_eq!(found(store, &Filter::All), numbers(0..1_000), "{what}");
+        assert_eq!(found(store, &parse("correlation:c7")), numbers(70..80), "{what}");
+        assert_eq!(found(store, &parse("c7")), numbers(70..80), "{what}");
+        assert_eq!(found(store, &parse("\"number 77\"")), numbers(77..78), "{what}");
+        assert_eq!(found(store, &parse("77")), numbers(77..78), "{what}");
+        assert_eq!(found(store, &parse("mixed:text100")), numbers(100..101), "{what}");
+        assert_eq!(found(store, &parse("mixed:99")), numbers(99..100), "{what}");
+        assert_eq!(found(store, &parse("level:error service:s0 n:<30")), [5, 20], "{what}");
+        assert_eq!(found(store, &parse("-level:info -level:warn n:<10")), [2, 5, 8], "{what}");
+        assert!(store.ledger().adds_up(), "{what}: {:?}", store.ledger());
+    };
+    let store = Store::open(folder.path(), options()).unwrap();
+    for batch in 0..10 {
+        let appended = append(&store, name(batch), &lines(batch * 100..(batch + 1) * 100)).unwrap();
+        assert_eq!(appended, Appended { duplicate: false, records: 100 });
+    }
+    assert_eq!(store.view().segments().len(), 0);
+    check(&store, "parts");
+    store.flush().unwrap();
+    assert_eq!(store.view().segments().len(), 10);
+    assert_eq!(store.view().part_rows(), 0);
+    check(&store, "segments");
+    drop(store);
+    let store = Store::open(folder.path(), options()).unwrap();
+    check(&store, "segments after a restart");
+    store.compact_all().unwrap();
+    assert_eq!(store.view().segments().len(), 1);
+    check(&store, "merged segment");
+    assert_eq!(
+        append(&store, name(3), &lines(300..400)).unwrap(),
+        Appended { duplicate: true, records: 100 }
+    );
+    check(&store, "after a duplicate");
+    let files = std::fs::read_dir(folder.path().join("segments")).unwrap().count();
+    assert_eq!(files, 2, "replaced segments are unlinked");
+}
+
+#[test]
+fn the_journal_brings_back_what_no_segment_has() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..5 {
+        let store = Store::open(folder.path(), options()).unwrap();
+        assert_eq!(found(&store, &Filter::All), numbers(0..round * 100));
+        append(&store, name(round as u64), &lines(round as u64 * 100..round as u64 * 100 + 100))
+            .unwrap();
+        // The same batch again, as after an answer that was lost.
+        for known in 0..=round as u64 {
+            assert!(
+                append(&store, name(known), &lines(known * 100..known * 100 + 100))
+                    .unwrap()
+                    .duplicate
+            );
+        }
+        if round == 2 {
+            store.flush().unwrap();
+        }
+        assert!(store.ledger().adds_up());
+    }
+}
+
+#[test]
+fn a_store_in_use_is_refused_by_its_owners_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let _store = Store::open(folder.path(), options()).unwrap();
+    let error = Store::open(folder.path(), options()).unwrap_err().to_string();
+    assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+}
+
+#[test]
+fn a_newer_data_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("VERSION"), "2\n").unwrap();
+    assert!(matches!(
+        Store::open(folder.path(), options()),
+        Err(StoreError::NewerVersion { found: 2, .. })
+    ));
+}
+
+/// The real file system, with a switch that makes every write fail as on a full disk.
+#[derive(Debug, Default)]
+struct FullDisk {
+    real: RealFileSystem,
+    full: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct FullDiskFile {
+    real: Box<dyn JournalFile>,
+    full: Arc<AtomicBool>,
+}
+
+fn full(switch: &AtomicBool) -> io::Result<()> {
+    if switch.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+}
+
+impl JournalFile for FullDiskFile {
+    fn write_at(&mut self, bytes: &[u8], position: u64) -> io::Result<()> {
+        // Half of it gets through, as it may on a real disk.
+        self.real.write_at(&bytes[..bytes.len() / 2], position)?;
+        full(&self.full)?;
+        self.real.write_at(bytes, position)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        full(&self.full)?;
+        self.real.sync()
+    }
+}
+
+impl FileSystem for FullDisk {
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        self.real.create_folder(path)
+    }
+    fn create_preallocated(&self, path: &Path, length: u64) -> io::Result<Box<dyn JournalFile>> {
+        full(&self.full)?;
+        Ok(Box::new(FullDiskFile {
+            real: self.real.create_preallocated(path, length)?,
+            full: Arc::clone(&self.full),
+        }))
+    }
+    fn write_synced(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        full(&self.full)?;
+        self.real.write_synced(path, content)
+    }
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.real.read(path)
+    }
+    fn map(&self, path: &Path) -> io::Result<OwnedBytes> {
+        self.real.map(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.real.rename(from, to)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.real.remove(path)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<(String, u64)>> {
+        self.real.list(folder)
+    }
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.real.sync_folder(folder)
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_loses_nothing_and_goes_on_when_there_is_space() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FullDisk::default();
+    let switch = Arc::clone(&disk.full);
+    let store = Store::open_with(folder.path(), options(), Arc::new(disk)).unwrap();
+    append(&store, name(0), &lines(0..100)).unwrap();
+    switch.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        assert!(matches!(append(&store, name(1), &lines(100..200)), Err(StoreError::Full { .. })));
+    }
+    assert!(store.flush().is_err());
+    assert_eq!(found(&store, &Filter::All), numbers(0..100));
+    assert!(store.troubles().contains_key("flush") && store.troubles().contains_key("journal"));
+    switch.store(false, Ordering::SeqCst);
+    assert_eq!(
+        append(&store, name(1), &lines(100..200)).unwrap(),
+        Appended { duplicate: false, records: 100 }
+    );
+    store.flush().unwrap();
+    assert!(store.troubles().is_empty(), "{:?}", store.troubles());
+    assert_eq!(found(&store, &Filter::All), numbers(0..200));
+    assert!(store.ledger().adds_up(), "{:?}", store.ledger());
+    drop(store);
+    let store = Store::open(folder.path(), options()).unwrap();
+    assert_eq!(found(&store, &Filter::All), numbers(0..200));
+}
+
+#[test]
+fn a_refused_batch_that_reached_the_disk_in_part_is_not_doubled_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FullDisk::default();
+    let switch = Arc::clone(&disk.full);
+    let store = Store::open_with(folder.path(), options(), Arc::new(disk)).unwrap();
+    append(&store, name(0), &lines(0..100)).unwrap();
+    switch.store(true, Ordering::SeqCst);
+    append(&store, name(1), &lines(100..200)).unwrap_err();
+    switch.store(false, Ordering::SeqCst);
+    append(&store, name(2), &lines(200..300)).unwrap();
+    append(&store, name(1), &lines(100..200)).unwrap();
+    drop(store);
+    let store = Store::open(folder.path(), options()).unwrap();
+    assert_eq!(found(&store, &Filter::All), numbers(0..300));
+    assert!(append(&store, name(1), &lines(100..200)).unwrap().duplicate);
+    assert!(store.ledger().adds_up());
+}
+
+#[test]
+fn retention_by_bytes_drops_the_oldest_segments_and_accounts_for_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store =
+        Store::open(folder.path(), StoreOptions { retention_bytes: Some(1), ..options() }).unwrap();
+    append(&store, None, &lines(0..250)).unwrap();
+    store.flush().unwrap();
+    store.compact_all().unwrap();
+    assert_eq!(found(&store, &Filter::All), numbers(0..0));
+    let ledger = store.ledger();
+    assert_eq!((ledger.counters.expired, ledger.adds_up()), (250, true));
+    drop(store);
+    assert!(Store::open(folder.path(), options()).unwrap().ledger().adds_up());
+}
+
+#[test]
+fn retention_by_age_goes_by_the_earlier_of_record_time_and_receipt() {
+    let folder = tempfile::tempdir().unwrap();
+    let hour = std::time::Duration::from_secs(3_600);
+    let store = Store::open(folder.path(), StoreOptions { retention_age: Some(hour), ..options() })
+        .unwrap();
+    let now = Timestamp::now();
+    let future = Timestamp(now.0 + 400 * record::NANOS_PER_DAY);
+    append(
+        &store,
+        None,
+        &format!("{{\"time\":\"{now}\",\"n\":1}}\n{{\"time\":\"{future}\",\"n\":2}}\n"),
+    )
+    .unwrap();
+    append(&store, None, &lines(10..20)).unwrap();
+    store.flush().unwrap();
+    store.compact_all().unwrap();
+    assert_eq!(found(&store, &Filter::All), [1, 2]);
+}
+
+#[test]
+fn memory_in_use_is_bounded_by_refusing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store =
+        Store::open(folder.path(), StoreOptions { memory_bytes_max: 1_000, ..options() }).unwrap();
+    let first = store.reserve(600).unwrap();
+    assert!(matches!(store.reserve(600), Err(StoreError::Overloaded { limit_bytes: 1_000 })));
+    drop(first);
+    assert!(store.reserve(600).is_ok());
+}
+
+#[test]
+fn five_thousand_names_and_types_are_all_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    for batch in 0..5 {
+        let body: String = (batch * 1_000..(batch + 1) * 1_000)
+            .map(|n| {
+                format!(
+                    "{{\"ts\":{},\"n\":{n},\"name{n}\":{n},\"text{}\":\"v{n}\"}}\n",
+                    1_700_000_000 + n,
+                    n % 700
+                )
+            })
+            .collect();
+        append(&store, None, &body).unwrap();
+    }
+    let check = |what: &str| {
+        for n in [0, 1, 255, 256, 999, 1_000, 2_500, 4_999] {
+            assert_eq!(found(&store, &parse(&format!("name{n}:{n}"))), [n], "{what} name{n}");
+            assert_eq!(found(&store, &parse(&format!("text{}:v{n}", n % 700))), [n], "{what} text");
+            assert_eq!(found(&store, &parse(&format!("any:v{n}"))), [n], "{what} any");
+        }
+        assert_eq!(found(&store, &parse("nothing:*")), numbers(0..0), "{what}");
+    };
+    check("parts");
+    store.flush().unwrap();
+    check("segments");
+    store.compact_all().unwrap();
+    check("merged");
+    assert!(store.ledger().adds_up());
+}
+
+#[test]
+fn segments_whose_times_overlap_are_merged_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    for start in 0..4 {
+        let body: String = (0..100).map(|n| lines(n * 4 + start..n * 4 + start + 1)).collect();
+        append(&store, None, &body).unwrap();
+        store.flush().unwrap();
+    }
+    store.compact_all().unwrap();
+    let view = store.view();
+    let [segment] = view.segments() else { panic!("expected one segment") };
+    let source = Source::Segment(Arc::clone(segment));
+    let keys = source.keys(&RowSet::Range(0..400)).unwrap();
+    assert!(keys.is_sorted());
+    assert_eq!(found(&store, &Filter::All), numbers(0..400));
+}
+
+#[test]
+fn select_newest_gives_the_newest_matches() {
+    let folder = tempfile::tempdir().unwrap();
+    let store =
+        Store::open(folder.path(), StoreOptions { segment_rows: 100_000, ..options() }).unwrap();
+    append(&store, None, &lines(0..20_000)).unwrap();
+    store.flush().unwrap();
+    let view = store.view();
+    let source = &view.sources("default", "logs", i64::MIN..i64::MAX).0[0];
+    for query in ["*", "level:error", "n:<5000", "message", "msg:/number 19/"] {
+        let filter = parse(query);
+        let all: Vec<u32> = match source.select(&filter, i64::MIN..i64::MAX, None).unwrap() {
+            RowSet::List(rows) => rows,
+            RowSet::Range(range) => range.collect(),
+        };
+        let newest: Vec<u32> = match source.select(&filter, i64::MIN..i64::MAX, Some(7)).unwrap() {
+            RowSet::List(rows) => rows,
+            RowSet::Range(range) => range.collect(),
+        };
+        assert_eq!(newest, all[all.len() - 7..], "{query}");
+    }
+}
+
+#[test]
+fn a_filter_that_nothing_can_match_reads_no_columns() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    append(&store, None, &lines(0..100)).unwrap();
+    store.flush().unwrap();
+    // Without its column file the segment can still answer what the footer and the index know.
+    for file in std::fs::read_dir(folder.path().join("segments")).unwrap() {
+        let path = file.unwrap().path();
+        if path.to_string_lossy().ends_with(".parquet") {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    for query in [
+        "service:absent",
+        "level:fatal",
+        "absent:*",
+        "nowhere",
+        "correlation:none",
+        "level:error absent:1",
+    ] {
+        assert_eq!(found_count(&store, query), 0, "{query}");
+    }
+    assert_eq!(found_count(&store, "message"), 100);
+}
+
+fn found_count(store: &Store, query: &str) -> usize {
+    let filter = parse(query);
+    let view = store.view();
+    view.sources("default", "logs", i64::MIN..i64::MAX)
+        .0
+        .iter()
+        .map(|source| source.count(&filter, i64::MIN..i64::MAX).unwrap())
+        .sum()
+}
+
+#[test]
+fn the_ledger_tells_a_record_that_is_missing() {
+    let ledger = Ledger {
+        received: 10,
+        counters: Counters { accepted: 10, rejected: BTreeMap::new(), ..Counters::default() },
+        in_parts: 4,
+        indexed: 5,
+        lost_batches: 0,
+        senders: 0,
+    };
+    assert_eq!((ledger.missing(), ledger.adds_up()), (1, false));
+}

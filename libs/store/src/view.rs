@@ -1,0 +1,208 @@
+//! The view: one immutable snapshot of segments and parts that a query holds from start to end.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::UInt32Array;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::{TimestampNanosecondType, UInt64Type};
+use ql::{Field, Filter};
+
+use crate::chunk::{Chunk, PartDay};
+use crate::error::{Result, StoreError};
+use crate::evaluate::{Columns, Rows, evaluate};
+use crate::segment::{RowSet, Segment};
+
+/// Which part a record belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct PartKey {
+    pub(crate) tenant: Arc<str>,
+    pub(crate) signal: &'static str,
+    pub(crate) day: PartDay,
+}
+
+/// Records in memory: durable in the journal, not yet in a segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) key: PartKey,
+    pub(crate) chunks: Vec<Arc<Chunk>>,
+}
+
+impl Part {
+    pub(crate) fn rows(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.rows()).sum()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.bytes).sum()
+    }
+}
+
+/// A snapshot of everything that can be found.
+#[derive(Debug, Default)]
+pub struct View {
+    pub(crate) segments: Vec<Arc<Segment>>,
+    /// Sealed ones first, then those that still grow.
+    pub(crate) parts: Vec<Arc<Part>>,
+}
+
+impl View {
+    /// Rows in parts.
+    pub fn part_rows(&self) -> u64 {
+        self.parts.iter().map(|part| part.rows() as u64).sum()
+    }
+
+    /// Rows in segments.
+    pub fn segment_rows(&self) -> u64 {
+        self.segments.iter().map(|segment| u64::from(segment.meta().rows)).sum()
+    }
+
+    /// All segments.
+    pub fn segments(&self) -> &[Arc<Segment>] {
+        &self.segments
+    }
+
+    /// The sources of a tenant's records of one signal, and how many of them lie wholly outside of
+    /// `time` and are left out.
+    pub fn sources(&self, tenant: &str, signal: &str, time: Range<i64>) -> (Vec<Source>, usize) {
+        let segments = self
+            .segments
+            .iter()
+            .filter(|segment| segment.meta().tenant == tenant && segment.meta().signal == signal);
+        let chunks = self
+            .parts
+            .iter()
+            .filter(|part| &*part.key.tenant == tenant && part.key.signal == signal)
+            .flat_map(|part| &part.chunks);
+        let mut sources: Vec<Source> = segments
+            .cloned()
+            .map(Source::Segment)
+            .chain(chunks.cloned().map(Source::Chunk))
+            .collect();
+        let all = sources.len();
+        sources.retain(|source| {
+            let (first, last) = source.time_range();
+            first < time.end && last >= time.start
+        });
+        let pruned = all - sources.len();
+        (sources, pruned)
+    }
+}
+
+/// Rows that lie together: a segment, sorted, or a chunk of a part, as it came.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// On disk.
+    Segment(Arc<Segment>),
+    /// In memory.
+    Chunk(Arc<Chunk>),
+}
+
+impl Source {
+    /// Smallest and largest timestamp.
+    pub fn time_range(&self) -> (i64, i64) {
+        match self {
+            Source::Segment(segment) => segment.meta().time_range,
+            Source::Chunk(chunk) => chunk.time_range,
+        }
+    }
+
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        match self {
+            Source::Segment(segment) => segment.meta().rows as usize,
+            Source::Chunk(chunk) => chunk.rows(),
+        }
+    }
+
+    /// The rows that match and whose time lies in `time`; with `newest`, at least the newest that many.
+    ///
+    /// # Errors
+    /// When a file is damaged or cannot be read.
+    pub fn select(
+        &self,
+        filter: &Filter,
+        time: Range<i64>,
+        newest: Option<usize>,
+    ) -> Result<RowSet> {
+        match self {
+            Source::Segment(segment) => segment.select(filter, time, newest),
+            Source::Chunk(chunk) => Ok(chunk.select(filter, time)),
+        }
+    }
+
+    /// How many rows match.
+    ///
+    /// # Errors
+    /// When a file is damaged or cannot be read.
+    pub fn count(&self, filter: &Filter, time: Range<i64>) -> Result<usize> {
+        match self {
+            Source::Segment(segment) => segment.count(filter, time),
+            Source::Chunk(chunk) => Ok(chunk.select(filter, time).len()),
+        }
+    }
+
+    /// Columns of some rows. Columns that the source does not have are left out.
+    ///
+    /// # Errors
+    /// When a file is damaged or cannot be read.
+    pub fn read(&self, rows: &RowSet, columns: &Columns) -> Result<RecordBatch> {
+        match self {
+            Source::Segment(segment) => segment.read(rows, columns),
+            Source::Chunk(chunk) => chunk.read(rows, columns),
+        }
+    }
+
+    /// Timestamp and record_seq of some rows.
+    ///
+    /// # Errors
+    /// When a file is damaged or cannot be read.
+    pub fn keys(&self, rows: &RowSet) -> Result<Vec<(i64, u64)>> {
+        let batch =
+            self.read(rows, &Columns::Fields([Field::Timestamp, Field::RecordSeq].into()))?;
+        let times = batch.column(0).as_primitive::<TimestampNanosecondType>().values();
+        let seqs = batch.column(1).as_primitive::<UInt64Type>().values();
+        Ok(times.iter().copied().zip(seqs.iter().copied()).collect())
+    }
+
+    /// Attribute names that stand in the overflow column.
+    pub fn overflow_names(&self) -> &std::collections::BTreeSet<String> {
+        match self {
+            Source::Segment(segment) => &segment.meta().overflow_names,
+            Source::Chunk(chunk) => &chunk.overflow_names,
+        }
+    }
+}
+
+impl Chunk {
+    fn select(&self, filter: &Filter, time: Range<i64>) -> RowSet {
+        let (first, last) = self.time_range;
+        let whole = time.start <= first && last < time.end;
+        if whole && *filter == Filter::All {
+            return RowSet::Range(0..self.rows() as u32);
+        }
+        let mask =
+            evaluate(filter, Rows { batch: &self.batch, overflow_names: &self.overflow_names });
+        let times = self.batch.column(0).as_primitive::<TimestampNanosecondType>().values();
+        RowSet::List(
+            mask.set_indices()
+                .filter(|row| whole || time.contains(&times[*row]))
+                .map(|row| row as u32)
+                .collect(),
+        )
+    }
+
+    fn read(&self, rows: &RowSet, columns: &Columns) -> Result<RecordBatch> {
+        let schema = self.batch.schema_ref();
+        let wanted: Vec<usize> = (0..schema.fields().len())
+            .filter(|index| columns.includes(schema.field(*index).name(), &self.overflow_names))
+            .collect();
+        let batch = self.batch.project(&wanted).map_err(StoreError::segment("read"))?;
+        match rows {
+            RowSet::Range(range) => Ok(batch.slice(range.start as usize, range.len())),
+            RowSet::List(rows) => take_record_batch(&batch, &UInt32Array::from(rows.clone()))
+                .map_err(StoreError::segment("read")),
+        }
+    }
+}
