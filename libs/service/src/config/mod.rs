@@ -1,7 +1,7 @@
 //! Configuration: one `logq.toml`, a table for each role, and environment overrides.
 //!
 //! A role declares its keys as data ([`Table`], [`Key`], [`Kind`]). From that alone come validation, defaults,
-//! the reference text ([`reference`]) and typed access ([`Values`]), so they cannot disagree:
+//! the reference text ([`reference()`]) and typed access ([`Values`]), so they cannot disagree:
 //!
 //! ```text
 //! TOML text ┐

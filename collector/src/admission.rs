@@ -1,0 +1,48 @@
+//! Reads request bodies within the store's memory: every byte is reserved before it is kept.
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use store::Reservation;
+
+use crate::Collector;
+use crate::refusal::Refusal;
+
+/// Reserved at a time while a body of unknown length comes in.
+const STEP_BYTES: usize = 256 << 10;
+
+/// A body with the memory that it holds.
+pub(crate) struct Admitted {
+    pub(crate) bytes: Bytes,
+    pub(crate) reservations: Vec<Reservation>,
+}
+
+impl Collector {
+    /// Reads a body to its end.
+    pub(crate) async fn admit(
+        &self,
+        length: Option<usize>,
+        mut body: Body,
+    ) -> Result<Admitted, Refusal> {
+        let limit_bytes = self.options.body_bytes_max;
+        if length.is_some_and(|length| length > limit_bytes) {
+            return Err(Refusal::BodyTooLarge { limit_bytes });
+        }
+        let mut reserved = length.unwrap_or(STEP_BYTES);
+        let mut reservations = vec![self.store.reserve(reserved)?];
+        let mut bytes = BytesMut::with_capacity(reserved.min(limit_bytes));
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Refusal::BodyCutOff { detail: error.to_string() })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if bytes.len() + data.len() > limit_bytes {
+                return Err(Refusal::BodyTooLarge { limit_bytes });
+            }
+            while bytes.len() + data.len() > reserved {
+                reservations.push(self.store.reserve(STEP_BYTES)?);
+                reserved += STEP_BYTES;
+            }
+            bytes.extend_from_slice(&data);
+        }
+        Ok(Admitted { bytes: bytes.freeze(), reservations })
+    }
+}

@@ -1,0 +1,144 @@
+//! The way of a batch: admitted, decoded off the async threads, appended, answered.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use record::Timestamp;
+use store::{Append, Appended, BatchBuilder, Store, StoreError};
+use tokio::sync::oneshot;
+use wire::{BatchName, Decoded, Encoding, Format, Rejected};
+
+use crate::Collector;
+use crate::admission::Admitted;
+use crate::refusal::Refusal;
+
+/// Bytes of a typical record, for sizing a batch's first allocation.
+const RECORD_BYTES_TYPICAL: usize = 300;
+
+/// What became of a batch that was taken.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) appended: Appended,
+    pub(crate) rejected_total: u32,
+    pub(crate) rejected: Vec<Rejected>,
+}
+
+impl Collector {
+    /// Takes a request of a known format; gives the answer when the batch is durable and visible.
+    pub(crate) async fn ingest(
+        self: &Arc<Self>,
+        format: Format,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Accepted, Refusal> {
+        let result = self.try_ingest(format, headers, body).await;
+        self.metrics.answered(format, &result);
+        if let Err(refusal) = &result {
+            tracing::debug!(code = refusal.code(), %refusal, "batch refused");
+        }
+        result
+    }
+
+    async fn try_ingest(
+        self: &Arc<Self>,
+        format: Format,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Accepted, Refusal> {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let received_at = Timestamp::now();
+        let name = BatchName::from_headers(text)?;
+        let tenant = service::principal::tenant(headers).map_err(|detail| Refusal::Header {
+            header: service::principal::TENANT_HEADER,
+            detail,
+        })?;
+        let encoding = Encoding::from_header(text(CONTENT_ENCODING.as_str()))?;
+        let length = text(CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
+        let admitted = self.admit(length, body).await?;
+        self.metrics.received_bytes(format, admitted.bytes.len());
+
+        let permit = self.decoding.acquire().await.map_err(|_| StoreError::Closed)?;
+        let (answer, answered) = oneshot::channel();
+        let batch = Batch { tenant, name, received_at, format, encoding, admitted };
+        let collector = Arc::clone(self);
+        let decoded = tokio::task::spawn_blocking(move || {
+            let decoded = decode_and_append(&collector, batch, answer);
+            drop(collector);
+            decoded
+        });
+        let decoded = decoded.await.map_err(|_| Refusal::DecoderPanicked)?;
+        drop(permit);
+        let decoded = decoded?;
+        // The commit thread answers every append it takes; if it is gone, so is the store.
+        let appended = answered.await.map_err(|_| StoreError::Closed)??;
+        Ok(Accepted {
+            appended,
+            rejected_total: decoded.rejected_total,
+            rejected: decoded.rejected,
+        })
+    }
+}
+
+struct Batch {
+    tenant: Arc<str>,
+    name: Option<BatchName>,
+    received_at: Timestamp,
+    format: Format,
+    encoding: Encoding,
+    admitted: Admitted,
+}
+
+fn decode_and_append(
+    collector: &Collector,
+    batch: Batch,
+    answer: oneshot::Sender<Result<Appended, StoreError>>,
+) -> Result<Decoded, Refusal> {
+    let store: &Store = &collector.store;
+    let limits = collector.limits();
+    let payload = batch.admitted.bytes;
+    let body = wire::decompress(batch.encoding, &payload, &limits)?;
+    // Columns take about as much as the text they come from.
+    let mut reservations = batch.admitted.reservations;
+    reservations.push(store.reserve(body.len())?);
+    let mut builder = BatchBuilder::new(batch.received_at, body.len() / RECORD_BYTES_TYPICAL);
+    let decoded = wire::decode(batch.format, &body, batch.received_at, &limits, &mut |record| {
+        builder.push(record)
+    })?;
+    let rejected = store::rejected_by_reason(&decoded);
+    if batch.name.is_some() && decoded.rejected_total > 0 {
+        rejected.iter().for_each(|(reason, records)| store.count_rejected(reason, *records));
+        let first = decoded.rejected.first().map_or_else(String::new, |first| first.detail.clone());
+        return Err(Refusal::NotWhole { rejected: decoded.rejected_total, first });
+    }
+    if decoded.accepted == 0 && batch.name.is_none() {
+        // Nothing to keep: no journal entry, but the refused records are accounted for.
+        rejected.iter().for_each(|(reason, records)| store.count_rejected(reason, *records));
+        let _ = answer.send(Ok(Appended { duplicate: false, records: 0 }));
+        return Ok(decoded);
+    }
+    drop(body);
+    let append = Append {
+        tenant: batch.tenant,
+        signal: "logs",
+        name: batch.name,
+        received_at: batch.received_at,
+        format: batch.format,
+        encoding: batch.encoding,
+        payload,
+        rejected,
+        timestamps_replaced: decoded.timestamps_replaced,
+        decoded: builder.finish(),
+    };
+    store.append(
+        append,
+        Box::new(move |result| {
+            // The memory is counted as part of the view from here on.
+            drop(reservations);
+            // A client that went away has no use for the answer.
+            let _ = answer.send(result);
+        }),
+    );
+    Ok(decoded)
+}

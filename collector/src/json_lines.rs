@@ -1,0 +1,60 @@
+//! `POST /ingest/jsonl`: one JSON object a line, or an array, or one object.
+//!
+//! Lines that cannot be taken are named in the answer; the others are stored.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use service::http::ErrorResponse;
+use wire::Format;
+
+use crate::Collector;
+use crate::refusal::Refusal;
+
+#[derive(Serialize)]
+struct Answer {
+    accepted: u32,
+    rejected: u32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<LineError>,
+}
+
+#[derive(Serialize)]
+struct LineError {
+    line: Option<u32>,
+    error: String,
+}
+
+pub(crate) async fn receive(
+    State(collector): State<Arc<Collector>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    match collector.ingest(Format::JsonLines, &headers, body).await {
+        Ok(accepted) => {
+            let errors = accepted
+                .rejected
+                .into_iter()
+                .map(|rejected| LineError { line: rejected.line, error: rejected.detail });
+            let answer = Answer {
+                accepted: accepted.appended.records,
+                rejected: accepted.rejected_total,
+                errors: errors.collect(),
+            };
+            Json(answer).into_response()
+        }
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let mut response = ErrorResponse::new(status, refusal.code(), refusal.to_string());
+    response.retry_after = refusal.retry_after();
+    response.into_response()
+}

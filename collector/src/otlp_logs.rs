@@ -1,0 +1,72 @@
+//! `POST /v1/logs`: OTLP over HTTP, protobuf and JSON; the wire format of our own agents.
+//!
+//! Answers are those of the OTLP specification: 200 with `ExportLogsServiceResponse`, errors as
+//! `google.rpc.Status`, both in the encoding of the request. An agent that names its batches also gets the
+//! store's id and generation.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use wire::Format;
+
+use crate::Collector;
+use crate::refusal::Refusal;
+
+/// Header of an answer: the id made with the data folder.
+pub(crate) const STORE_ID: &str = "logq-store-id";
+/// Header of an answer: higher after each restore from a backup.
+pub(crate) const GENERATION: &str = "logq-generation";
+/// Header of an answer: the batch had been accepted before.
+pub(crate) const DUPLICATE: &str = "logq-duplicate";
+
+pub(crate) async fn receive(
+    State(collector): State<Arc<Collector>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let format = match Format::of_otlp(content_type) {
+        Ok(format) => format,
+        Err(error) => return refused(Format::OtlpJson, false, &error.into()),
+    };
+    let named = headers.contains_key(wire::header::AGENT);
+    match collector.ingest(format, &headers, body).await {
+        Ok(accepted) => {
+            let first =
+                accepted.rejected.first().map_or_else(String::new, |first| first.detail.clone());
+            let body = wire::export_response(format, u64::from(accepted.rejected_total), &first);
+            let mut response =
+                (StatusCode::OK, [(CONTENT_TYPE, format.content_type())], body).into_response();
+            let (store_id, generation) = collector.store.identity();
+            let answers = response.headers_mut();
+            if let Ok(store_id) = store_id.parse() {
+                answers.insert(STORE_ID, store_id);
+            }
+            answers.insert(GENERATION, generation.into());
+            if accepted.appended.duplicate {
+                answers.insert(DUPLICATE, 1.into());
+            }
+            response
+        }
+        Err(refusal) => refused(format, named, &refusal),
+    }
+}
+
+fn refused(format: Format, named: bool, refusal: &Refusal) -> Response {
+    // OTLP senders give up on every status but 429, 502, 503 and 504; only our agents know 507 and 500.
+    let status = match refusal.status() {
+        500 | 507 if !named => 503,
+        status => status,
+    };
+    let body = wire::status(format, wire::grpc_code(status), &refusal.to_string());
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    let mut response = (status, [(CONTENT_TYPE, format.content_type())], body).into_response();
+    if let Some(after) = refusal.retry_after() {
+        response.headers_mut().insert(RETRY_AFTER, after.as_secs().into());
+    }
+    response
+}

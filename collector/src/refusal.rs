@@ -1,0 +1,71 @@
+//! Why a request is refused, with its HTTP status and a stable code.
+
+use std::time::Duration;
+
+use store::StoreError;
+use wire::DecodeError;
+
+/// Why a request is refused. Nothing of it is stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("the body is larger than {limit_bytes} bytes; send smaller batches")]
+    BodyTooLarge { limit_bytes: usize },
+    #[error("the body was cut off: {detail}; send it again")]
+    BodyCutOff { detail: String },
+    #[error("header `{header}` {detail}")]
+    Header { header: &'static str, detail: &'static str },
+    /// A named batch is taken whole or not at all.
+    #[error("{rejected} of the batch's records cannot be taken, the first one {first}")]
+    NotWhole { rejected: u32, first: String },
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the decoder stopped; this is a bug, please report what was sent")]
+    DecoderPanicked,
+}
+
+impl Refusal {
+    pub(crate) fn status(&self) -> u16 {
+        match self {
+            Refusal::BodyTooLarge { .. } => 413,
+            Refusal::BodyCutOff { .. } | Refusal::Header { .. } | Refusal::NotWhole { .. } => 400,
+            Refusal::Decode(error) => error.status(),
+            Refusal::Store(error) => match error {
+                StoreError::Overloaded { .. } | StoreError::TooFarAhead { .. } => 429,
+                StoreError::Conflict { .. } => 409,
+                StoreError::Full { .. } => 507,
+                _ => 503,
+            },
+            Refusal::DecoderPanicked => 500,
+        }
+    }
+
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Refusal::BodyTooLarge { .. } => "body_too_large",
+            Refusal::BodyCutOff { .. } => "body_cut_off",
+            Refusal::Header { .. } => "bad_header",
+            Refusal::NotWhole { .. } => "batch_not_whole",
+            Refusal::Decode(error) => error.code(),
+            Refusal::Store(error) => match error {
+                StoreError::Overloaded { .. } => "overloaded",
+                StoreError::TooFarAhead { .. } => "too_far_ahead",
+                StoreError::Conflict { .. } => "batch_conflict",
+                StoreError::Full { .. } => "disk_full",
+                StoreError::Closed => "shutting_down",
+                _ => "journal_failed",
+            },
+            Refusal::DecoderPanicked => "internal",
+        }
+    }
+
+    /// After which time it is worth trying again.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self.status() {
+            429 | 503 => Some(Duration::from_secs(1)),
+            507 => Some(Duration::from_secs(5)),
+            _ => None,
+        }
+    }
+}
