@@ -1,1 +1,30 @@
-//! The query service.
+//! The query service: from the text of a query to lines of JSON.
+//!
+//! ```text
+//! text ─▶ ql: filter + stage calls ─▶ plan ─▶ execute over one view ─▶ stages ─▶ JSON lines
+//! ```
+//!
+//! What must not be known here: how records come in, how the store keeps its files (it is asked for rows
+//! that match and for columns of rows), how an answer is shown to a person.
+
+mod batch;
+mod cell;
+mod error;
+mod execute;
+mod http;
+mod json;
+mod metrics;
+mod plan;
+mod queries;
+mod stages;
+pub mod time_parameter;
+
+pub use batch::{Batch, Records, Rows};
+pub use cell::Cell;
+pub use error::QueryError;
+pub use execute::{QueryLimits, Summary};
+pub use http::QueryApi;
+pub use json::write_lines;
+pub use plan::Plan;
+pub use queries::{LIMIT_DEFAULT, Prepared, Queries, Request, SINCE_DEFAULT};
+pub use stages::{Flow, STAGES, StageHelp};

@@ -1,0 +1,339 @@
+//! What flows between stages: records in their columns, or rows that a stage made.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int64Array,
+    RecordBatch, StringArray, TimestampNanosecondArray, UInt8Array, UInt64Array,
+};
+use arrow::datatypes::{
+    DataType, Float64Type, Int32Type, Int64Type, TimestampNanosecondType, UInt8Type, UInt64Type,
+};
+use ql::Field;
+use record::{Severity, Timestamp};
+use store::schema::{AttributeType, OVERFLOW};
+
+use crate::cell::Cell;
+
+/// Some of a query's data on its way through the stages.
+#[derive(Clone, Debug)]
+pub enum Batch {
+    /// Records as they are stored.
+    Records(Records),
+    /// Rows that a stage made.
+    Rows(Rows),
+}
+
+/// Records from one or more sources.
+#[derive(Clone, Debug, Default)]
+pub struct Records {
+    /// Columns, source by source.
+    pub pieces: Vec<Piece>,
+    /// (piece, row) in order; `None` is all rows of all pieces, in any order.
+    pub order: Option<Vec<(u32, u32)>>,
+}
+
+/// Records that lie together.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// The columns asked for, as far as the source has them.
+    pub batch: RecordBatch,
+    /// Attributes that may stand in the overflow column.
+    pub overflow_names: Arc<BTreeSet<String>>,
+}
+
+/// Rows of named cells.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// The columns' names.
+    pub names: Arc<[String]>,
+    /// The cells, as many as names in each.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+impl Batch {
+    /// How many records or rows.
+    pub fn len(&self) -> usize {
+        match self {
+            Batch::Records(records) => records.len(),
+            Batch::Rows(rows) => rows.rows.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Keeps the first `count`.
+    pub fn truncate(&mut self, count: usize) {
+        match self {
+            Batch::Records(records) => {
+                if count < records.len() {
+                    let mut order: Vec<_> = records.places().collect();
+                    order.truncate(count);
+                    records.order = Some(order);
+                }
+            }
+            Batch::Rows(rows) => rows.rows.truncate(count),
+        }
+    }
+
+    /// Reads one field of every record or row, in order.
+    pub fn column(&self, field: &Field) -> Vec<Cell> {
+        match self {
+            Batch::Records(records) => {
+                let readers: Vec<_> =
+                    records.pieces.iter().map(|piece| piece.reader(field)).collect();
+                records
+                    .places()
+                    .map(|(piece, row)| readers[piece as usize].cell(row as usize))
+                    .collect()
+            }
+            Batch::Rows(rows) => {
+                let place = rows.place(field);
+                rows.rows
+                    .iter()
+                    .map(|row| place.map_or(Cell::Null, |place| row[place].clone()))
+                    .collect()
+            }
+        }
+    }
+}
+
+impl Records {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match &self.order {
+            Some(order) => order.len(),
+            None => self.pieces.iter().map(|piece| piece.batch.num_rows()).sum(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// (piece, row) of each, in order.
+    pub fn places(&self) -> Box<dyn Iterator<Item = (u32, u32)> + '_> {
+        match &self.order {
+            Some(order) => Box::new(order.iter().copied()),
+            None => Box::new(self.pieces.iter().enumerate().flat_map(|(piece, columns)| {
+                (0..columns.batch.num_rows()).map(move |row| (piece as u32, row as u32))
+            })),
+        }
+    }
+}
+
+impl Records {
+    /// The same records, copied out of their pieces where those hold much that is not wanted.
+    pub(crate) fn compacted(self) -> Self {
+        let Some(order) = &self.order else { return self };
+        let all: usize = self.pieces.iter().map(|piece| piece.batch.num_rows()).sum();
+        if order.len() * 2 >= all {
+            return self;
+        }
+        let mut wanted: Vec<Vec<u32>> = vec![Vec::new(); self.pieces.len()];
+        for (piece, row) in order {
+            wanted[*piece as usize].push(*row);
+        }
+        for rows in &mut wanted {
+            rows.sort_unstable();
+            rows.dedup();
+        }
+        let order = order.iter().map(|(piece, row)| {
+            (*piece, wanted[*piece as usize].partition_point(|other| other < row) as u32)
+        });
+        let order = Some(order.collect());
+        let pieces = self.pieces.iter().zip(&wanted).map(|(piece, rows)| {
+            let rows = arrow::array::UInt32Array::from(rows.clone());
+            let batch =
+                arrow::compute::take_record_batch(&piece.batch, &rows).expect("rows of the batch");
+            Piece { batch, overflow_names: Arc::clone(&piece.overflow_names) }
+        });
+        Self { pieces: pieces.collect(), order }
+    }
+}
+
+impl Rows {
+    /// The column of a field, by its canonical name or as an alias wrote it.
+    pub fn place(&self, field: &Field) -> Option<usize> {
+        self.names
+            .iter()
+            .position(|name| name == field.name())
+            .or_else(|| self.names.iter().position(|name| Field::resolve(name) == *field))
+    }
+}
+
+impl Piece {
+    /// Prepares reading a field.
+    pub fn reader(&self, field: &Field) -> FieldReader {
+        let mut columns = Vec::new();
+        match field {
+            Field::Attribute(name) => {
+                for attribute_type in AttributeType::ALL {
+                    columns.extend(
+                        self.batch.column_by_name(&attribute_type.column(name)).map(Column::new),
+                    );
+                }
+                if self.overflow_names.contains(name) {
+                    let overflow = self
+                        .batch
+                        .column_by_name(OVERFLOW)
+                        .map(|column| column.as_string::<i32>().clone());
+                    columns.extend(overflow.map(|column| Column::Overflow(column, name.clone())));
+                }
+            }
+            Field::Severity => {
+                let column = self.batch.column_by_name(store::fixed_column(field));
+                columns
+                    .extend(column.map(|column| {
+                        Column::Severity(column.as_primitive::<UInt8Type>().clone())
+                    }));
+            }
+            fixed => columns
+                .extend(self.batch.column_by_name(store::fixed_column(fixed)).map(Column::new)),
+        }
+        FieldReader { columns }
+    }
+}
+
+/// Reads one field of one piece; an attribute may be spread over columns of several types.
+#[derive(Clone, Debug)]
+pub struct FieldReader {
+    columns: Vec<Column>,
+}
+
+/// A typed column.
+#[derive(Clone, Debug)]
+pub enum Column {
+    /// Text of few values: keys and values.
+    Dictionary(arrow::array::Int32Array, StringArray),
+    /// Text.
+    Text(StringArray),
+    /// Integers.
+    I64(Int64Array),
+    /// Unsigned integers.
+    U64(UInt64Array),
+    /// Floats.
+    F64(Float64Array),
+    /// Booleans.
+    Bool(BooleanArray),
+    /// Times.
+    Time(TimestampNanosecondArray),
+    /// Severity numbers, read as their level.
+    Severity(UInt8Array),
+    /// Trace and span ids, read as hex.
+    Id(FixedSizeBinaryArray),
+    /// One name of the overflow objects.
+    Overflow(StringArray, String),
+}
+
+impl FieldReader {
+    /// Reads one column.
+    pub(crate) fn of(column: &ArrayRef) -> Self {
+        Self { columns: vec![Column::new(column)] }
+    }
+
+    /// The value of a row; nothing if the record does not have the field.
+    pub fn cell(&self, row: usize) -> Cell {
+        for column in &self.columns {
+            let cell = column.cell(row);
+            if !cell.is_null() {
+                return cell;
+            }
+        }
+        Cell::Null
+    }
+
+    /// The one column of the field, if it is not spread.
+    pub fn single(&self) -> Option<&Column> {
+        match self.columns.as_slice() {
+            [column] => Some(column),
+            _ => None,
+        }
+    }
+}
+
+impl Column {
+    fn new(column: &ArrayRef) -> Self {
+        match column.data_type() {
+            DataType::Dictionary(..) => {
+                let dictionary = column.as_dictionary::<Int32Type>();
+                Column::Dictionary(
+                    dictionary.keys().clone(),
+                    dictionary.values().as_string::<i32>().clone(),
+                )
+            }
+            DataType::Int64 => Column::I64(column.as_primitive::<Int64Type>().clone()),
+            DataType::UInt64 => Column::U64(column.as_primitive::<UInt64Type>().clone()),
+            DataType::Float64 => Column::F64(column.as_primitive::<Float64Type>().clone()),
+            DataType::Boolean => Column::Bool(column.as_boolean().clone()),
+            DataType::Timestamp(..) => {
+                Column::Time(column.as_primitive::<TimestampNanosecondType>().clone())
+            }
+            DataType::FixedSizeBinary(_) => Column::Id(column.as_fixed_size_binary().clone()),
+            _ => Column::Text(column.as_string::<i32>().clone()),
+        }
+    }
+
+    /// The value of a row.
+    pub fn cell(&self, row: usize) -> Cell {
+        macro_rules! valid {
+            ($array:expr, $cell:expr) => {
+                if $array.is_valid(row) { $cell } else { Cell::Null }
+            };
+        }
+        match self {
+            Column::Dictionary(keys, values) => {
+                valid!(keys, Cell::text(values.value(keys.value(row) as usize)))
+            }
+            Column::Text(texts) => valid!(texts, Cell::text(texts.value(row))),
+            Column::I64(numbers) => valid!(numbers, Cell::I64(numbers.value(row))),
+            Column::U64(numbers) => valid!(numbers, from_u64(numbers.value(row))),
+            Column::F64(numbers) => valid!(numbers, Cell::F64(numbers.value(row))),
+            Column::Bool(flags) => valid!(flags, Cell::Bool(flags.value(row))),
+            Column::Time(times) => valid!(times, Cell::Time(Timestamp(times.value(row)))),
+            Column::Severity(numbers) => severity(numbers.value(row)),
+            Column::Id(ids) => valid!(ids, hex(ids.value(row))),
+            Column::Overflow(objects, name) => valid!(objects, overflow(objects.value(row), name)),
+        }
+    }
+}
+
+pub(crate) fn severity(number: u8) -> Cell {
+    match Severity::from_number(number.into()).map(Severity::name) {
+        None | Some("") => Cell::Null,
+        Some(name) => Cell::text(name),
+    }
+}
+
+fn from_u64(number: u64) -> Cell {
+    i64::try_from(number).map_or_else(|_| Cell::text(&number.to_string()), Cell::I64)
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> Cell {
+    let text = match (<[u8; 16]>::try_from(bytes), <[u8; 8]>::try_from(bytes)) {
+        (Ok(trace), _) => record::TraceId(trace).to_string(),
+        (_, Ok(span)) => record::SpanId(span).to_string(),
+        _ => return Cell::Null,
+    };
+    Cell::text(&text)
+}
+
+fn overflow(object: &str, name: &str) -> Cell {
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(object).unwrap_or_default();
+    match object.get(name) {
+        Some(serde_json::Value::String(text)) => Cell::text(text),
+        Some(serde_json::Value::Bool(flag)) => Cell::Bool(*flag),
+        Some(serde_json::Value::Number(number)) => number
+            .as_i64()
+            .map(Cell::I64)
+            .or_else(|| number.as_f64().map(Cell::float))
+            .unwrap_or_default(),
+        _ => Cell::Null,
+    }
+}

@@ -1,0 +1,149 @@
+//! Records and rows as lines of JSON.
+//!
+//! A record is flat: the fixed fields by their names, then `attributes` as an object. Fields that a record
+//! does not have are left out; rows of stages have every column, `null` where there is no value.
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, UInt8Type};
+use ql::Field;
+use store::schema::{self, AttributeType};
+
+use crate::batch::{Batch, FieldReader, Piece, Records, Rows};
+use crate::cell::{write_display, write_json_text};
+
+/// Appends a batch as one JSON object a line.
+pub fn write_lines(batch: &Batch, out: &mut Vec<u8>) {
+    match batch {
+        Batch::Records(records) => write_records(records, out),
+        Batch::Rows(rows) => write_rows(rows, out),
+    }
+}
+
+fn write_rows(rows: &Rows, out: &mut Vec<u8>) {
+    for row in &rows.rows {
+        out.push(b'{');
+        for (index, (name, cell)) in rows.names.iter().zip(row).enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            write_json_text(out, name);
+            out.push(b':');
+            cell.write_json(out);
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+fn write_records(records: &Records, out: &mut Vec<u8>) {
+    let writers: Vec<RecordWriter<'_>> = records.pieces.iter().map(RecordWriter::new).collect();
+    for (piece, row) in records.places() {
+        writers[piece as usize].write(row as usize, out);
+        out.push(b'\n');
+    }
+}
+
+/// Writes the records of one piece.
+struct RecordWriter<'a> {
+    fixed: Vec<(&'static str, FieldReader)>,
+    severity: Option<&'a arrow::array::UInt8Array>,
+    attributes: Vec<(&'a str, FieldReader)>,
+    overflow: Option<&'a arrow::array::StringArray>,
+}
+
+impl<'a> RecordWriter<'a> {
+    fn new(piece: &'a Piece) -> Self {
+        let schema = piece.batch.schema_ref();
+        let fixed = Field::fixed()
+            .map(|field| (store::fixed_column(&field), piece.reader(&field)))
+            .filter(|(_, reader)| reader.single().is_some())
+            .collect();
+        let mut attributes = Vec::new();
+        for (field, column) in schema.fields().iter().zip(piece.batch.columns()) {
+            if let Some((_, name)) = AttributeType::of_column(field.name()) {
+                // A column without a value here is of other rows.
+                if column.null_count() < column.len() {
+                    attributes.push((name, FieldReader::of(column)));
+                }
+            }
+        }
+        let text = |column: &'a arrow::array::ArrayRef| match column.data_type() {
+            DataType::Utf8 => Some(column.as_string::<i32>()),
+            _ => None,
+        };
+        Self {
+            fixed,
+            severity: piece
+                .batch
+                .column_by_name(schema::SEVERITY)
+                .map(|column| column.as_primitive::<UInt8Type>()),
+            attributes,
+            overflow: piece.batch.column_by_name(schema::OVERFLOW).and_then(text),
+        }
+    }
+
+    fn write(&self, row: usize, out: &mut Vec<u8>) {
+        out.push(b'{');
+        let mut first = true;
+        let mut comma = |out: &mut Vec<u8>| {
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+        };
+        for (name, reader) in &self.fixed {
+            let cell = reader.cell(row);
+            if cell.is_null() {
+                continue;
+            }
+            comma(out);
+            write_json_text(out, name);
+            out.push(b':');
+            cell.write_json(out);
+            if *name == schema::SEVERITY {
+                if let Some(numbers) = self.severity {
+                    out.extend_from_slice(b",\"severity_number\":");
+                    write_display(out, &numbers.value(row));
+                }
+            }
+        }
+        self.write_attributes(row, out, &mut comma);
+        out.push(b'}');
+    }
+
+    fn write_attributes(
+        &self,
+        row: usize,
+        out: &mut Vec<u8>,
+        comma: &mut impl FnMut(&mut Vec<u8>),
+    ) {
+        let mut open = false;
+        let mut begin = |out: &mut Vec<u8>| {
+            if std::mem::replace(&mut open, true) {
+                out.push(b',');
+            } else {
+                comma(out);
+                out.extend_from_slice(b"\"attributes\":{");
+            }
+        };
+        for (name, reader) in &self.attributes {
+            let cell = reader.cell(row);
+            if !cell.is_null() {
+                begin(out);
+                write_json_text(out, name);
+                out.push(b':');
+                cell.write_json(out);
+            }
+        }
+        if let Some(overflow) = self.overflow.filter(|overflow| overflow.is_valid(row)) {
+            // The overflow column is a JSON object already: its members are taken as they stand.
+            let members =
+                overflow.value(row).strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            if let Some(members) = members.filter(|members| !members.is_empty()) {
+                begin(out);
+                out.extend_from_slice(members.as_bytes());
+            }
+        }
+        if open {
+            out.push(b'}');
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! From the text of a query and its parameters to something that can run.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use ql::{Diagnostic, Field, Filter, Signal};
+use store::Columns;
+
+use crate::error::QueryError;
+use crate::stages::{self, Stage};
+
+/// A query that is checked and can run.
+#[derive(Debug)]
+pub struct Plan {
+    /// Which of the two tables.
+    pub signal: Signal,
+    /// Which records.
+    pub filter: Filter,
+    /// What is done with them.
+    pub stages: Vec<Box<dyn Stage>>,
+    /// What is probably not meant as it is written.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Plan {
+    /// Parses and checks a query.
+    ///
+    /// # Errors
+    /// [`QueryError::Query`] with all faults of the filter, or all of the stages.
+    pub fn new(query: &str) -> Result<Self, QueryError> {
+        let parsed = ql::parse(query).map_err(|faults| QueryError::of_query(faults, query))?;
+        let mut stages =
+            stages::plan(&parsed.stages).map_err(|faults| QueryError::of_query(faults, query))?;
+        for index in 1..stages.len() {
+            if let Some(limit) = stages[index].limit() {
+                stages[index - 1].limit_hint(limit);
+            }
+        }
+        Ok(Self { signal: parsed.signal, filter: parsed.filter, stages, warnings: parsed.warnings })
+    }
+
+    /// The columns that have to be read of matching records.
+    pub(crate) fn columns(&self) -> Columns {
+        let mut fields: BTreeSet<Field> = BTreeSet::new();
+        for stage in &self.stages {
+            let needs = stage.needs();
+            fields.extend(needs.fields);
+            if !needs.passes_records {
+                return Columns::Fields(fields);
+            }
+        }
+        Columns::All
+    }
+
+    /// How many of the newest records are enough, if that is known.
+    pub(crate) fn newest(&self, limit: usize) -> usize {
+        for stage in &self.stages {
+            match stage.limit() {
+                Some(count) => return count,
+                None if stage.one_to_one() => {}
+                None => return usize::MAX,
+            }
+        }
+        limit
+    }
+
+    /// Whether records have to come newest first.
+    pub(crate) fn ordered(&self) -> bool {
+        self.stages.first().is_none_or(|first| first.ordered())
+    }
+}
+
+/// The time range of a query, ns: from inclusive, until exclusive.
+pub type TimeRange = Range<i64>;

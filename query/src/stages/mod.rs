@@ -1,0 +1,129 @@
+//! The stages after `|`. Each is one file: its help, how its arguments are read, what it does, its tests.
+//!
+//! To add one, write its file and name it in [`STAGES`].
+
+mod fields;
+mod groups;
+mod head;
+mod sort;
+mod stats;
+mod stats_functions;
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+use ql::{Arguments, Diagnostics, Field, Read, StageCall};
+
+use crate::batch::Batch;
+use crate::error::QueryError;
+
+/// Every stage, by name.
+pub const STAGES: &[&StageHelp] = &[&fields::HELP, &head::HELP, &sort::HELP, &stats::HELP];
+
+/// What is said of a stage, and how it is made.
+#[derive(Debug)]
+pub struct StageHelp {
+    /// Its name in a query.
+    pub name: &'static str,
+    /// Its arguments.
+    pub usage: &'static str,
+    /// What it does, in a line.
+    pub summary: &'static str,
+    /// A query that shows it.
+    pub example: &'static str,
+    /// Reads its arguments, all of them.
+    pub parse: fn(&mut Arguments<'_>) -> Read<Box<dyn Stage>>,
+}
+
+/// A step of a query. Batches are pushed in, what comes out goes to the next one.
+pub trait Stage: Debug + Send + Any {
+    /// The fields it reads, and whether what it gives out is still records with all their fields.
+    fn needs(&self) -> Needs;
+
+    /// Takes a batch. Answers whether it wants more.
+    ///
+    /// # Errors
+    /// When a bound is reached.
+    fn push(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<Flow, QueryError>;
+
+    /// No more batches come.
+    ///
+    /// # Errors
+    /// When a bound is reached.
+    fn finish(&mut self, _out: &mut Vec<Batch>) -> Result<(), QueryError> {
+        Ok(())
+    }
+
+    /// Memory held, bytes.
+    fn memory_bytes(&self) -> usize {
+        0
+    }
+
+    /// Whether the order of its input matters.
+    fn ordered(&self) -> bool {
+        true
+    }
+
+    /// If it only passes the first so many on: how many.
+    fn limit(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether each record that goes in comes out as one, in the same order.
+    fn one_to_one(&self) -> bool {
+        false
+    }
+
+    /// Tells a stage that only its first `count` results are used.
+    fn limit_hint(&mut self, _count: usize) {}
+
+    /// An empty twin that can take a share of an input whose order does not matter; see [`Stage::absorb`].
+    fn fork(&self) -> Option<Box<dyn Stage>> {
+        None
+    }
+
+    /// Takes over what a twin has seen.
+    fn absorb(&mut self, _twin: Box<dyn Stage>) {}
+}
+
+/// Whether a stage wants more input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Yes.
+    More,
+    /// No: whatever else comes changes nothing.
+    Enough,
+}
+
+/// What a stage reads of records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// The fields.
+    pub fields: BTreeSet<Field>,
+    /// Whether records come out whole, so that later stages and the output may ask for any field.
+    pub passes_records: bool,
+}
+
+/// Makes the stages of a query, reporting all faults together.
+///
+/// # Errors
+/// Unknown stages with the nearest name, and whatever the stages say of their arguments.
+pub fn plan(calls: &[StageCall]) -> Result<Vec<Box<dyn Stage>>, Diagnostics> {
+    let mut stages = Vec::new();
+    let mut faults = Vec::new();
+    for call in calls {
+        let Some(help) = STAGES.iter().find(|help| help.name == call.name.node) else {
+            faults.push(ql::unknown_stage(&call.name, STAGES.iter().map(|help| help.name)));
+            continue;
+        };
+        let mut arguments = Arguments::new(call);
+        match (help.parse)(&mut arguments)
+            .and_then(|stage| arguments.finish(help.usage).map(|()| stage))
+        {
+            Ok(stage) => stages.push(stage),
+            Err(fault) => faults.push(*fault),
+        }
+    }
+    if faults.is_empty() { Ok(stages) } else { Err(Diagnostics(faults)) }
+}
