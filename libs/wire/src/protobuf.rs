@@ -50,7 +50,7 @@ impl<'b> Reader<'b> {
     }
 
     /// The next field and its number; `None` at the end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<(u32, Field<'b>)>, Fault> {
         if self.rest.is_empty() {
             return Ok(None);

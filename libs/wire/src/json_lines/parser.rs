@@ -151,8 +151,7 @@ fn visit_fields<'b, A: MapAccess<'b>>(
         return Ok(());
     }
     while let Some(name) = map.next_key_seed(KeySeed { builder, parent })? {
-        let as_json = parent.is_none() && is_message_whatever_it_holds(builder.text(name));
-        map.next_value_seed(ValueSeed { builder, name, as_json, depth })?;
+        map.next_value_seed(ValueSeed { builder, name, depth })?;
     }
     Ok(())
 }
@@ -191,8 +190,7 @@ impl<'b> Visitor<'b> for KeySeed<'_, 'b> {
 struct ValueSeed<'a, 'b> {
     builder: &'a mut Builder<'b>,
     name: Text<'b>,
-    /// Whether a map is kept as JSON text instead of flattened.
-    as_json: bool,
+    /// How deep the object lies that has this value.
     depth: usize,
 }
 
@@ -256,7 +254,8 @@ impl<'b> Visitor<'b> for ValueSeed<'_, 'b> {
     }
 
     fn visit_map<A: MapAccess<'b>>(self, map: A) -> Result<(), A::Error> {
-        if !self.as_json {
+        let top = self.depth == 1;
+        if !(top && is_message_whatever_it_holds(self.builder.text(self.name))) {
             return visit_fields(self.builder, Some(self.name), self.depth + 1, map);
         }
         let start = self.builder.scratch.len();

@@ -1,0 +1,201 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Where queries go if nothing is said.
+pub(crate) const QUERY_ADDR: &str = "http://127.0.0.1:3100";
+/// Where records go if nothing is said.
+pub(crate) const INGEST_ADDR: &str = "http://127.0.0.1:4318";
+
+/// A correlation-first log pipeline: ship, store, search.
+#[derive(Debug, Parser)]
+#[command(
+    name = "logq",
+    version,
+    max_term_width = 100,
+    after_help = "\
+`logq 'QUERY'` is short for `logq search 'QUERY'`.
+
+Examples:
+  logq up                                      start collector and query on this machine
+  logq ship --service nova nova-api.log        send a file into it
+  logq 'correlation:req-42'                    every record of one interaction, over all services
+  logq 'level:>=warn service:nova' --since 2h  what went wrong lately
+  logq '* | stats count() by service, level'   who says how much
+
+Exit codes: 0 found, 1 nothing found, 2 bad query or usage, 3 server unreachable, 4 the answer is partial."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Search records
+    Search(Search),
+    /// Run collector and query in this process
+    Up(Up),
+    /// Ship whole files once
+    Ship(Ship),
+    /// Check a configuration file and say all that is wrong with it
+    CheckConfig(CheckConfig),
+    /// Print the account of every record; fail where it does not add up
+    Audit(Audit),
+}
+
+impl Command {
+    /// Names that are not taken for a query when they come first.
+    pub(crate) const NAMES: [&'static str; 6] =
+        ["search", "up", "ship", "check-config", "audit", "help"];
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// What to look for, such as `level:error service:nova "timed out"`; a leading -word needs `--` before it
+    pub(crate) query: String,
+    /// From when: a length before now (15m, 2h, 7d, 100y) or a time
+    #[arg(long, default_value = "15m")]
+    pub(crate) since: String,
+    /// Until when: as --since, or `now`
+    #[arg(long, default_value = "now")]
+    pub(crate) until: String,
+    /// Records or rows at most; the newest come first
+    #[arg(short = 'n', long, default_value_t = 100)]
+    pub(crate) limit: usize,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
+    pub(crate) output: OutputForm,
+    /// The query address
+    #[arg(long, env = "LOGQ_ADDR", default_value = QUERY_ADDR)]
+    pub(crate) addr: String,
+    /// Whose records
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputForm {
+    /// One line a record, coloured on a terminal; rows as a table
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    /// Folder of the data
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// Configuration file
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckConfig {
+    /// Configuration file
+    pub(crate) file: Option<PathBuf>,
+    /// Print every key with its default instead, as a file that can be used
+    #[arg(long)]
+    pub(crate) reference: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    /// The ingest address
+    #[arg(long, env = "LOGQ_INGEST_ADDR", default_value = INGEST_ADDR)]
+    pub(crate) addr: String,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
+    pub(crate) output: OutputForm,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ship {
+    /// Files, each shipped whole; `-` is standard input
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The ingest address
+    #[arg(long, env = "LOGQ_INGEST_ADDR", default_value = INGEST_ADDR)]
+    pub(crate) addr: String,
+    /// The service that wrote the files; wins over what a line says
+    #[arg(long)]
+    pub(crate) service: Option<String>,
+    /// The host they were written on; wins over what a line says
+    #[arg(long)]
+    pub(crate) host: Option<String>,
+    /// How lines are read: auto, json, logfmt, regex, openstack, hdfs, syslog, log4j, apache_error or raw
+    #[arg(long, default_value = "auto")]
+    pub(crate) format: String,
+    /// For --format regex: an expression with named groups, such as `(?<time>\S+) (?<level>\w+) (?<message>.*)`
+    #[arg(long, value_name = "RE")]
+    pub(crate) pattern: Option<String>,
+    /// Layout of times, such as `%d/%b/%Y:%H:%M:%S %z`
+    #[arg(long, value_name = "F")]
+    pub(crate) time_format: Option<String>,
+    /// Zone of times that have none: an IANA name or an offset; UTC if not said
+    #[arg(long, value_name = "Z")]
+    pub(crate) timezone: Option<String>,
+    /// Year of times that have none
+    #[arg(long, value_name = "Y")]
+    pub(crate) year: Option<i16>,
+    /// Finds the correlation id in the message: group `correlation`, else the first group, else the whole match
+    #[arg(long, value_name = "RE")]
+    pub(crate) correlation: Option<String>,
+    /// Seconds without any acknowledgement after which to give up
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) give_up_after: u64,
+}
+
+/// The arguments with `search` put in where a query comes first.
+pub(crate) fn with_search(mut arguments: Vec<std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    let first = arguments.get(1).and_then(|first| first.to_str());
+    let command = first.is_none_or(|first| {
+        Command::NAMES.contains(&first) || ["-h", "--help", "-V", "--version"].contains(&first)
+    });
+    if !command {
+        arguments.insert(1, "search".into());
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_is_listed() {
+        Arguments::command().debug_assert();
+        for command in Arguments::command().get_subcommands() {
+            assert!(Command::NAMES.contains(&command.get_name()), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn a_query_needs_no_command() {
+        let parse = |arguments: &[&str]| {
+            let all =
+                std::iter::once("logq").chain(arguments.iter().copied()).map(Into::into).collect();
+            Arguments::try_parse_from(with_search(all)).map(|arguments| arguments.command)
+        };
+        for arguments in [
+            &["level:error", "-n", "5"][..],
+            &["-n", "5", "level:error"],
+            &["search", "level:error", "-n5"],
+        ] {
+            assert!(
+                matches!(parse(arguments), Ok(Command::Search(search)) if search.query == "level:error" && search.limit == 5)
+            );
+        }
+        assert!(
+            matches!(parse(&["--", "-health"]), Ok(Command::Search(search)) if search.query == "-health")
+        );
+        assert!(matches!(parse(&["up"]), Ok(Command::Up(_))));
+        assert!(parse(&[]).is_err());
+    }
+}

@@ -1,0 +1,223 @@
+//! `logq.toml`: the tables of this binary, and what they mean for each role.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use collector::CollectorOptions;
+use query::QueryLimits;
+use service::config::{self, ByteSize, Config, Fallback, Key, Kind, Table};
+use store::StoreOptions;
+
+/// Tables of other roles, which may be in the same file.
+const FOREIGN: [&str; 2] = ["agent", "alerting"];
+
+const fn size(bytes: u64) -> ByteSize {
+    ByteSize(bytes)
+}
+
+const TABLES: &[Table] = &[
+    Table {
+        name: "collector",
+        doc: "Takes records in and keeps them.",
+        keys: &[
+            Key {
+                path: "http",
+                kind: Kind::Address,
+                fallback: Fallback::Value("127.0.0.1:4318"),
+                doc: "Where OTLP and JSON lines come in over HTTP; port 0 takes any free one.",
+            },
+            Key {
+                path: "data",
+                kind: Kind::Path,
+                fallback: Fallback::Value("logq-data"),
+                doc: "The data folder, made if absent. One process owns it.",
+            },
+            Key {
+                path: "body_max",
+                kind: Kind::ByteSize { min: size(1 << 10), max: size(1 << 30) },
+                fallback: Fallback::Value("64 MiB"),
+                doc: "Longest request body as it is sent; a longer one is answered with 413.",
+            },
+            Key {
+                path: "memory_max",
+                kind: Kind::ByteSize { min: size(16 << 20), max: size(1 << 40) },
+                fallback: Fallback::Value("384 MiB"),
+                doc: "Memory for requests in flight and records not yet in segments; beyond it requests are answered with 429.",
+            },
+            Key {
+                path: "flush_size",
+                kind: Kind::ByteSize { min: size(64 << 10), max: size(4 << 30) },
+                fallback: Fallback::Value("128 MiB"),
+                doc: "Records in memory are written as segments when they take this much.",
+            },
+            Key {
+                path: "flush_age",
+                kind: Kind::Duration {
+                    min: Duration::from_millis(100),
+                    max: Duration::from_secs(86_400),
+                },
+                fallback: Fallback::Value("30s"),
+                doc: "... or when the oldest of them is this old.",
+            },
+            Key {
+                path: "retention_age",
+                kind: Kind::Duration {
+                    min: Duration::from_secs(60),
+                    max: Duration::from_secs(100 * 365 * 86_400),
+                },
+                fallback: Fallback::Absent,
+                doc: "Segments whose newest record is older go; absent keeps them for ever.",
+            },
+            Key {
+                path: "retention_size",
+                kind: Kind::ByteSize { min: size(1 << 20), max: size(1 << 50) },
+                fallback: Fallback::Absent,
+                doc: "The oldest segments go while all together are larger; absent keeps them.",
+            },
+        ],
+    },
+    Table {
+        name: "query",
+        doc: "Answers queries.",
+        keys: &[
+            Key {
+                path: "http",
+                kind: Kind::Address,
+                fallback: Fallback::Value("127.0.0.1:3100"),
+                doc: "Where the query API listens; port 0 takes any free one.",
+            },
+            Key {
+                path: "deadline",
+                kind: Kind::Duration {
+                    min: Duration::from_millis(10),
+                    max: Duration::from_secs(3_600),
+                },
+                fallback: Fallback::Value("30s"),
+                doc: "A query that takes longer is ended.",
+            },
+            Key {
+                path: "memory_max",
+                kind: Kind::ByteSize { min: size(1 << 20), max: size(1 << 40) },
+                fallback: Fallback::Value("256 MiB"),
+                doc: "Memory that the stages of one query may hold.",
+            },
+            Key {
+                path: "rows_max",
+                kind: Kind::Integer { min: 1, max: 100_000_000 },
+                fallback: Fallback::Value("1000000"),
+                doc: "Rows that one query gives out or sorts.",
+            },
+            Key {
+                path: "concurrency",
+                kind: Kind::Integer { min: 1, max: 1_024 },
+                fallback: Fallback::Value("16"),
+                doc: "Queries at the same time; further ones are answered with 429.",
+            },
+        ],
+    },
+];
+
+/// Everything that `logq up` needs to know.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Settings {
+    pub(crate) ingest_http: String,
+    pub(crate) data: PathBuf,
+    pub(crate) collector: CollectorOptions,
+    pub(crate) store: StoreOptions,
+    pub(crate) query_http: String,
+    pub(crate) query: QueryLimits,
+    pub(crate) query_concurrency: usize,
+}
+
+impl Settings {
+    /// Reads the file, if one is named, and the environment.
+    ///
+    /// # Errors
+    /// All faults together, one a line, each with its place and the way out.
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self> {
+        let text = match file {
+            Some(path) => Some(
+                std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?,
+            ),
+            None => None,
+        };
+        let name = file.map(|path| path.display().to_string()).unwrap_or_default();
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let config = config::load(
+            text.as_deref().map(|text| (name.as_str(), text)),
+            environment,
+            TABLES,
+            &FOREIGN,
+        )?;
+        Ok(Self::from_config(&config))
+    }
+
+    fn from_config(config: &Config) -> Self {
+        let (collector, query) = (config.table("collector"), config.table("query"));
+        Self {
+            ingest_http: collector.get("http"),
+            data: collector.get("data"),
+            collector: CollectorOptions {
+                body_bytes_max: collector.get("body_max"),
+                ..CollectorOptions::default()
+            },
+            store: StoreOptions {
+                memory_bytes_max: collector.get("memory_max"),
+                flush_bytes: collector.get("flush_size"),
+                flush_age: collector.get("flush_age"),
+                retention_age: collector.get("retention_age"),
+                retention_bytes: collector.get("retention_size"),
+                ..StoreOptions::default()
+            },
+            query_http: query.get("http"),
+            query: QueryLimits {
+                deadline: query.get("deadline"),
+                memory_bytes_max: query.get("memory_max"),
+                rows_max: query.get("rows_max"),
+                ..QueryLimits::default()
+            },
+            query_concurrency: query.get("concurrency"),
+        }
+    }
+}
+
+/// Every key with its default, as a file that can be used.
+pub(crate) fn reference() -> String {
+    config::reference(TABLES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_roles() {
+        let settings = Settings::from_config(&config::load(None, [], TABLES, &FOREIGN).unwrap());
+        assert_eq!(settings.store, StoreOptions::default());
+        assert_eq!(settings.query, QueryLimits::default());
+        assert_eq!(settings.collector, CollectorOptions::default());
+        assert_eq!(settings.data, PathBuf::from("logq-data"));
+    }
+
+    #[test]
+    fn the_reference_is_a_file_that_can_be_loaded() {
+        config::load(Some(("reference", &reference())), [], TABLES, &FOREIGN).unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_name() {
+        let faults = config::load(
+            Some(("logq.toml", "[collector]\nflush_sise = \"1 MiB\"\n")),
+            [],
+            TABLES,
+            &FOREIGN,
+        )
+        .unwrap_err();
+        let text = faults.to_string();
+        assert!(text.contains("logq.toml:2") && text.contains("flush_size"), "{text}");
+    }
+}
