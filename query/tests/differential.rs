@@ -236,10 +236,8 @@ fn line(n: usize, random: &mut Random) -> String {
     }
     put("duration_ms", (random.below(100_000) as f64 / 100.0).into());
     put("size", (random.below(3_000_000)).into());
-    put(
-        "http",
-        serde_json::json!({ "status": [200, 200, 404, 500, 503][random.below(5) as usize] }),
-    );
+    let status = [200, 200, 404, 500, 503][random.below(5) as usize];
+    put("http", serde_json::json!({ "status": status }));
     put(
         "url.path",
         random.one_of(&["/api/v1/orders", "/api/v1/users", "/health", "/api/", "orders"]).into(),

@@ -56,10 +56,7 @@ struct Aggregate {
 
 fn parse(arguments: &mut Arguments<'_>) -> Read<Box<dyn Stage>> {
     let calls = arguments.aggregates()?;
-    let keys = match arguments.keyword("by") {
-        Some(_) => arguments.group_keys()?,
-        None => Vec::new(),
-    };
+    let keys = arguments.group_keys()?;
     let aggregates = calls.iter().map(aggregate).collect::<Read<Vec<_>>>()?;
     // Keys first, as people read a table.
     let named = keys.iter().map(|key| (key.column().to_owned(), key.span));
