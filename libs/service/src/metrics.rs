@@ -1,6 +1,6 @@
 //! Metrics of the process in Prometheus' text format, after its conventions: names begin with `logq_`, units
-//! are seconds and bytes, counters end in `_total`, every family has a help text. `promtool check metrics`
-//! finds nothing to say.
+//! are seconds and bytes, counters end in `_total`, every family has a help text. A test
+//! holds the output to the rules of `promtool check metrics` that concern us.
 //!
 //! A family is made once per name; asking for it again gives the same one, so that roles which share a
 //! process share families. Names, help texts and labels are constants of the program: a wrong one is a fault

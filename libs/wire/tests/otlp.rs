@@ -224,35 +224,42 @@ fn a_record_that_is_nested_too_deep_is_rejected_alone() {
     assert_eq!((all.len(), decoded.rejected[0].reason), (2, RejectReason::TooDeep));
 }
 
-#[test]
-fn deep_protobuf_does_not_overflow_the_stack() {
-    // Array in array in array: each level is a value (field 5) of an array (field 1).
-    let mut value = Vec::new();
-    for _ in 0..2_000 {
-        for tag in [0x2a, 0x0a] {
-            let mut outer = vec![tag];
-            let mut length = value.len();
-            while length >= 0x80 {
-                outer.push(length as u8 | 0x80);
-                length >>= 7;
-            }
-            outer.push(length as u8);
-            outer.append(&mut value);
-            value = outer;
-        }
-    }
-    let log = LogRecord { body: None, ..Default::default() }.encode_to_vec();
-    let mut body = log;
-    body.push(0x2a);
-    let mut length = value.len() - 3;
-    value.drain(..3);
+/// A length-delimited field of any length.
+fn delimited(number: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![number << 3 | 2];
+    let mut length = bytes.len();
     while length >= 0x80 {
-        body.push(length as u8 | 0x80);
+        out.push(length as u8 | 0x80);
         length >>= 7;
     }
-    body.push(length as u8);
-    body.extend(&value);
-    let _ = records(Format::OtlpProtobuf, &body);
+    out.push(length as u8);
+    out.extend(bytes);
+    out
+}
+
+#[test]
+fn deep_protobuf_is_rejected_without_a_stack_overflow() {
+    // prost refuses to nest this deep, so it is written by hand: each level is an array (field 5 of a
+    // value) or a map (field 6) with one member.
+    for map in [false, true] {
+        let mut value = vec![0x18, 1];
+        for _ in 0..20_000 {
+            value = if map {
+                delimited(6, &delimited(1, &[delimited(1, b"k"), delimited(2, &value)].concat()))
+            } else {
+                delimited(5, &delimited(1, &value))
+            };
+        }
+        let attribute = [delimited(1, b"a"), delimited(2, &value)].concat();
+        for log in [delimited(5, &value), delimited(6, &attribute)] {
+            let good = delimited(2, &delimited(3, b"info"));
+            let scope_logs = [delimited(2, &log), good].concat();
+            let body = delimited(1, &delimited(2, &scope_logs));
+            let (all, decoded) = records(Format::OtlpProtobuf, &body).unwrap();
+            assert_eq!((all.len(), decoded.rejected_total), (1, 1));
+            assert_eq!(decoded.rejected[0].reason, RejectReason::TooDeep);
+        }
+    }
 }
 
 #[test]

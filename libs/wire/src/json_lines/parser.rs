@@ -1,8 +1,9 @@
 //! One JSON text to the fields of a record, pushed as they are read: no tree is built.
 //!
-//! Written against serde's `Deserializer`, which keeps it free of the parser behind it; which one is decided
-//! here (see `examples/decode_speed.rs` for the measurement). Nesting is counted, not recursed without end:
-//! what lies too deep is skipped and marks the record.
+//! Written against serde's `Deserializer`, which keeps it free of the parser behind it. That is serde_json:
+//! sonic-rs 0.5.10 in its place made the whole decode 1 to 3% faster as we build, and 5 to 8% with
+//! `target-cpu=native`, on the corpus of `examples/decode_speed.rs`; a second parser is worth more than
+//! that. Nesting is counted, not recursed without end: what lies too deep is skipped and marks the record.
 
 use std::fmt;
 
