@@ -1,8 +1,10 @@
 //! Records as text, one line each, and rows as a table.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 const RESET: &str = "\x1b[0m";
@@ -33,6 +35,9 @@ pub(crate) struct TextPrinter<W> {
     table: Table,
 }
 
+/// One row: names and values in the order in which they came, which [`Map`] does not keep.
+struct Row(Vec<(String, Value)>);
+
 /// Rows that wait until the widths of their columns are known.
 #[derive(Default)]
 struct Table {
@@ -58,8 +63,8 @@ impl<W: Write> TextPrinter<W> {
                 let text = record_line(&object, self.colours);
                 writeln!(self.out, "{text}")
             }
-            Ok(object) => {
-                self.table.push(&object);
+            Ok(_) => {
+                self.table.push(&serde_json::from_slice(line)?);
                 if self.table.rows.len() >= TABLE_ROWS_MEASURED {
                     self.table.print(&mut self.out, self.colours)
                 } else {
@@ -158,15 +163,42 @@ fn cell_text(value: &Value) -> String {
     }
 }
 
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RowVisitor;
+
+        impl<'de> Visitor<'de> for RowVisitor {
+            type Value = Row;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Row, A::Error> {
+                let mut cells = Vec::new();
+                while let Some(cell) = object.next_entry()? {
+                    cells.push(cell);
+                }
+                Ok(Row(cells))
+            }
+        }
+
+        deserializer.deserialize_map(RowVisitor)
+    }
+}
+
 impl Table {
-    fn push(&mut self, object: &Map<String, Value>) {
+    fn push(&mut self, Row(cells): &Row) {
         if self.names.is_empty() {
-            self.names = object.keys().cloned().collect();
+            self.names = cells.iter().map(|(name, _)| name.clone()).collect();
             self.numbers = vec![true; self.names.len()];
         }
         let mut row = Vec::with_capacity(self.names.len());
         for (index, name) in self.names.iter().enumerate() {
-            let value = object.get(name).unwrap_or(&Value::Null);
+            let value = cells
+                .iter()
+                .find(|(other, _)| other == name)
+                .map_or(&Value::Null, |(_, value)| value);
             self.numbers[index] &= value.is_number() || value.is_null();
             row.push(cell_text(value));
         }
