@@ -3,6 +3,8 @@
 //! The seed is printed; `LOGQ_KILL_SEED` repeats a run, `LOGQ_KILL_ROUNDS` makes it longer. Records carry
 //! ids of their own and are compared as sets, not counted.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -20,16 +22,21 @@ struct Random(u64);
 
 impl Random {
     fn new(name: &str) -> Self {
-        let seed = std::env::var("LOGQ_KILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-            now.as_nanos() as u64 % 1_000_000_007
-        });
+        let seed = std::env::var("LOGQ_KILL_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok())
+            .unwrap_or_else(|| {
+                let now =
+                    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+                now.as_nanos() as u64 % 1_000_000_007
+            });
         eprintln!("{name}: LOGQ_KILL_SEED={seed}");
         Self(seed)
     }
 
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 }
@@ -49,7 +56,9 @@ impl Server {
     /// Starts on the data folder; on the given ingest port if it is to be found again under the same address.
     fn start(folder: &Path, ingest_port: u16, config: &str) -> Self {
         let file = folder.join("logq.toml");
-        let text = format!("[query]\nhttp = \"127.0.0.1:0\"\n[collector]\nhttp = \"127.0.0.1:{ingest_port}\"\n{config}\n");
+        let text = format!(
+            "[query]\nhttp = \"127.0.0.1:0\"\n[collector]\nhttp = \"127.0.0.1:{ingest_port}\"\n{config}\n"
+        );
         std::fs::write(&file, text).unwrap();
         let started = Instant::now();
         loop {
@@ -68,7 +77,8 @@ impl Server {
             let addr = |text: &str, name: &str| {
                 text.lines().find_map(|line| {
                     let mut words = line.split_whitespace();
-                    (words.next() == Some(name)).then(|| words.next().unwrap_or_default().to_owned())
+                    (words.next() == Some(name))
+                        .then(|| words.next().unwrap_or_default().to_owned())
                 })
             };
             // The block comes at once; its last line says how to stop.
@@ -100,12 +110,14 @@ impl Server {
 
     /// Ids of all records, each of which must be there once.
     fn ids(&self) -> BTreeSet<u64> {
-        let output = logq(&["*", "--addr", &self.query, "--since", "100y", "-n", "1000000", "-o", "json"]);
+        let output =
+            logq(&["*", "--addr", &self.query, "--since", "100y", "-n", "1000000", "-o", "json"]);
         let text = String::from_utf8(output.stdout).unwrap();
         let mut ids = BTreeSet::new();
         for line in text.lines() {
             let record: serde_json::Value = serde_json::from_str(line).unwrap();
-            let id = record["attributes"]["id"].as_u64().unwrap_or_else(|| panic!("no id in {line}"));
+            let id =
+                record["attributes"]["id"].as_u64().unwrap_or_else(|| panic!("no id in {line}"));
             assert!(ids.insert(id), "record {id} is there twice");
         }
         ids
@@ -119,14 +131,23 @@ impl Server {
 
     fn assert_adds_up(&self) {
         let output = logq(&["audit", "--addr", &self.ingest]);
-        assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     fn post(&self, path: &str, body: &str) -> std::io::Result<u16> {
         let addr = self.ingest.trim_start_matches("http://");
         let mut stream = TcpStream::connect(addr)?;
         stream.set_read_timeout(Some(DEADLINE))?;
-        write!(stream, "POST {path} HTTP/1.1\r\nHost: logq\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())?;
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nHost: logq\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -208,7 +229,10 @@ fn the_collector_killed_while_ship_runs_loses_and_doubles_nothing() {
         drop(server);
         let server = Server::start(folder.path(), port, BUSY);
         let after = server.accepted();
-        assert!((1..total).contains(&after), "{after} of {total} were acknowledged at the kill: not mid-flight");
+        assert!(
+            (1..total).contains(&after),
+            "{after} of {total} were acknowledged at the kill: not mid-flight"
+        );
         let output = shipping.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(server.ids(), (0..total).collect());
@@ -265,7 +289,10 @@ fn the_collector_killed_again_and_again_keeps_exactly_what_it_acknowledged() {
     }
     for (start, end) in unknown {
         let there = (start..end).filter(|id| ids.remove(id)).count() as u64;
-        assert!(there == 0 || there == end - start, "{there} of the batch {start}..{end} are there: it was taken in part");
+        assert!(
+            there == 0 || there == end - start,
+            "{there} of the batch {start}..{end} are there: it was taken in part"
+        );
     }
     assert!(ids.is_empty(), "records that were never sent: {ids:?}");
     server.assert_adds_up();
@@ -308,9 +335,9 @@ fn a_kill_during_a_flush_or_a_merge_changes_nothing() {
     let server = Server::start(folder.path(), 0, "");
     assert_eq!(server.ids(), (0..next).collect());
     server.assert_adds_up();
-    let orphans = std::fs::read_dir(folder.path().join("data/segments")).unwrap().filter(|file| {
-        file.as_ref().unwrap().file_name().to_string_lossy().ends_with(".tmp")
-    });
+    let orphans = std::fs::read_dir(folder.path().join("data/segments"))
+        .unwrap()
+        .filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().ends_with(".tmp"));
     assert_eq!(orphans.count(), 0, "temporary files are cleaned up");
 }
 
@@ -320,7 +347,8 @@ fn an_acknowledgement_lost_on_the_way_doubles_nothing() {
     let total = 120_000;
     let file = log_file(folder.path(), 0..total);
     let server = Server::start(folder.path(), 0, BUSY);
-    let proxy = DroppingProxy::start(server.ingest.trim_start_matches("http://").parse().unwrap(), 3);
+    let proxy =
+        DroppingProxy::start(server.ingest.trim_start_matches("http://").parse().unwrap(), 3);
     let output = ship(&file, &format!("http://{}", proxy.addr)).wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));

@@ -77,7 +77,7 @@ pub struct Summary {
 }
 
 /// Where results go; answers whether more is wanted.
-pub type Sink<'a> = dyn FnMut(Batch) -> Flow + 'a;
+pub(crate) type Sink<'a> = dyn FnMut(Batch) -> Flow + 'a;
 
 /// A running query.
 #[derive(Debug)]
@@ -106,6 +106,8 @@ impl Execution<'_> {
         let columns = plan.columns();
         let newest = plan.newest(self.limit);
         let filter = plan.filter.clone();
+        let seconds = self.time.end.saturating_sub(self.time.start) as f64 / 1e9;
+        plan.stages.iter_mut().for_each(|stage| stage.begin(seconds));
         let mut output = Output {
             stages: std::mem::take(&mut plan.stages),
             left: self.limit,

@@ -98,11 +98,11 @@ impl<'a> RecordWriter<'a> {
             write_json_text(out, name);
             out.push(b':');
             cell.write_json(out);
-            if *name == schema::SEVERITY {
-                if let Some(numbers) = self.severity {
-                    out.extend_from_slice(b",\"severity_number\":");
-                    write_display(out, &numbers.value(row));
-                }
+            if *name == schema::SEVERITY
+                && let Some(numbers) = self.severity
+            {
+                out.extend_from_slice(b",\"severity_number\":");
+                write_display(out, &numbers.value(row));
             }
         }
         self.write_attributes(row, out, &mut comma);

@@ -71,4 +71,4 @@ impl Plan {
 }
 
 /// The time range of a query, ns: from inclusive, until exclusive.
-pub type TimeRange = Range<i64>;
+pub(crate) type TimeRange = Range<i64>;

@@ -50,10 +50,10 @@ impl<'a> Combined<'a> {
         let (_, mut overflow_names) = union_fields(chunks);
         for chunk in chunks {
             for field in chunk.batch.schema_ref().fields() {
-                if let Some((_, name)) = AttributeType::of_column(field.name()) {
-                    if !fields.iter().any(|kept| kept.name() == field.name()) {
-                        overflow_names.insert(name.to_owned());
-                    }
+                if let Some((_, name)) = AttributeType::of_column(field.name())
+                    && !fields.iter().any(|kept| kept.name() == field.name())
+                {
+                    overflow_names.insert(name.to_owned());
                 }
             }
         }

@@ -99,7 +99,7 @@ impl Groups {
         for key in coded {
             combinations = combinations.saturating_mul(key.values.len());
         }
-        let mut key_of = |groups: &mut Self, row: usize| {
+        let key_of = |groups: &mut Self, row: usize| {
             groups.number(
                 coded.iter().map(|key| key.values[key.codes[row] as usize].clone()).collect(),
             )

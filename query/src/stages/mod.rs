@@ -41,6 +41,9 @@ pub trait Stage: Debug + Send + Any {
     /// The fields it reads, and whether what it gives out is still records with all their fields.
     fn needs(&self) -> Needs;
 
+    /// Says how long the query's time range is, before the first batch.
+    fn begin(&mut self, _seconds: f64) {}
+
     /// Takes a batch. Answers whether it wants more.
     ///
     /// # Errors
@@ -109,7 +112,7 @@ pub struct Needs {
 ///
 /// # Errors
 /// Unknown stages with the nearest name, and whatever the stages say of their arguments.
-pub fn plan(calls: &[StageCall]) -> Result<Vec<Box<dyn Stage>>, Diagnostics> {
+pub(crate) fn plan(calls: &[StageCall]) -> Result<Vec<Box<dyn Stage>>, Diagnostics> {
     let mut stages = Vec::new();
     let mut faults = Vec::new();
     for call in calls {

@@ -14,12 +14,12 @@ use crate::error::QueryError;
 pub(super) const HELP: StageHelp = StageHelp {
     name: "stats",
     usage: "stats FUNCTION(FIELD) [as NAME], … [by FIELD | bin(5m) | bin(FIELD, 100) [as NAME], …]",
-    summary: "one row a group: count, count_distinct, sum, avg, min, max, stddev, p50 to p99, quantile, first, last, values",
+    summary: "one row a group: count, count_distinct, sum, avg, min, max, stddev, p50 to p99, quantile, rate, first, last, values",
     example: "level:error | stats count() as errors, p95(duration_ms) by service, bin(5m)",
     parse,
 };
 
-const FUNCTIONS: [&str; 14] = [
+const FUNCTIONS: [&str; 15] = [
     "count",
     "count_distinct",
     "sum",
@@ -31,6 +31,7 @@ const FUNCTIONS: [&str; 14] = [
     "p95",
     "p99",
     "quantile",
+    "rate",
     "first",
     "last",
     "values",
@@ -43,8 +44,9 @@ struct Stats {
     names: Vec<String>,
     groups: Groups,
     states: Vec<State>,
-    /// Memory of the last count, and rows since.
     bytes: usize,
+    /// How long the time of a group is.
+    seconds: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -79,6 +81,10 @@ fn aggregate(call: &AggregateCall) -> Read<Aggregate> {
             Ok(Aggregate { function: Function::Count, field: None })
         }
         "count" => of(Function::Count),
+        "rate" if call.arguments.is_empty() => {
+            Ok(Aggregate { function: Function::Rate, field: None })
+        }
+        "rate" => of(Function::Rate),
         "count_distinct" => of(Function::CountDistinct),
         "sum" => of(Function::Sum),
         "avg" => of(Function::Avg),
@@ -114,7 +120,7 @@ fn aggregate(call: &AggregateCall) -> Read<Aggregate> {
 impl Stats {
     fn new(aggregates: Vec<Aggregate>, keys: Vec<GroupBy>, names: Vec<String>) -> Self {
         let states = aggregates.iter().map(|aggregate| aggregate.function.state()).collect();
-        Self { aggregates, keys, names, groups: Groups::default(), states, bytes: 0 }
+        Self { aggregates, keys, names, groups: Groups::default(), states, bytes: 0, seconds: 1.0 }
     }
 
     fn needs_time(&self) -> bool {
@@ -187,6 +193,14 @@ impl Stage for Stats {
         Needs { fields, passes_records: false }
     }
 
+    fn begin(&mut self, seconds: f64) {
+        let bin = self.keys.iter().find_map(|key| match key {
+            GroupBy::TimeBin { width, .. } => Some(width.as_secs_f64()),
+            _ => None,
+        });
+        self.seconds = bin.unwrap_or(seconds);
+    }
+
     fn push(&mut self, batch: Batch, _out: &mut Vec<Batch>) -> Result<Flow, QueryError> {
         match &batch {
             // In any order: piece by piece, column by column.
@@ -207,12 +221,15 @@ impl Stage for Stats {
         }
         let mut order: Vec<usize> = (0..self.groups.len()).collect();
         order.sort_by(|a, b| self.groups.keys()[*a].cmp(&self.groups.keys()[*b]));
-        let rows = order.into_iter().map(|group| {
-            let mut row = self.groups.keys()[group].clone();
-            let results = self.aggregates.iter().zip(&mut self.states);
-            row.extend(results.map(|(aggregate, state)| aggregate.function.result(state, group)));
-            row
-        });
+        let rows =
+            order.into_iter().map(|group| {
+                let mut row = self.groups.keys()[group].clone();
+                let results = self.aggregates.iter().zip(&mut self.states);
+                row.extend(results.map(|(aggregate, state)| {
+                    aggregate.function.result(state, group, self.seconds)
+                }));
+                row
+            });
         let rows = rows.collect();
         out.push(Batch::Rows(Rows { names: self.names.iter().cloned().collect(), rows }));
         Ok(())

@@ -24,6 +24,8 @@ pub(super) enum Function {
     Stddev,
     /// Exact, between neighbours in proportion (as numpy's and DuckDB's default).
     Quantile(f64),
+    /// Rows, or rows that have the field, a second.
+    Rate,
     /// By time.
     First,
     Last,
@@ -64,7 +66,7 @@ pub(super) struct Moments {
 impl Function {
     pub(super) fn state(&self) -> State {
         match self {
-            Function::Count => State::Counts(Vec::new()),
+            Function::Count | Function::Rate => State::Counts(Vec::new()),
             Function::CountDistinct | Function::Values => State::Sets(Vec::new()),
             Function::Sum | Function::Avg => State::Sums(Vec::new()),
             Function::Min | Function::Max => State::Extremes(Vec::new()),
@@ -179,9 +181,12 @@ impl Function {
         }
     }
 
-    /// The result of a group; takes it out of the state.
-    pub(super) fn result(&self, state: &mut State, group: usize) -> Cell {
+    /// The result of a group; takes it out of the state. `seconds` is how long its time is.
+    pub(super) fn result(&self, state: &mut State, group: usize, seconds: f64) -> Cell {
         match state {
+            State::Counts(counts) if *self == Function::Rate => {
+                Cell::float(counts[group] as f64 / seconds)
+            }
             State::Counts(counts) => Cell::I64(counts[group] as i64),
             State::Sets(sets) => match self {
                 Function::CountDistinct => Cell::I64(sets[group].len() as i64),

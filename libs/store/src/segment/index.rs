@@ -120,18 +120,6 @@ fn pack(index: &Index, directory: &RamDirectory) -> Result<Vec<u8>> {
     bundle::pack(directory, names.into_iter()).map_err(StoreError::segment("index"))
 }
 
-/// Joins the indexes of segments whose rows follow one another.
-pub(super) fn merge(parts: &[OwnedBytes]) -> Result<Vec<u8>> {
-    let mut indexes = Vec::with_capacity(parts.len());
-    for bytes in parts {
-        indexes.push(open_index(bytes)?);
-    }
-    let directory = RamDirectory::create();
-    let merged = tantivy::indexer::merge_indices(&indexes, directory.clone())
-        .map_err(StoreError::segment("merge"))?;
-    pack(&merged, &directory)
-}
-
 fn open_index(bytes: &OwnedBytes) -> Result<Index> {
     let directory = BundleDirectory::open(bytes)
         .ok_or_else(|| StoreError::segment("open")("the index bundle is damaged"))?;

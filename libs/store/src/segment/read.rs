@@ -121,10 +121,11 @@ impl Segment {
     /// # Errors
     /// When a file is damaged or cannot be read.
     pub fn count(&self, filter: &Filter, time: Range<i64>) -> Result<usize> {
-        if time.start <= self.meta.time_range.0 && self.meta.time_range.1 < time.end {
-            if let Some(count) = self.count_by_index(filter)? {
-                return Ok(count);
-            }
+        if time.start <= self.meta.time_range.0
+            && self.meta.time_range.1 < time.end
+            && let Some(count) = self.count_by_index(filter)?
+        {
+            return Ok(count);
         }
         Ok(self.select(filter, time, None)?.len())
     }
