@@ -52,7 +52,7 @@ struct Parameters {
 
 /// A number, or its text as forms have it.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "`limit` has to be a number of rows")]
 enum Limit {
     Number(usize),
     Text(String),
