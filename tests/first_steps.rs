@@ -7,12 +7,12 @@
 mod server;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use server::{Home, LOGQ, Output, Server, corpus, logq, run};
+use tokio::net::TcpSocket;
 
 /// Three services and one line that is no JSON.
 const LOG: &str = r#"{"time":"2026-01-02T03:04:05.678Z","level":"info","service":"orders","correlation_id":"order-42","message":"order placed","items":3}
@@ -151,8 +151,10 @@ fn the_exit_code_says_how_a_search_went() {
 
 #[test]
 fn a_server_that_is_not_there_is_named_with_exit_code_3() {
-    // A port that was free a moment ago and is not listened on.
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Taken by us, so that no other test gets it, and not listened on.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = socket.local_addr().unwrap();
     let addr = format!("http://{nobody}");
     for arguments in [
         &["placed", "--addr", &addr][..],

@@ -21,8 +21,6 @@ struct Summary {
     reason: Option<String>,
     rows: u64,
     took_ms: f64,
-    #[serde(default)]
-    warnings: Vec<String>,
     hint: Option<String>,
 }
 
@@ -121,7 +119,6 @@ fn conclude(summary: Option<Summary>) -> Exit {
             if summary.rows == 1 { "1 row".to_owned() } else { format!("{} rows", summary.rows) };
         eprintln!("{}", crate::text::dimmed(&format!("{rows} in {:.1} ms", summary.took_ms)));
     }
-    let _ = summary.warnings;
     if summary.rows == 0 { Exit::Failure } else { Exit::Success }
 }
 

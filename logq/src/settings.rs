@@ -42,13 +42,13 @@ const TABLES: &[Table] = &[
             Key {
                 path: "memory_max",
                 kind: Kind::ByteSize { min: size(16 << 20), max: size(1 << 40) },
-                fallback: Fallback::Value("384 MiB"),
+                fallback: Fallback::Value("256 MiB"),
                 doc: "Memory for requests in flight and records not yet in segments; beyond it requests are answered with 429.",
             },
             Key {
                 path: "flush_size",
                 kind: Kind::ByteSize { min: size(64 << 10), max: size(4 << 30) },
-                fallback: Fallback::Value("128 MiB"),
+                fallback: Fallback::Value("64 MiB"),
                 doc: "Records in memory are written as segments when they take this much.",
             },
             Key {

@@ -36,9 +36,6 @@ pub(crate) async fn run(up: &Up) -> Result<Exit> {
     }
     // Before anything is opened: a signal during a long recovery must not be lost.
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
-    // Ports first: a taken one shows before the data folder is touched.
-    let ingest = listen(&settings.ingest_http, "collector.http").await?;
-    let query = listen(&settings.query_http, "query.http").await?;
     let (data, options) = (settings.data.clone(), settings.store.clone());
     let opened = tokio::task::spawn_blocking(move || Store::open(&data, options))
         .await
@@ -53,6 +50,9 @@ pub(crate) async fn run(up: &Up) -> Result<Exit> {
             return Err(error).with_context(|| format!("cannot open {}", settings.data.display()));
         }
     };
+    // The folder first: of two faults, the one that names the other process helps more.
+    let ingest = listen(&settings.ingest_http, "collector.http").await?;
+    let query = listen(&settings.query_http, "query.http").await?;
     serve_until_stopped(settings, store, ingest, query, shutdown).await
 }
 

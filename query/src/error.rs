@@ -15,7 +15,7 @@ pub enum QueryError {
         rendered: String,
     },
     /// A parameter beside the query is wrong.
-    #[error("`{name}` {detail}")]
+    #[error("{name}: {detail}")]
     Parameter {
         /// The parameter.
         name: &'static str,

@@ -100,6 +100,7 @@ impl Committer {
     fn commit(&mut self, group: Vec<(Append, OnAppended)>) {
         let mut fresh: Vec<(Append, OnAppended, u64)> = Vec::new();
         let mut answers: Vec<(OnAppended, Result<Appended>, u64)> = Vec::new();
+        let mut refused: Vec<(OnAppended, StoreError, u64)> = Vec::new();
         let mut before: HashMap<Sender, Option<SenderState>> = HashMap::new();
         let mut next_record_seq = self.next_record_seq;
         {
@@ -138,12 +139,14 @@ impl Committer {
                             u64::from(records),
                         ));
                     }
-                    Err(error) => {
-                        self.count_refused(&error, u64::from(records));
-                        answer(Err(error));
-                    }
+                    Err(error) => refused.push((answer, error, u64::from(records))),
                 }
             }
+        }
+        // Only now: the ledger takes the counters before the dedup state, so nobody may hold them the other way.
+        for (answer, error, records) in refused {
+            self.count_refused(&error, records);
+            answer(Err(error));
         }
         match self.write(&fresh) {
             Ok(()) => {

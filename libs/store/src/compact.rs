@@ -23,13 +23,11 @@ use crate::error::{Result, StoreError};
 use crate::evaluate::Columns;
 use crate::flush::caught;
 use crate::schema::{self, AttributeType};
-use crate::segment::{
-    self, ROW_GROUP_ROWS, RowSet, Segment, SegmentBuilder, SegmentMeta, SegmentName,
-};
+use crate::segment::{self, RowSet, Segment, SegmentBuilder, SegmentMeta, SegmentName};
 use crate::store::{Shared, locked};
 
 /// Rows that a merge holds in memory.
-const WINDOW_ROWS: usize = ROW_GROUP_ROWS;
+const WINDOW_ROWS: usize = 32_768;
 /// How often retention looks when nothing is flushed.
 const TICK: Duration = Duration::from_secs(5);
 /// Segments within this factor of rows are of like size.

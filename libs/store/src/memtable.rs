@@ -8,7 +8,7 @@ use crate::combine::Combined;
 use crate::view::{Part, PartKey};
 
 /// Chunks of fewer rows are joined with their like, so that a part of many small batches stays fast to read.
-const JOIN_ROWS_MAX: usize = 65_536;
+const JOIN_ROWS_MAX: usize = 8_192;
 
 /// The growing parts.
 #[derive(Debug, Default)]

@@ -30,12 +30,12 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
-            memory_bytes_max: 384 << 20,
-            flush_bytes: 128 << 20,
+            memory_bytes_max: 256 << 20,
+            flush_bytes: 64 << 20,
             flush_age: Duration::from_secs(30),
             segment_rows: 100_000,
-            compacted_rows: 1_000_000,
-            compaction_width: 8,
+            compacted_rows: 400_000,
+            compaction_width: 4,
             retention_age: None,
             retention_bytes: None,
             open_parts_max: 64,

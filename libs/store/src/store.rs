@@ -386,7 +386,8 @@ impl Shared {
     }
 
     fn ledger(&self) -> Ledger {
-        // Counters and pieces change together under both locks (commit, expiry), so this is one moment.
+        // Counters and pieces change together under both locks (commit, expiry), so this is one moment. Whoever
+        // takes more than one of these locks takes them in this order.
         let counters = locked(&self.counters);
         let pieces = locked(&self.pieces);
         let in_parts = pieces

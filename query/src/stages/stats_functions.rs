@@ -144,9 +144,7 @@ impl Function {
         match state {
             State::Counts(counts) => counts[group] += 1,
             State::Sets(sets) => {
-                if *self == Function::CountDistinct || sets[group].len() < VALUES_MAX {
-                    sets[group].insert(value);
-                }
+                sets[group].insert(value);
             }
             State::Sums(sums) => match value {
                 Cell::I64(number) => sums[group].add_integer(number),
@@ -194,6 +192,7 @@ impl Function {
                     let mut values: Vec<Cell> =
                         std::mem::take(&mut sets[group]).into_iter().collect();
                     values.sort();
+                    values.truncate(VALUES_MAX);
                     Cell::List(values)
                 }
             },

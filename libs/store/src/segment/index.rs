@@ -260,14 +260,34 @@ impl<'a> Value<'a> for Indexed<'a> {
 
 impl Document for Row {
     type Value<'a> = Indexed<'a>;
-    type FieldsValuesIter<'a> = Box<dyn Iterator<Item = (Field, Indexed<'a>)> + 'a>;
+    type FieldsValuesIter<'a> = RowValues<'a>;
 
-    fn iter_fields_and_values(&self) -> Self::FieldsValuesIter<'_> {
+    fn iter_fields_and_values(&self) -> RowValues<'_> {
         let row = self.row as usize;
         let start = row.checked_sub(1).map_or(0, |before| self.rows.ends[before]) as usize;
-        let hashes = &self.rows.hashes[start..self.rows.ends[row] as usize];
-        let message = std::iter::once((self.message, Indexed::Text(self.rows.messages.value(row))));
-        Box::new(message.chain(hashes.iter().map(|hash| (self.exact, Indexed::Hash(*hash)))))
+        RowValues {
+            message: Some((self.message, self.rows.messages.value(row))),
+            exact: self.exact,
+            hashes: self.rows.hashes[start..self.rows.ends[row] as usize].iter(),
+        }
+    }
+}
+
+/// The message, then the hashes; a type of its own because it is made three times a row.
+struct RowValues<'a> {
+    message: Option<(Field, &'a str)>,
+    exact: Field,
+    hashes: std::slice::Iter<'a, u64>,
+}
+
+impl<'a> Iterator for RowValues<'a> {
+    type Item = (Field, Indexed<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.message.take() {
+            Some((field, text)) => Some((field, Indexed::Text(text))),
+            None => self.hashes.next().map(|hash| (self.exact, Indexed::Hash(*hash))),
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use tantivy::directory::OwnedBytes;
 pub use meta::{RollUp, SegmentId, SegmentMeta};
 pub use read::RowSet;
 pub use rows::RowBitmap;
-pub(crate) use write::{ROW_GROUP_ROWS, SegmentBuilder, SegmentFiles, SegmentName, build};
+pub(crate) use write::{SegmentBuilder, SegmentFiles, SegmentName, build};
 
 use crate::error::{Result, StoreError};
 use crate::file_system::{FileSystem, write_whole};

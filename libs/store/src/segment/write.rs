@@ -19,7 +19,7 @@ use crate::error::{Result, StoreError};
 use crate::schema::{self, AttributeType};
 
 /// Rows of a Parquet row group.
-pub(crate) const ROW_GROUP_ROWS: usize = 131_072;
+const ROW_GROUP_ROWS: usize = 131_072;
 /// Rows of a page: a point read decodes one of each column.
 const PAGE_ROWS: usize = 1_024;
 /// A text attribute with more different values than this share of its rows goes to the index.
