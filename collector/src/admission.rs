@@ -1,15 +1,20 @@
 //! Reads request bodies within the store's memory: every byte is reserved before it is kept.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use store::Reservation;
+use store::{Reservation, StoreError};
 
 use crate::Collector;
 use crate::refusal::Refusal;
 
 /// Reserved at a time while a body of unknown length comes in.
 const STEP_BYTES: usize = 256 << 10;
+/// How long a request waits for memory before it is refused.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+const WAIT_STEP: Duration = Duration::from_millis(10);
 
 /// A body with the memory that it holds.
 pub(crate) struct Admitted {
@@ -29,7 +34,7 @@ impl Collector {
             return Err(Refusal::BodyTooLarge { limit_bytes });
         }
         let mut reserved = length.unwrap_or(STEP_BYTES);
-        let mut reservations = vec![self.store.reserve(reserved)?];
+        let mut reservations = vec![self.reserve_or_wait(reserved).await?];
         let mut bytes = BytesMut::with_capacity(reserved.min(limit_bytes));
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Refusal::BodyCutOff { detail: error.to_string() })?;
@@ -38,11 +43,25 @@ impl Collector {
                 return Err(Refusal::BodyTooLarge { limit_bytes });
             }
             while bytes.len() + data.len() > reserved {
-                reservations.push(self.store.reserve(STEP_BYTES)?);
+                reservations.push(self.reserve_or_wait(STEP_BYTES).await?);
                 reserved += STEP_BYTES;
             }
             bytes.extend_from_slice(&data);
         }
         Ok(Admitted { bytes: bytes.freeze(), reservations })
+    }
+
+    /// Waits a little for memory before it refuses: a flush that is under way gives much of it back, and a
+    /// sender that is held up costs less than one that has to come again.
+    async fn reserve_or_wait(&self, bytes: usize) -> Result<Reservation, StoreError> {
+        let deadline = tokio::time::Instant::now() + WAIT_MAX;
+        loop {
+            match self.store.reserve(bytes) {
+                Err(StoreError::Overloaded { .. }) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(WAIT_STEP).await;
+                }
+                other => return other,
+            }
+        }
     }
 }

@@ -19,10 +19,6 @@ use crate::arguments::{Arguments, CheckConfig, Command};
 use crate::exit::Exit;
 use crate::settings::Settings;
 
-/// Gives memory back after a flush, where the system's allocator keeps an arena a thread.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let arguments = arguments::with_search(std::env::args_os().collect());
     let arguments = Arguments::parse_from(arguments);

@@ -42,8 +42,8 @@ const TABLES: &[Table] = &[
             Key {
                 path: "memory_max",
                 kind: Kind::ByteSize { min: size(16 << 20), max: size(1 << 40) },
-                fallback: Fallback::Value("256 MiB"),
-                doc: "Memory for requests in flight and records not yet in segments; beyond it requests are answered with 429.",
+                fallback: Fallback::Value("192 MiB"),
+                doc: "Memory for requests in flight and records not yet in segments; beyond it requests wait a little, then are answered with 429.",
             },
             Key {
                 path: "flush_size",

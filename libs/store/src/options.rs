@@ -30,7 +30,7 @@ pub struct StoreOptions {
 impl Default for StoreOptions {
     fn default() -> Self {
         Self {
-            memory_bytes_max: 256 << 20,
+            memory_bytes_max: 192 << 20,
             flush_bytes: 64 << 20,
             flush_age: Duration::from_secs(30),
             segment_rows: 100_000,
