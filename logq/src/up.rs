@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::http::{StatusCode, Uri};
 use collector::Collector;
 use query::{Queries, QueryApi};
 use service::health::{self, Check, Health};
-use service::http::{ServerLimits, serve};
+use service::http::{ErrorResponse, ServerLimits, serve};
 use service::metrics::Metrics;
 use service::shutdown::Shutdown;
 use store::{Store, StoreError};
@@ -77,12 +78,16 @@ async fn serve_until_stopped(
     };
     let ingest = serve(
         ingest,
-        collector.router().merge(common.clone()),
+        collector.router().merge(common.clone()).fallback(not_found),
         stop(shutdown.clone(), health.clone()),
         limits,
     );
-    let query =
-        serve(query, api.router().merge(common), stop(shutdown.clone(), health.clone()), limits);
+    let query = serve(
+        query,
+        api.router().merge(common).fallback(not_found),
+        stop(shutdown.clone(), health.clone()),
+        limits,
+    );
     let watch = tokio::spawn(watch_store(Arc::clone(&store), health, shutdown));
     println!("{}", ready_block(&settings.data, ingest_addr, query_addr));
     let (ingest, query) = tokio::join!(ingest, query);
@@ -105,6 +110,13 @@ async fn listen(addr: &str, key: &str) -> Result<TcpListener> {
     TcpListener::bind(addr)
         .await
         .with_context(|| format!("cannot listen on {addr}; is another logq running? set `{key}` or LOGQ__{} to another address", key.to_uppercase().replace('.', "__")))
+}
+
+/// What is answered for a path that is not served.
+async fn not_found(uri: Uri) -> ErrorResponse {
+    let message = format!("there is nothing at {}", uri.path());
+    ErrorResponse::new(StatusCode::NOT_FOUND, "not_found", message)
+        .hint("records go to /v1/logs and /ingest/jsonl of the ingest port, queries to /api/v1/query of the query port")
 }
 
 /// Shows the store's troubles on the health page, and takes them off again.

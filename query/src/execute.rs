@@ -269,6 +269,12 @@ impl Execution<'_> {
     ) -> Result<u64, QueryError> {
         self.check()?;
         let overflow_names = Arc::new(source.overflow_names().clone());
+        if let Some((batch, counts)) = source.roll_up(filter, self.time.clone()) {
+            let piece = Piece { batch, overflow_names: Arc::clone(&overflow_names) };
+            if stage.push_roll_up(&piece, &counts) {
+                return Ok(counts.iter().map(|count| u64::from(*count)).sum());
+            }
+        }
         let mut push = |batch| {
             let records = Records {
                 pieces: vec![Piece { batch, overflow_names: Arc::clone(&overflow_names) }],

@@ -512,6 +512,29 @@ fn stages_compute_what_plain_code_computes() {
             .collect();
         assert_eq!(found, expected, "{place}");
 
+        // Answered from roll-ups where there are segments.
+        for filter in [
+            "level:error",
+            "-level:info service:*",
+            "service:(orders OR users) level:>=warn",
+            "-service:*",
+        ] {
+            let parsed = ql::parse(filter).unwrap().filter;
+            let mut expected: BTreeMap<String, u64> = BTreeMap::new();
+            for record in records.iter().filter(|record| ql::matches(&parsed, record, None)) {
+                *expected.entry(record.service.clone().unwrap_or_default()).or_default() += 1;
+            }
+            let rows = run(store, &format!("{filter} | stats count() as n by service"), 100);
+            let found = rows.iter().map(|row| {
+                (row["service"].as_str().unwrap_or_default().to_owned(), row["n"].as_u64().unwrap())
+            });
+            assert_eq!(
+                found.collect::<BTreeMap<_, _>>(),
+                expected,
+                "{filter} by service from {place}"
+            );
+        }
+
         let rows = run(store, "* | sort -n | head 3 | fields n, service", 100);
         assert_eq!(
             rows.iter().map(|row| row["n"].as_u64().unwrap()).collect::<Vec<_>>(),

@@ -25,7 +25,10 @@ pub(crate) fn remove_orphans(
 ) -> Result<()> {
     let known: HashSet<SegmentId> = known.iter().map(|meta| meta.id).collect();
     for (name, _) in fs.list(folder).map_err(StoreError::io("list", folder))? {
-        if segment::segment_of_file(&name).is_none_or(|id| !known.contains(&id)) {
+        let whole = name.strip_suffix(".tmp");
+        // Files that are not ours are left alone, whoever put them there.
+        let Some(id) = segment::segment_of_file(whole.unwrap_or(&name)) else { continue };
+        if whole.is_some() || !known.contains(&id) {
             tracing::info!(file = name, "removing a segment file that was never published");
             let path = folder.join(name);
             fs.remove(&path).map_err(StoreError::io("remove", &path))?;

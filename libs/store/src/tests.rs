@@ -186,6 +186,53 @@ fn a_store_in_use_is_refused_by_its_owners_name() {
 }
 
 #[test]
+fn a_start_removes_what_was_never_published_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    append(&store, None, &lines(0..10)).unwrap();
+    store.flush().unwrap();
+    drop(store);
+    let segments = folder.path().join("segments");
+    for name in
+        ["0000000000000099.index.tantivy", "0000000000000001.records.parquet.tmp", "notes.txt"]
+    {
+        std::fs::write(segments.join(name), "x").unwrap();
+    }
+    let store = Store::open(folder.path(), options()).unwrap();
+    let mut names: Vec<String> = std::fs::read_dir(&segments)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["0000000000000001.index.tantivy", "0000000000000001.records.parquet", "notes.txt"]
+    );
+    assert_eq!(found(&store, &Filter::All), numbers(0..10));
+}
+
+#[test]
+fn a_ledger_read_beside_refused_batches_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    append(&store, name(0), &lines(0..10)).unwrap();
+    let store = &store;
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..300 {
+                    assert!(matches!(
+                        append(store, name(0), &lines(10..20)),
+                        Err(StoreError::Conflict { .. })
+                    ));
+                }
+            });
+            scope.spawn(|| (0..2_000).for_each(|_| assert!(store.ledger().adds_up())));
+        }
+    });
+}
+
+#[test]
 fn a_newer_data_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("VERSION"), "2\n").unwrap();

@@ -143,6 +143,14 @@ impl Source {
         }
     }
 
+    /// Counts by minute, service and severity without reading a row; see [`Segment::roll_up`].
+    pub fn roll_up(&self, filter: &Filter, time: Range<i64>) -> Option<(RecordBatch, Vec<u32>)> {
+        match self {
+            Source::Segment(segment) => segment.roll_up(filter, time),
+            Source::Chunk(_) => None,
+        }
+    }
+
     /// Columns of some rows. Columns that the source does not have are left out.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use std::fmt::Debug;
 
 use ql::{Arguments, Diagnostics, Field, Read, StageCall};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Piece};
 use crate::error::QueryError;
 
 /// Every stage, by name.
@@ -43,6 +43,12 @@ pub trait Stage: Debug + Send + Any {
 
     /// Says how long the query's time range is, before the first batch.
     fn begin(&mut self, _seconds: f64) {}
+
+    /// Takes counts by minute, service and severity in place of the records themselves: `counts[i]` records
+    /// are like row i. Answers `false`, having taken nothing, if it has to see the records.
+    fn push_roll_up(&mut self, _rows: &Piece, _counts: &[u32]) -> bool {
+        false
+    }
 
     /// Takes a batch. Answers whether it wants more.
     ///

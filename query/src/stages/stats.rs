@@ -1,6 +1,7 @@
 //! `stats count() as n, p95(duration_ms) by service, bin(5m)`: one row a group.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use ql::{AggregateCall, Argument, Arguments, Diagnostic, Field, GroupBy, Read};
 
@@ -199,6 +200,28 @@ impl Stage for Stats {
             _ => None,
         });
         self.seconds = bin.unwrap_or(seconds);
+    }
+
+    fn push_roll_up(&mut self, rows: &Piece, counts: &[u32]) -> bool {
+        let minutes = |width: &Duration| width.as_nanos().is_multiple_of(60_000_000_000);
+        let counted = self.aggregates.iter().all(|aggregate| aggregate.field.is_none());
+        let grouped = self.keys.iter().all(|key| match key {
+            GroupBy::Field(field) => matches!(field, Field::Service | Field::Severity),
+            GroupBy::TimeBin { field: Field::Timestamp, width } => minutes(width),
+            _ => false,
+        });
+        if !counted || !grouped {
+            return false;
+        }
+        let groups = self.groups.of_piece(&self.keys, rows);
+        self.grow();
+        for state in &mut self.states {
+            groups
+                .iter()
+                .zip(counts)
+                .for_each(|(group, count)| state.count_many(*group as usize, u64::from(*count)));
+        }
+        true
     }
 
     fn push(&mut self, batch: Batch, _out: &mut Vec<Batch>) -> Result<Flow, QueryError> {

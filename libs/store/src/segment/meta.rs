@@ -2,11 +2,17 @@
 //! key `logq`, in the Parquet footer, so that the catalog can be made again from the segments.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, TimestampNanosecondType, UInt8Type, UInt64Type};
+use arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampNanosecondArray, UInt8Array,
+};
+use arrow::datatypes::{
+    DataType, Field, Int32Type, Schema, TimestampNanosecondType, UInt8Type, UInt64Type,
+};
 use serde::{Deserialize, Serialize};
 
+use crate::chunk;
 use crate::schema;
 
 /// Version of the pair of files; readers accept all up to theirs.
@@ -15,6 +21,7 @@ pub(crate) const SEGMENT_VERSION: u32 = 1;
 pub(crate) const FOOTER_KEY: &str = "logq";
 /// Cells of a roll-up; a segment spread over more minutes has none.
 const ROLL_UP_CELLS_MAX: usize = 20_000;
+const NANOS_PER_MINUTE: i64 = 60 * record::NANOS_PER_SECOND;
 /// Services listed; a segment of more lists none and is never pruned by service.
 const SERVICES_MAX: usize = 1_000;
 
@@ -81,6 +88,33 @@ pub struct RollUp {
     pub cells: Vec<(i64, u32, u8, u32)>,
 }
 
+impl RollUp {
+    /// The cells as rows: the start of the minute, the service, the severity; and how many records each is.
+    pub(crate) fn rows(&self) -> (RecordBatch, Vec<u32>) {
+        let names: Vec<&str> =
+            self.services.iter().map(|name| name.as_deref().unwrap_or_default()).collect();
+        let minutes = self.cells.iter().map(|cell| cell.0.saturating_mul(NANOS_PER_MINUTE));
+        let services = self.cells.iter().map(|cell| {
+            let named = self.services.get(cell.1 as usize).is_some_and(Option::is_some);
+            named.then_some(cell.1 as i32)
+        });
+        let severities = self.cells.iter().map(|cell| cell.2);
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(TimestampNanosecondArray::from_iter_values(minutes).with_timezone("UTC")),
+            chunk::dictionary(services.collect(), StringArray::from(names)),
+            Arc::new(UInt8Array::from_iter_values(severities)),
+        ];
+        let fields = vec![
+            Field::new(schema::TIMESTAMP, schema::time_type(), false),
+            Field::new(schema::SERVICE, schema::dictionary_type(), true),
+            Field::new(schema::SEVERITY, DataType::UInt8, false),
+        ];
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+            .expect("columns as their fields say");
+        (batch, self.cells.iter().map(|cell| cell.3).collect())
+    }
+}
+
 /// Collects what rows tell about themselves, batch after batch in time order.
 #[derive(Debug)]
 pub(super) struct Summary {
@@ -110,7 +144,6 @@ impl Default for Summary {
 
 impl Summary {
     pub(super) fn add(&mut self, batch: &RecordBatch) {
-        const NANOS_PER_MINUTE: i64 = 60 * record::NANOS_PER_SECOND;
         let times = batch.column(0).as_primitive::<TimestampNanosecondType>().values();
         let seqs = batch.column(1).as_primitive::<UInt64Type>().values();
         let severity = batch

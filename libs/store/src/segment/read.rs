@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::datatypes::TimestampNanosecondType;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
@@ -13,7 +13,7 @@ use parquet::arrow::arrow_reader::{
     RowSelector,
 };
 use parquet::file::metadata::PageIndexPolicy;
-use ql::{Field, Filter};
+use ql::{Field, Filter, Leaf};
 
 use super::{RECORDS_SUFFIX, Segment};
 use crate::error::{Result, StoreError};
@@ -128,6 +128,24 @@ impl Segment {
             return Ok(count);
         }
         Ok(self.select(filter, time, None)?.len())
+    }
+
+    /// The counts of matching records by minute, service and severity, without reading a row: a batch of
+    /// `timestamp`, `service`, `severity`, and how many records each row stands for. `None` if the segment
+    /// has no roll-up, is only partly in `time`, or the filter asks for more than service and severity.
+    pub fn roll_up(&self, filter: &Filter, time: Range<i64>) -> Option<(RecordBatch, Vec<u32>)> {
+        let whole = time.start <= self.meta.time_range.0 && self.meta.time_range.1 < time.end;
+        let mut answerable = whole;
+        filter.for_each_leaf(&mut |leaf| {
+            answerable &=
+                matches!(leaf, Leaf::Field { field: Field::Service | Field::Severity, .. });
+        });
+        let (batch, counts) = self.meta.roll_up.as_ref().filter(|_| answerable)?.rows();
+        let mask =
+            evaluate(filter, Rows { batch: &batch, overflow_names: &self.meta.overflow_names });
+        let counts = mask.set_indices().map(|row| counts[row]).collect();
+        let batch = filter_record_batch(&batch, &BooleanArray::new(mask, None)).ok()?;
+        Some((batch, counts))
     }
 
     /// Columns of some rows, in row order. Columns that the segment does not have are left out.
