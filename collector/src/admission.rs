@@ -23,10 +23,11 @@ pub(crate) struct Admitted {
 }
 
 impl Collector {
-    /// Reads a body to its end.
+    /// Reads a body to its end, and sets memory apart for its columns unless it is packed.
     pub(crate) async fn admit(
         &self,
         length: Option<usize>,
+        packed: bool,
         mut body: Body,
     ) -> Result<Admitted, Refusal> {
         let limit_bytes = self.options.body_bytes_max;
@@ -47,6 +48,10 @@ impl Collector {
                 reserved += STEP_BYTES;
             }
             bytes.extend_from_slice(&data);
+        }
+        if !packed {
+            // Columns take about as much as the text they come from; what a packed body takes shows later.
+            reservations.push(self.reserve_or_wait(bytes.len()).await?);
         }
         Ok(Admitted { bytes: bytes.freeze(), reservations })
     }

@@ -56,7 +56,7 @@ impl Collector {
         })?;
         let encoding = Encoding::from_header(text(CONTENT_ENCODING.as_str()))?;
         let length = text(CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
-        let admitted = self.admit(length, body).await?;
+        let admitted = self.admit(length, encoding != Encoding::Identity, body).await?;
         self.metrics.received_bytes(format, admitted.bytes.len());
 
         let permit = self.decoding.acquire().await.map_err(|_| StoreError::Closed)?;
@@ -99,9 +99,10 @@ fn decode_and_append(
     let limits = collector.limits();
     let payload = batch.admitted.bytes;
     let body = wire::decompress(batch.encoding, &payload, &limits)?;
-    // Columns take about as much as the text they come from.
     let mut reservations = batch.admitted.reservations;
-    reservations.push(store.reserve(body.len())?);
+    if batch.encoding != Encoding::Identity {
+        reservations.push(store.reserve(2 * body.len())?);
+    }
     let mut builder = BatchBuilder::new(batch.received_at, body.len() / RECORD_BYTES_TYPICAL);
     let decoded = wire::decode(batch.format, &body, batch.received_at, &limits, &mut |record| {
         builder.push(record)

@@ -28,6 +28,8 @@ use crate::store::{Shared, locked};
 
 /// Rows that a merge holds in memory.
 const WINDOW_ROWS: usize = 32_768;
+/// Segments with which merges do not wait for flushes any more.
+const SEGMENTS_WAITING_MAX: usize = 256;
 /// How often retention looks when nothing is flushed.
 const TICK: Duration = Duration::from_secs(5);
 /// Segments within this factor of rows are of like size.
@@ -51,6 +53,14 @@ pub(crate) fn run(shared: &Arc<Shared>, wakes: &Receiver<()>) {
 
 fn compact_due(shared: &Arc<Shared>) -> Result<()> {
     while let Some(inputs) = next_merge(shared) {
+        let (flushing, segments) = {
+            let pieces = locked(&shared.pieces);
+            (!pieces.sealed.is_empty(), pieces.segments.len())
+        };
+        // A flush gives memory back and frees the journal; a merge only makes later reads cheaper.
+        if flushing && segments < SEGMENTS_WAITING_MAX {
+            return Ok(());
+        }
         merge(shared, &inputs)?;
     }
     Ok(())

@@ -20,7 +20,7 @@ pub(crate) const SEGMENT_VERSION: u32 = 1;
 /// Key of this in the Parquet footer.
 pub(crate) const FOOTER_KEY: &str = "logq";
 /// Cells of a roll-up; a segment spread over more minutes has none.
-const ROLL_UP_CELLS_MAX: usize = 20_000;
+const ROLL_UP_CELLS_MAX: usize = 50_000;
 const NANOS_PER_MINUTE: i64 = 60 * record::NANOS_PER_SECOND;
 /// Services listed; a segment of more lists none and is never pruned by service.
 const SERVICES_MAX: usize = 1_000;

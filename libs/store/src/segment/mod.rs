@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use arrow::array::RecordBatch;
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use tantivy::directory::OwnedBytes;
@@ -47,6 +48,8 @@ pub struct Segment {
     folder: PathBuf,
     records: OnceLock<(Bytes, ArrowReaderMetadata)>,
     index: OnceLock<IndexReader>,
+    /// The roll-up as rows, once somebody has asked.
+    roll_up: OnceLock<(RecordBatch, Vec<u32>)>,
     doomed: AtomicBool,
 }
 
@@ -58,6 +61,7 @@ impl Segment {
             folder,
             records: OnceLock::new(),
             index: OnceLock::new(),
+            roll_up: OnceLock::new(),
             doomed: AtomicBool::new(false),
         }
     }

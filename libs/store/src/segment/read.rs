@@ -140,11 +140,14 @@ impl Segment {
             answerable &=
                 matches!(leaf, Leaf::Field { field: Field::Service | Field::Severity, .. });
         });
-        let (batch, counts) = self.meta.roll_up.as_ref().filter(|_| answerable)?.rows();
-        let mask =
-            evaluate(filter, Rows { batch: &batch, overflow_names: &self.meta.overflow_names });
+        let roll_up = self.meta.roll_up.as_ref().filter(|_| answerable)?;
+        let (batch, counts) = self.roll_up.get_or_init(|| roll_up.rows());
+        if *filter == Filter::All {
+            return Some((batch.clone(), counts.clone()));
+        }
+        let mask = evaluate(filter, Rows { batch, overflow_names: &self.meta.overflow_names });
         let counts = mask.set_indices().map(|row| counts[row]).collect();
-        let batch = filter_record_batch(&batch, &BooleanArray::new(mask, None)).ok()?;
+        let batch = filter_record_batch(batch, &BooleanArray::new(mask, None)).ok()?;
         Some((batch, counts))
     }
 
