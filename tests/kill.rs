@@ -171,10 +171,11 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// JSON lines with ids from a range, a second apart so that they spread over days.
+/// JSON lines with ids from a range, a second apart from a midnight on: small flushes are of one day, so that
+/// they are merged, and large shipments spread over several.
 fn lines(ids: std::ops::Range<u64>) -> String {
     ids.map(|id| {
-        let (seconds, level) = (1_700_000_000 + id * 10, ["info", "warn", "error"][id as usize % 3]);
+        let (seconds, level) = (1_700_006_400 + id, ["info", "warn", "error"][id as usize % 3]);
         format!(
             "{{\"ts\":{seconds},\"level\":\"{level}\",\"service\":\"s{}\",\"correlation_id\":\"c{}\",\"msg\":\"record {id} of the kill test\",\"id\":{id}}}\n",
             id % 7,
@@ -303,6 +304,7 @@ fn a_kill_during_a_flush_or_a_merge_changes_nothing() {
     let mut random = Random::new("killed in flush and merge");
     let folder = tempfile::tempdir().unwrap();
     let mut next = 0;
+    let mut flushes = 0;
     for round in 0..rounds(6) {
         let mut server = Server::start(folder.path(), 0, "flush_age = \"1h\"");
         assert_eq!(server.ids(), (0..next).collect(), "round {round}");
@@ -313,6 +315,7 @@ fn a_kill_during_a_flush_or_a_merge_changes_nothing() {
             assert_eq!(server.post("/ingest/jsonl", &lines(ids)).unwrap(), 200);
             if random.below(2) == 0 {
                 assert_eq!(server.post("/api/v1/flush", "").unwrap(), 200);
+                flushes += 1;
             }
         }
         let pid = server.child.id().to_string();
@@ -329,6 +332,24 @@ fn a_kill_during_a_flush_or_a_merge_changes_nothing() {
         let _ = server.child.wait();
     }
     let mut server = Server::start(folder.path(), 0, "flush_age = \"1h\"");
+    assert_eq!(server.ids(), (0..next).collect());
+    server.assert_adds_up();
+    // Merges were begun after flushes, so kills met them; now that nobody kills any more they come to an end.
+    let segments = folder.path().join("data/segments");
+    let segment_count = || {
+        let files = std::fs::read_dir(&segments).unwrap().filter_map(Result::ok);
+        files
+            .filter(|file| file.file_name().to_string_lossy().ends_with(".records.parquet"))
+            .count()
+    };
+    for _ in 0..4 {
+        let ids = next..next + 2_000;
+        next = ids.end;
+        assert_eq!(server.post("/ingest/jsonl", &lines(ids)).unwrap(), 200);
+        assert_eq!(server.post("/api/v1/flush", "").unwrap(), 200);
+        flushes += 1;
+    }
+    wait_until("a merge", || segment_count() < flushes);
     assert_eq!(server.ids(), (0..next).collect());
     server.assert_adds_up();
     assert_eq!(server.terminate(), 0, "a clean stop");
