@@ -3,6 +3,7 @@
 //! [`lines`] cuts bytes into lines, [`format`] reads what a line says, [`interpret`] makes the record of it,
 //! [`ship()`] sends whole files once, as named batches. The agent knows the wire, never the store.
 
+mod delivery;
 mod draft;
 pub mod format;
 pub mod interpret;
@@ -11,8 +12,8 @@ mod roles;
 mod ship;
 pub mod time_format;
 
+pub use delivery::StoreIdentity;
 pub use draft::{Draft, When};
 pub use ship::{
-    BatchLimits, FileReport, Progress, ReportTotal, ShipError, ShipOptions, ShipReport,
-    StoreIdentity, ship,
+    BatchLimits, FileReport, Progress, ReportTotal, ShipError, ShipOptions, ShipReport, ship,
 };

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use record::{RecordRef, ValueRef};
+use record::RecordRef;
 use wire::{Encoding, OtlpEncoder};
 
 use super::options::BatchLimits;
@@ -72,7 +72,7 @@ impl Filling {
     pub(super) fn push(&mut self, record: &RecordRef<'_>) -> Option<Batch> {
         let room = self.limits.decoded_bytes_max.saturating_sub(self.encoder.len());
         let full =
-            self.encoder.records() >= self.limits.records_max || encoded_bytes_max(record) > room;
+            self.encoder.records() >= self.limits.records_max || OtlpEncoder::bytes_max(record) > room;
         let batch = if full { self.cut() } else { None };
         self.encoder.push(record);
         batch
@@ -114,26 +114,4 @@ impl fmt::Debug for Filling {
             .field("next_sequence", &self.next_sequence)
             .finish_non_exhaustive()
     }
-}
-
-/// What a record takes at most when it is encoded: its texts, and tags, lengths and names of fixed fields.
-fn encoded_bytes_max(record: &RecordRef<'_>) -> usize {
-    const RECORD_OVERHEAD: usize = 512;
-    const ATTRIBUTE_OVERHEAD: usize = 48;
-    let texts = [
-        Some(record.message),
-        record.severity_text,
-        record.service,
-        record.host,
-        record.correlation_id,
-        record.event_name,
-        record.source.agent,
-        record.source.path,
-    ];
-    let texts: usize = texts.into_iter().flatten().map(str::len).sum();
-    let attribute = |(name, value): &(&str, ValueRef<'_>)| {
-        let text = if let ValueRef::String(text) = value { text.len() } else { 0 };
-        ATTRIBUTE_OVERHEAD + name.len() + text
-    };
-    RECORD_OVERHEAD + texts + record.attributes.iter().map(attribute).sum::<usize>()
 }

@@ -10,7 +10,6 @@ mod client;
 mod error;
 mod options;
 mod report;
-mod response;
 mod source;
 
 use std::collections::BTreeMap;
@@ -23,20 +22,14 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use crate::delivery::Acknowledgement;
 use batch::Batch;
-use client::{Acknowledgement, Client, Failure};
+use client::{Client, Failure};
 use source::{Sources, Told};
 
 pub use error::ShipError;
 pub use options::{BatchLimits, ShipOptions};
-pub use report::{FileReport, Progress, ReportTotal, ShipReport, StoreIdentity};
-
-/// Header of an acknowledgement: which store.
-const STORE_ID: &str = "logq-store-id";
-/// Header of an acknowledgement: higher after the store was restored.
-const GENERATION: &str = "logq-generation";
-/// Header of an acknowledgement: there if the batch was stored already.
-const DUPLICATE: &str = "logq-duplicate";
+pub use report::{FileReport, Progress, ReportTotal, ShipReport};
 
 /// How often progress is told while nothing happens.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -166,7 +159,7 @@ impl<P: FnMut(&Progress)> Shipment<P> {
     }
 
     fn note_acknowledged(&mut self, batch: &Batch, acknowledgement: Acknowledgement) {
-        let Acknowledgement { store, duplicate, partial } = acknowledgement;
+        let Acknowledgement { store, duplicate, partial, .. } = acknowledgement;
         let mut rejected = partial.rejected;
         for piece in &batch.pieces {
             // Which records were rejected is not said; their number is taken off where they may be.

@@ -1,5 +1,6 @@
 //! What was read, sent and acknowledged.
 
+use crate::delivery::StoreIdentity;
 use crate::format::Format;
 use crate::interpret::Interpreted;
 use crate::lines::Line;
@@ -51,15 +52,6 @@ pub struct ReportTotal {
     pub timestamps_replaced: u64,
     /// Records that are parts of a line that was cut.
     pub parts: u64,
-}
-
-/// Which store acknowledges.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoreIdentity {
-    /// The header `logq-store-id`.
-    pub id: String,
-    /// The header `logq-generation`; a restored store has a higher one.
-    pub generation: Option<u64>,
 }
 
 /// How far shipping is.

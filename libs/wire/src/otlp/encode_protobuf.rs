@@ -63,6 +63,28 @@ impl OtlpEncoder {
         self.records
     }
 
+    /// What a record takes at most in a request: its texts, and tags, lengths and names of fixed fields.
+    pub fn bytes_max(record: &RecordRef<'_>) -> usize {
+        const RECORD_OVERHEAD: usize = 512;
+        const ATTRIBUTE_OVERHEAD: usize = 48;
+        let texts = [
+            Some(record.message),
+            record.severity_text,
+            record.service,
+            record.host,
+            record.correlation_id,
+            record.event_name,
+            record.source.agent,
+            record.source.path,
+        ];
+        let texts: usize = texts.into_iter().flatten().map(str::len).sum();
+        let attribute = |(name, value): &(&str, ValueRef<'_>)| {
+            let text = if let ValueRef::String(text) = value { text.len() } else { 0 };
+            ATTRIBUTE_OVERHEAD + name.len() + text
+        };
+        RECORD_OVERHEAD + texts + record.attributes.iter().map(attribute).sum::<usize>()
+    }
+
     /// The request's bytes.
     pub fn finish(mut self) -> Vec<u8> {
         self.close_run();

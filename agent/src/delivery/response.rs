@@ -7,16 +7,16 @@
 
 /// What a 200 says about records that were not taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct PartialSuccess {
-    pub(super) rejected: u64,
-    pub(super) message: String,
+pub(crate) struct PartialSuccess {
+    pub(crate) rejected: u64,
+    pub(crate) message: String,
 }
 
 /// Longest text that is taken over from an answer, in characters.
 const MESSAGE_CHARS_MAX: usize = 500;
 
 /// Reads the body of a 200; what is not understood says nothing.
-pub(super) fn partial_success(body: &[u8]) -> PartialSuccess {
+pub(crate) fn partial_success(body: &[u8]) -> PartialSuccess {
     let Some(Field::Bytes(partial)) = field(body, 1) else { return PartialSuccess::default() };
     let rejected = match field(partial, 1) {
         Some(Field::Varint(rejected)) => rejected,
@@ -26,7 +26,7 @@ pub(super) fn partial_success(body: &[u8]) -> PartialSuccess {
 }
 
 /// The text for people in the body of an error, whatever it is written in.
-pub(super) fn error_message(content_type: &str, body: &[u8]) -> String {
+pub(crate) fn error_message(content_type: &str, body: &[u8]) -> String {
     let said = if content_type.contains("json") {
         json_message(body)
     } else if content_type.contains("protobuf") {
