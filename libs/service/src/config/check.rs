@@ -59,7 +59,7 @@ impl Checker<'_> {
         path: &str,
         origin: Option<Origin>,
     ) -> Values {
-        let mut values = Values::default();
+        let mut values = Values { path: path.to_owned(), origin, ..Values::default() };
         self.members(keys, members, path, "", &mut values);
         for key in keys {
             if values.settings.contains_key(key.path) {
@@ -75,7 +75,7 @@ impl Checker<'_> {
                 }
                 Fallback::Required => {
                     let message = format!("is missing; it takes {}", key.kind.describe());
-                    self.fault(origin.clone(), &full, message, None);
+                    self.fault(values.origin.clone(), &full, message, None);
                     Setting::Absent
                 }
             };
@@ -98,6 +98,7 @@ impl Checker<'_> {
             let full = format!("{path}.{relative}");
             if let Some(key) = keys.iter().find(|key| key.path == relative) {
                 values.set.push(key.path);
+                values.origins.insert(key.path, raw.origin.clone());
                 let faults = self.faults.len();
                 let setting = self.convert(&key.kind, raw, &full);
                 if self.faults.len() == faults {
@@ -228,6 +229,10 @@ fn scalar(kind: &Kind, value: &RawValue) -> Result<Setting, Option<String>> {
         (Kind::ByteSize { min, max }, value) => byte_size(*min, *max, value)?,
         (Kind::Duration { min, max }, value) => duration(*min, *max, value)?,
         (Kind::Text | Kind::Path, RawValue::Text(text)) if !text.is_empty() => {
+            Setting::Text(text.clone())
+        }
+        (Kind::Notation { check, .. }, RawValue::Text(text)) => {
+            check(text).map_err(Some)?;
             Setting::Text(text.clone())
         }
         (Kind::Enum(words), RawValue::Text(text)) if words.contains(&text.as_str()) => {

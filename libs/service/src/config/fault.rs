@@ -78,6 +78,11 @@ impl Faults {
         Self { all }
     }
 
+    /// The faults that a role found itself; `None` if there are none.
+    pub fn found(all: Vec<Fault>) -> Option<Self> {
+        (!all.is_empty()).then(|| Self::new(all))
+    }
+
     /// One by one.
     pub fn all(&self) -> &[Fault] {
         &self.all

@@ -69,6 +69,15 @@ pub enum Kind {
     Text,
     /// One of these words.
     Enum(&'static [&'static str]),
+    /// A text in a notation of the role's own: an expression, a query, a URL.
+    Notation {
+        /// What it is, with its article: `a regular expression`.
+        what: &'static str,
+        /// One that is right, for the reference.
+        example: &'static str,
+        /// What is wrong with a text, if anything.
+        check: fn(&str) -> Result<(), String>,
+    },
     /// A list; a single value stands for a list of one.
     List(&'static Kind),
     /// A list of tables, `[[agent.sources]]`, each with these keys.
@@ -107,6 +116,7 @@ impl Kind {
             Kind::Bool => "true or false".to_owned(),
             Kind::Path => "a path".to_owned(),
             Kind::Text => "a text that is not empty".to_owned(),
+            Kind::Notation { what, .. } => (*what).to_owned(),
             Kind::Enum(words) => {
                 let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
                 match words.as_slice() {
@@ -131,6 +141,7 @@ impl Kind {
                 | Kind::Path
                 | Kind::Text
                 | Kind::Enum(_)
+                | Kind::Notation { .. }
         )
     }
 }

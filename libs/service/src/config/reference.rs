@@ -70,6 +70,7 @@ fn example(kind: &Kind) -> String {
         Kind::Bool => "false".to_owned(),
         Kind::Path => "\"/path\"".to_owned(),
         Kind::Text => "\"text\"".to_owned(),
+        Kind::Notation { example, .. } => format!("{example:?}"),
         Kind::Enum(words) => format!("{:?}", words.first().unwrap_or(&"")),
         Kind::List(of) => format!("[{}]", example(of)),
         Kind::Tables(_) => "[]".to_owned(),

@@ -118,6 +118,35 @@ fn faults(text: &str, environment: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
+fn a_notation_of_a_roles_own_is_checked_and_named_at_its_place() {
+    const RULES: &[Table] = &[Table {
+        name: "rules",
+        doc: "Rules.",
+        keys: &[Key {
+            path: "even",
+            kind: Kind::Notation {
+                what: "an even number as text",
+                example: "42",
+                check: |text| match text.parse::<u32>() {
+                    Ok(number) if number % 2 == 0 => Ok(()),
+                    _ => Err(format!("`{text}` is not even")),
+                },
+            },
+            fallback: Fallback::Absent,
+            doc: "A number.",
+        }],
+    }];
+    let load = |text| load(Some(("a.toml", text)), [], RULES, &[]);
+    let config = load("[rules]\neven = \"4\"\n").unwrap();
+    assert_eq!(config.table("rules").get::<String>("even"), "4");
+    let faults = load("[rules]\neven = \"5\"\n").unwrap_err();
+    assert_eq!(faults.to_string(), "a.toml:2:8: rules.even: `5` is not even");
+    let own = config.table("rules").fault("even", "is too small", None);
+    assert_eq!(own.to_string(), "a.toml:2:8: rules.even: is too small");
+    assert!(reference(RULES).contains("#even = \"42\""));
+}
+
+#[test]
 fn without_anything_the_defaults_hold() {
     let config = load(None, [], TABLES, &[]).unwrap();
     let collector = config.table("collector");

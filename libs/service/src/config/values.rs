@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::ByteSize;
+use super::{ByteSize, Fault, Origin};
 
 /// A checked value.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,11 +23,23 @@ pub(super) enum Setting {
 }
 
 /// The checked values of a table, one for each declared key.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Values {
     pub(super) settings: BTreeMap<&'static str, Setting>,
     /// Declared keys that were set by someone; all others have their fallback.
     pub(super) set: Vec<&'static str>,
+    /// Where they were set.
+    pub(super) origins: BTreeMap<&'static str, Origin>,
+    /// The table's full path, and where it begins.
+    pub(super) path: String,
+    pub(super) origin: Option<Origin>,
+}
+
+/// By what was set and to what, wherever it stands.
+impl PartialEq for Values {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.settings, &self.set) == (&other.settings, &other.set)
+    }
 }
 
 impl Values {
@@ -71,6 +83,16 @@ impl Values {
     /// Whether a key was set, in the file or the environment, rather than left to its fallback.
     pub fn is_set(&self, path: &str) -> bool {
         self.set.contains(&path)
+    }
+
+    /// A fault of the role's own finding, at the place where the key was set, else where the table begins.
+    pub fn fault(&self, key: &str, message: impl Into<String>, help: Option<String>) -> Fault {
+        Fault {
+            origin: self.origins.get(key).or(self.origin.as_ref()).cloned(),
+            key: format!("{}.{key}", self.path),
+            message: message.into(),
+            help,
+        }
     }
 
     fn setting(&self, path: &str) -> &Setting {
