@@ -8,6 +8,7 @@ mod draft;
 pub mod format;
 pub mod interpret;
 pub mod lines;
+mod reading;
 mod roles;
 mod ship;
 pub mod time_format;

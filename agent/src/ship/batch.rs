@@ -71,8 +71,8 @@ impl Filling {
     /// Adds a record; gives the batch before it if that one is full.
     pub(super) fn push(&mut self, record: &RecordRef<'_>) -> Option<Batch> {
         let room = self.limits.decoded_bytes_max.saturating_sub(self.encoder.len());
-        let full =
-            self.encoder.records() >= self.limits.records_max || OtlpEncoder::bytes_max(record) > room;
+        let full = self.encoder.records() >= self.limits.records_max
+            || OtlpEncoder::bytes_max(record) > room;
         let batch = if full { self.cut() } else { None };
         self.encoder.push(record);
         batch

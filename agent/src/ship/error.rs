@@ -6,6 +6,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::ShipReport;
+use crate::reading::ReadingError;
 use crate::time_format::TimeOptionsError;
 
 /// Why shipping ended before everything was acknowledged. Files are only read, so nothing is lost at the source.
@@ -63,6 +64,18 @@ pub enum ShipError {
     /// The machine gives no thread, or no random numbers.
     #[error("cannot start shipping")]
     Start { source: io::Error },
+}
+
+impl From<ReadingError> for ShipError {
+    fn from(error: ReadingError) -> Self {
+        match error {
+            ReadingError::Usage { option, message } => {
+                Self::Usage { message: format!("{message} (--{})", option.replace('_', "-")) }
+            }
+            ReadingError::Pattern { option, source } => Self::Pattern { flag: option, source },
+            ReadingError::Time(error) => Self::Time(error),
+        }
+    }
 }
 
 impl ShipError {

@@ -49,12 +49,13 @@ pub async fn ship(
     let reading = options.check(&agent)?;
     let client = Client::new(&options, &agent, &epoch)?;
     let sources = Sources::check(&options.files)?;
+    let limits = options.limits;
 
     let (listener, told) = mpsc::channel(1);
     let shipment = Shipment::new(&options, agent, client, sources.clone(), progress);
     std::thread::Builder::new()
         .name("ship-reader".to_owned())
-        .spawn(move || sources.read(&reading, &listener))
+        .spawn(move || sources.read(&reading, limits, &listener))
         .map_err(|source| ShipError::Start { source })?;
     shipment.run(told).await
 }

@@ -3,12 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use regex::Regex;
-
 use super::ShipError;
 use crate::format::Format;
-use crate::interpret::SourceSettings;
-use crate::time_format::{TimeOptions, TimeReader};
+use crate::reading::{Reading, ReadingOptions};
+use crate::time_format::TimeOptions;
 
 /// What `logq ship` is told. Only [`ShipOptions::addr`] and [`ShipOptions::files`] have no default.
 #[derive(Clone, Debug)]
@@ -80,53 +78,14 @@ impl ShipOptions {
         if self.files.is_empty() {
             return usage("no file given: name at least one, or - for standard input");
         }
-        match (self.format, &self.pattern) {
-            (Format::Regex, None) => {
-                return usage("the format regex needs a pattern with named groups (--pattern)");
-            }
-            (Format::Regex, Some(_)) | (_, None) => {}
-            (_, Some(_)) => return usage("a pattern is only used by the format regex"),
-        }
-        let named = [Format::Auto, Format::Json, Format::Logfmt, Format::Regex];
-        if self.time.format.is_some() && !named.contains(&self.format) {
-            return usage("a time format is only used by the formats json, logfmt and regex");
-        }
-        let pattern = compile("pattern", &self.pattern)?;
-        if pattern.as_ref().is_some_and(|regex| regex.capture_names().flatten().next().is_none()) {
-            return usage("the pattern has no named group, such as (?<message>.*)");
-        }
-        Ok(Reading {
+        let options = ReadingOptions {
             format: self.format,
-            pattern,
-            times: TimeReader::new(&self.time)?,
-            limits: self.limits,
-            settings: SourceSettings {
-                agent: agent.to_owned(),
-                service: not_empty(&self.service),
-                host: not_empty(&self.host),
-                correlation: compile("correlation", &self.correlation)?,
-            },
-        })
+            pattern: self.pattern.clone(),
+            time: self.time.clone(),
+            service: self.service.clone(),
+            host: self.host.clone(),
+            correlation: self.correlation.clone(),
+        };
+        Ok(options.check(agent)?)
     }
-}
-
-/// How all files of one shipment are read.
-#[derive(Clone, Debug)]
-pub(super) struct Reading {
-    pub(super) format: Format,
-    pub(super) pattern: Option<Regex>,
-    pub(super) times: TimeReader,
-    pub(super) limits: BatchLimits,
-    pub(super) settings: SourceSettings,
-}
-
-fn compile(flag: &'static str, pattern: &Option<String>) -> Result<Option<Regex>, ShipError> {
-    let compile = |text: &String| {
-        Regex::new(text).map_err(|source| ShipError::Pattern { flag, source: Box::new(source) })
-    };
-    pattern.as_ref().map(compile).transpose()
-}
-
-fn not_empty(text: &Option<String>) -> Option<String> {
-    text.clone().filter(|text| !text.is_empty())
 }

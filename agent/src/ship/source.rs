@@ -14,10 +14,11 @@ use tokio::sync::mpsc::Sender;
 
 use super::ShipError;
 use super::batch::{Batch, Filling};
-use super::options::Reading;
+use super::options::BatchLimits;
 use crate::format::{Format, SAMPLE_BYTES_MAX, detect};
 use crate::interpret::Interpreter;
 use crate::lines::{LineReader, decompressed};
+use crate::reading::Reading;
 
 const STDIN: &str = "-";
 
@@ -64,8 +65,8 @@ impl Sources {
     }
 
     /// Reads everything; ends early when nobody listens any more.
-    pub(super) fn read(&self, reading: &Reading, listener: &Sender<Told>) {
-        let mut filling = Filling::new(reading.limits);
+    pub(super) fn read(&self, reading: &Reading, limits: BatchLimits, listener: &Sender<Told>) {
+        let mut filling = Filling::new(limits);
         for (file, path) in self.paths.iter().enumerate() {
             let mut line = 0;
             match self.read_file(file, path, reading, &mut filling, listener, &mut line) {
