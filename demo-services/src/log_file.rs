@@ -111,7 +111,6 @@ impl LogFile {
         };
         let text = serde_json::to_string(&line).expect("texts, numbers and an object");
         if let Err(error) = state.write(&text) {
-            state.open = None;
             self.lost.inc();
             if !state.told {
                 state.told = true;
@@ -128,21 +127,19 @@ impl State {
             let path = &self.path;
             self.open = self.open.take().filter(|open| open.is_at(path));
         }
-        let bytes = line.len() as u64 + 1;
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|open| open.bytes > 0 && open.bytes + bytes > self.bytes_max)
-        {
-            if self.open.take().is_some_and(|open| open.is_at(&self.path)) {
+        let mut open = self.open.take().map_or_else(|| Open::at(&self.path), Ok)?;
+        if open.bytes > 0 && open.bytes + line.len() as u64 + 1 > self.bytes_max {
+            if open.is_at(&self.path) {
                 fs::rename(&self.path, self.path.with_extension("log.1"))?;
             }
+            open = Open::at(&self.path)?;
         }
-        let open = match &mut self.open {
-            Some(open) => open,
-            None => self.open.insert(Open::at(&self.path)?),
-        };
-        open.append(if open.torn { format!("\n{line}\n") } else { format!("{line}\n") }.as_bytes())
+        // Only what took the line whole is kept open; after an error the next line looks anew.
+        open.append(
+            if open.torn { format!("\n{line}\n") } else { format!("{line}\n") }.as_bytes(),
+        )?;
+        self.open = Some(open);
+        Ok(())
     }
 }
 
@@ -234,6 +231,16 @@ mod tests {
         assert_eq!(both, (40 - both.len() as i64..40).collect::<Vec<_>>());
         assert!(both.len() < 20 && fs::metadata(kept).unwrap().len() <= 1_000);
         assert_eq!((fs::read_dir(folder.path()).unwrap().count(), lost.get()), (2, 0));
+    }
+
+    #[test]
+    fn a_full_file_that_cannot_be_renamed_does_not_grow() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("orders.log.1/in-the-way")).unwrap();
+        let (log, lost) = open(folder.path(), 1_000);
+        (0..40).for_each(|number| write(&log, number));
+        let written = numbers(&folder.path().join("orders.log")).len() as u64;
+        assert!((1..10).contains(&written) && written + lost.get() == 40, "{written}");
     }
 
     #[test]
