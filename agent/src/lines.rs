@@ -6,6 +6,11 @@
 //! A line longer than the bound is cut into parts of at most that many bytes, between characters where it is
 //! UTF-8. How many parts there will be is not known while the first one is handed out, because the line may be
 //! longer than memory; so parts are named `1/?`, `2/?`, and only the last one has its total, as in `3/3`.
+//!
+//! A file that grows is read a piece at a time: [`LineReader::resume`] goes on where an earlier reader stopped and
+//! borrows a buffer that many files share, and [`LineReader::follow`] leaves a line without an end for later.
+//! Nothing that was not handed out is remembered, so a reader can be thrown away after any line: the next one
+//! begins at [`LineReader::position`] and gives what the first would have given.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -57,6 +62,7 @@ pub struct LineReader<R> {
     number: u64,
     parts: u32,
     ended: bool,
+    follow: bool,
     line_bytes_max: usize,
 }
 
@@ -68,18 +74,66 @@ impl<R: Read> LineReader<R> {
 
     /// Lines of `input`, cut at `line_bytes_max` (at least 4, the longest character).
     pub fn with_line_bytes_max(input: R, line_bytes_max: usize) -> Self {
+        let start = Self::resume(input, Vec::new(), 0, 1, 0);
+        Self { line_bytes_max: line_bytes_max.max(4), ..start }
+    }
+
+    /// Goes on in the middle of a source, cutting at [`LINE_BYTES_MAX`]. `input` stands at `offset`, which is the
+    /// [`position`](Self::position) of an earlier reader; `number` and `parts` are that reader's
+    /// [`number`](Self::number) and [`parts`](Self::parts) (1 and 0 at the beginning).
+    ///
+    /// `buffer` is only room, its content does not count: any length will do, and it is grown as needed, to
+    /// [`LINE_BYTES_MAX`] and 128 KiB at most.
+    pub fn resume(input: R, mut buffer: Vec<u8>, offset: u64, number: u64, parts: u32) -> Self {
+        if buffer.len() < READ_BYTES {
+            buffer.resize(READ_BYTES, 0);
+        }
         Self {
             input,
-            buffer: vec![0; READ_BYTES],
+            buffer,
             start: 0,
             end: 0,
             searched: 0,
-            offset: 0,
-            number: 1,
-            parts: 0,
+            offset,
+            number,
+            parts,
             ended: false,
-            line_bytes_max: line_bytes_max.max(4),
+            follow: false,
+            line_bytes_max: LINE_BYTES_MAX,
         }
+    }
+
+    /// Whether the input may still grow. If so, a last line without an end is not handed out: the answer is
+    /// `None`, and asking again, this reader or one that resumes from here, tries the input once more. Parts of a
+    /// line that is too long are handed out all the same.
+    pub fn follow(self, follow: bool) -> Self {
+        Self { follow, ..self }
+    }
+
+    /// Where the last line handed out ends, its end of line counted: where the next one begins.
+    pub fn position(&self) -> u64 {
+        self.offset
+    }
+
+    /// The number of the line that is next, or goes on, at [`position`](Self::position).
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// How many parts of the line at [`position`](Self::position) were handed out; 0 between two lines.
+    pub fn parts(&self) -> u32 {
+        self.parts
+    }
+
+    /// How many bytes were read behind [`position`](Self::position) and not handed out: after a `None` in follow
+    /// mode, what there is of the unfinished line.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// The buffer, for the next file.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
     }
 
     /// The next line; `None` at the end of the input.
@@ -87,6 +141,15 @@ impl<R: Read> LineReader<R> {
     /// # Errors
     /// What reading the input gives, interruptions aside.
     pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
+        Ok(self.next_line_and_end()?.map(|(line, _)| line))
+    }
+
+    /// The next line and the [`position`](Self::position) behind it, which cannot be asked for while the line
+    /// is borrowed; `None` at the end of the input.
+    ///
+    /// # Errors
+    /// What reading the input gives, interruptions aside.
+    pub fn next_line_and_end(&mut self) -> io::Result<Option<(Line<'_>, u64)>> {
         // CRLF may stand behind a line of the longest length, so look two bytes further before cutting.
         let enough = self.line_bytes_max + 2;
         loop {
@@ -101,6 +164,10 @@ impl<R: Read> LineReader<R> {
             if held >= enough {
                 return Ok(Some(self.hand_out(held, self.end)));
             }
+            if self.ended && self.follow {
+                self.ended = false;
+                return Ok(None);
+            }
             if self.ended {
                 let end = self.end;
                 return Ok((held > 0).then(|| self.hand_out(held, end)));
@@ -110,11 +177,12 @@ impl<R: Read> LineReader<R> {
     }
 
     /// Hands out a line whose text is `content` long and whose end is at `next`, or as much of it as is allowed.
-    fn hand_out(&mut self, content: usize, next: usize) -> Line<'_> {
+    fn hand_out(&mut self, content: usize, next: usize) -> (Line<'_>, u64) {
         let whole = content <= self.line_bytes_max;
         let taken = if whole { content } else { self.cut() };
         let begin = self.start;
-        let part = (!whole || self.parts > 0).then(|| Part { number: self.parts + 1, last: whole });
+        let part = (!whole || self.parts > 0)
+            .then(|| Part { number: self.parts.saturating_add(1), last: whole });
         let (offset, number) = (self.offset, self.number);
         self.start = if whole { next } else { begin + taken };
         self.offset += (self.start - begin) as u64;
@@ -126,7 +194,8 @@ impl<R: Read> LineReader<R> {
         } else {
             self.parts = self.parts.saturating_add(1);
         }
-        Line { bytes: &self.buffer[begin..begin + taken], offset, number, part }
+        let line = Line { bytes: &self.buffer[begin..begin + taken], offset, number, part };
+        (line, self.offset)
     }
 
     /// The longest part that ends between two characters; at the bound where there is no such place near it.
@@ -147,8 +216,10 @@ impl<R: Read> LineReader<R> {
             let room = (self.buffer.len() * 2).min(self.line_bytes_max + READ_BYTES);
             self.buffer.resize(room.max(self.end + READ_BYTES / 2), 0);
         }
+        // A buffer that a long line has grown is no reason to read more of the next file than it may have.
+        let room = self.buffer.len().min(self.end + READ_BYTES);
         loop {
-            match self.input.read(&mut self.buffer[self.end..]) {
+            match self.input.read(&mut self.buffer[self.end..room]) {
                 Ok(0) => self.ended = true,
                 Ok(read) => self.end += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -269,6 +340,32 @@ mod tests {
     }
 
     #[test]
+    fn an_unfinished_line_of_a_followed_input_waits_and_is_read_from_its_beginning() {
+        let file = b"one\ntwo\r\nthree";
+        let mut reader = LineReader::resume(&file[..6], Vec::new(), 0, 1, 0).follow(true);
+        assert_eq!(reader.next_line().unwrap().unwrap().bytes, b"one");
+        assert_eq!(reader.next_line().unwrap(), None);
+        assert_eq!((reader.position(), reader.unfinished_bytes()), (4, 2));
+        // The same reader asks the input again.
+        reader.input = &file[6..8];
+        assert_eq!(reader.next_line().unwrap(), None);
+        assert_eq!(reader.unfinished_bytes(), 4);
+        // Another one resumes, with the same room, which still holds bytes of the first.
+        let (at, number) = (reader.position(), reader.number());
+        let mut reader =
+            LineReader::resume(&file[at as usize..], reader.into_buffer(), at, number, 0)
+                .follow(true);
+        let line = reader.next_line().unwrap().unwrap();
+        assert_eq!((line.bytes, line.offset, line.number), (b"two".as_slice(), 4, 2));
+        assert_eq!(reader.position(), 9);
+        assert_eq!(reader.next_line().unwrap(), None);
+        // Nothing more will come.
+        let mut reader = reader.follow(false);
+        assert_eq!(reader.next_line().unwrap().unwrap().bytes, b"three");
+        assert_eq!((reader.position(), reader.next_line().unwrap()), (14, None));
+    }
+
+    #[test]
     fn gzip_and_zstd_are_undone_and_short_inputs_are_not_mistaken() {
         let plain = b"one\ntwo\n".repeat(100);
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -286,7 +383,49 @@ mod tests {
         }
     }
 
+    /// Reads a file that grows to each of `sizes` in turn, with a new reader after every `lines_each` lines.
+    fn read_growing(input: &[u8], sizes: &[usize], lines_each: usize, max: usize) -> Vec<Owned> {
+        let mut lines = Vec::new();
+        let (mut buffer, mut at, mut number, mut parts) = (Vec::new(), 0_u64, 1, 0);
+        let ends = sizes.iter().map(|size| (*size, true)).chain([(input.len(), false)]);
+        for (size, follow) in ends {
+            loop {
+                let rest = Trickle(&input[at as usize..size.max(at as usize)], 7);
+                let mut reader = LineReader::resume(rest, buffer, at, number, parts).follow(follow);
+                reader.line_bytes_max = max;
+                let before = lines.len();
+                while lines.len() < before + lines_each
+                    && let Some((line, end)) = reader.next_line_and_end().unwrap()
+                {
+                    assert!(end >= line.offset + line.bytes.len() as u64);
+                    let part = line.part.map(|part| part.to_string());
+                    lines.push((line.bytes.to_vec(), line.offset, line.number, part));
+                }
+                (at, number, parts) = (reader.position(), reader.number(), reader.parts());
+                buffer = reader.into_buffer();
+                if lines.len() == before {
+                    break;
+                }
+            }
+        }
+        lines
+    }
+
     proptest! {
+        #[test]
+        fn a_file_read_while_it_grows_by_readers_that_resume_gives_the_same_lines_and_parts(
+            input in proptest::collection::vec(
+                prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'a'), any::<u8>()], 0..300),
+            mut sizes in proptest::collection::vec(0_usize..300, 0..6),
+            lines_each in 1_usize..5,
+            max in 4_usize..20,
+        ) {
+            sizes.iter_mut().for_each(|size| *size = (*size).min(input.len()));
+            sizes.sort_unstable();
+            let whole = read(&input, 50, max);
+            prop_assert_eq!(read_growing(&input, &sizes, lines_each, max), whole);
+        }
+
         #[test]
         fn lines_equal_a_naive_split(
             input in proptest::collection::vec(
