@@ -113,6 +113,94 @@ fn apache_error() {
 }
 
 #[test]
+fn apache_access() {
+    assert_snapshot!(shown(
+        &of(Format::ApacheAccess),
+        r#"127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326
+192.0.2.7 - - [21/Nov/2026:08:00:00 +0000] "GET /cart?id=7&x=\x22 HTTP/1.1" 502 157 "https://shop.example/" "a \"quoted\" agent caf\xc3\xa9"
+shop.example:443 2001:db8::1 - Jane Doe [21/Nov/2026:08:00:00 +0000] "POST /order HTTP/2.0" 304 - "-" "curl/8.5.0" 1234 "more"
+192.0.2.7 - - [21/Nov/2026:08:00:00 +0000] "\x16\x03\x01" 400 226 "-" "-"
+192.0.2.7 - - [21/Nov/2026:08:00:00 +0000] "-" 408 -
+192.0.2.7 - - [99/Nov/2026:08:00:00 +0000] "CONNECT a.example:443 HTTP/1.1" 405 0
+192.0.2.7 - - [21/Nov/2026:08:00:00 +0000] "GET / HTTP/1.1 200 7
+192.0.2.7 - [21/Nov/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 7
+"#
+    ));
+    let (record, done) = of(Format::ApacheAccess)
+        .read(b"192.0.2.7 - - [21/Nov/2026:08:00:00 +0000] \"GET /caf\xe9 HTTP/1.1\" 200 7")
+        .remove(0);
+    assert_eq!((record.message.as_str(), done.unparsed), ("GET /caf\u{fffd} 200", false));
+    assert!(record.attributes.contains_key(keys::ORIGINAL_BYTES));
+}
+
+#[test]
+fn nginx() {
+    assert_snapshot!(shown(
+        &of(Format::Nginx),
+        r#"192.0.2.7 - - [21/Nov/2026:08:00:00 +0000] "GET /cart?id=7 HTTP/2.0" 499 157 "-" "curl/8.5.0"
+192.0.2.7 - jane [21/Nov/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 157 "-" "curl/8.5.0" "198.51.100.4, 192.0.2.7"
+192.0.2.7 - - [21/Nov/2026:08:00:00 +0000] "GET / HTTP/1.1" 504 157 "-" "curl/8.5.0" 81 5.002 [shop-orders-80] [] 10.0.0.5:8080, 10.0.0.6:8080 0, 157 5.000, 0.002 504, 200 0b5fd0a5c8b2c2a7d0f2a2f7a8a9b0c1
+192.0.2.7 - - [21/Nov/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 157 "-" "curl/8.5.0" rt=0.1
+2026/11/21 08:00:00 [error] 123#456: *78 open() "/srv/x" failed (2: No such file or directory), client: 192.0.2.7, server: _, request: "GET /x?y=1 HTTP/1.1", upstream: "http://10.0.0.5:8080/x", host: "shop.example:8443", referrer: "https://shop.example/"
+2026/11/21 08:00:00 [crit] 123#456: *78 failed, client: 192.0.2.7, server: shop.example, login: "jane"
+2026/11/21 08:00:00 [notice] 1#1: start worker processes
+192.0.2.7 - - [21/Nov/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 157
+2026/11/21 08:00:00 [loud] 1#1: words
+"#
+    ));
+}
+
+#[test]
+fn envoy_access() {
+    assert_snapshot!(shown(
+        &of(Format::EnvoyAccess),
+        r#"[2026-11-21T08:00:00.123Z] "GET /cart?id=7 HTTP/1.1" 200 - 0 15 5 4 "198.51.100.4" "curl "quoted" 8" "7d1c0e2a-8a5b-4f0e-9d5e-0a1b2c3d4e5f" "shop.example:8443" "10.0.0.5:8080"
+[2026-11-21T08:00:00.123Z] "POST /order HTTP/2" 503 UF,URX 12 91 5000 - "-" "-" "-" "shop.example" "-"
+[2026-11-21T08:00:00.123Z] "- - -" 0 DC 1 2 3 - "-" "-" "-" "-" "10.0.0.5:8080"
+[2026-11-21T08:00:00.123Z] "GET /cart HTTP/1.1" 503 UC upstream_reset_before_response_started{connection_termination} - "-" 0 95 1 - "-" "curl/8.5.0" "7d1c0e2a" "cart:8080" "10.0.0.5:8080" outbound|8080||cart.shop.svc 10.0.0.1:40000 10.0.0.2:8080 10.0.0.3:50000 - default
+[2026-11-21T08:00:00.123Z] "GET / HTTP/1.1" 200 - 0 15 5 4 "-" "a" "b" "c"
+[2026-11-21T08:00:00.123Z] "GET / HTTP/1.1" 200 - 0 15 5 4 "-" "a" "b" "c" "d
+"#
+    ));
+}
+
+#[test]
+fn klog() {
+    assert_snapshot!(shown(
+        &in_year(Format::Klog, 2025),
+        r#"I1121 08:00:00.123456   12345 kubelet.go:123] "Pod \"dns\" updated" pod="kube-system/dns-0" status="ready" count=3 trace_id="4bf92f3577b34da6a3ce929d0e0e4736"
+E1121 08:00:00.123456       1 main.go:45] cannot listen: address="[::]:80" in use
+W1121 08:00:00.123456       1 main.go:45] "quoted" and more
+F1321 08:00:00.123456       1 main.go:45] 
+D1121 08:00:00.123456       1 main.go:45] no such level
+I1121 08:00:00.123456 main.go:45] no number
+"#
+    ));
+}
+
+#[test]
+fn python() {
+    assert_snapshot!(shown(
+        &of(Format::Python),
+        r#"WARNING:root:disk is: nearly full
+INFO:     127.0.0.1:40000 - "GET / HTTP/1.1" 200 OK
+CRITICAL: stopping
+2024-11-21 08:00:00,123 - shop.orders - WARNING - late - again
+2024-11-21 08:00:00,123 - ERROR - no name
+2024-11-21 08:00:00,123 INFO shop.orders: accepted
+2024-11-21 08:00:00,123 [DEBUG] shop.orders: accepted
+2024-11-21 08:00:00,123:INFO:shop.orders:accepted
+[2024-11-21 08:00:00,123] ERROR in app: Exception on / [GET]
+[2024-11-21 08:00:00 +0100] [12] [INFO] Listening at: http://0.0.0.0:8000 (12)
+[2024-11-21 08:00:00,123: INFO/ForkPoolWorker-1] Task done
+Traceback (most recent call last):
+INFO: two spaces would be missing
+2024-11-21 08:00:00,123 - shop.orders - LOUD - no such level
+"#
+    ));
+}
+
+#[test]
 fn syslog() {
     assert_snapshot!(shown(
         &in_year(Format::Syslog, 2005),
@@ -340,6 +428,18 @@ fn piece() -> impl Strategy<Value = Vec<u8>> {
         "%",
         "\u{feff}",
         "blk_-",
+        "192.0.2.7 - - [21/Nov/2026:08:00:00 +0000] \"GET /",
+        "?x HTTP/1.1\" 200 7",
+        " \"-\"",
+        "\\x22",
+        "[2026-11-21T08:00:00.123Z] \"GET / HTTP/1.1\" 200 - 0 15 5 4",
+        "2026/11/21 08:00:00 [error] 1#1: *7 ",
+        ", client: ",
+        ", request: \"",
+        "I1121 08:00:00.123456   1 a.go:1] ",
+        "\"m\" k=\"v\"",
+        "INFO:",
+        "a.B:",
     ];
     prop_oneof![
         8 => proptest::sample::select(words.to_vec()).prop_map(|word: &str| word.as_bytes().to_vec()),

@@ -127,7 +127,8 @@ pub(crate) struct Ship {
     /// The host they were written on; wins over what a line says
     #[arg(long)]
     pub(crate) host: Option<String>,
-    /// How lines are read: auto, json, logfmt, regex, openstack, hdfs, syslog, log4j, apache_error or raw
+    /// How lines are read: auto, json, logfmt, regex, openstack, hdfs, syslog, log4j, apache_error, apache_access,
+    /// nginx, envoy_access, klog, python or raw
     #[arg(long, default_value = "auto")]
     pub(crate) format: String,
     /// For --format regex: an expression with named groups, such as `(?<time>\S+) (?<level>\w+) (?<message>.*)`

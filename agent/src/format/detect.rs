@@ -13,13 +13,19 @@ pub const SAMPLE_LINES_MAX: usize = 100;
 /// How many bytes are looked at.
 pub const SAMPLE_BYTES_MAX: usize = 64 << 10;
 
-/// From the strictest layout to the loosest: the first of several that read equally many lines is taken.
-const CANDIDATES: [Format; 7] = [
+/// From the strictest layout to the loosest: the first of several that read equally many lines is taken. The
+/// plain combined form of access logs is said to be nginx's, whichever server wrote it: both read it alike.
+const CANDIDATES: [Format; 12] = [
     Format::Json,
     Format::Openstack,
     Format::Hdfs,
     Format::ApacheError,
+    Format::Nginx,
+    Format::ApacheAccess,
+    Format::EnvoyAccess,
+    Format::Klog,
     Format::Log4j,
+    Format::Python,
     Format::Syslog,
     Format::Logfmt,
 ];
@@ -76,6 +82,24 @@ mod tests {
             (Format::Log4j, "17/06/09 20:10:40 INFO a.B: c\n\tat x\n\tat y\n\tat z\n"),
             (Format::Syslog, "<13>1 2024-01-02T03:04:05Z host app - - - text\n"),
             (Format::Syslog, "Jun 14 15:16:01 combo kernel: x"),
+            (
+                Format::Nginx,
+                "192.0.2.7 - - [21/Nov/2026:08:00:00 +0000] \"GET / HTTP/1.1\" 200 7 \"-\" \"curl\"\n",
+            ),
+            (Format::Nginx, "2026/11/21 08:00:00 [error] 123#456: *78 open() failed\n"),
+            (
+                Format::ApacheAccess,
+                "192.0.2.7 - - [21/Nov/2026:08:00:00 +0000] \"GET / HTTP/1.1\" 200 7\n",
+            ),
+            (
+                Format::EnvoyAccess,
+                "[2026-11-21T08:00:00.123Z] \"GET / HTTP/1.1\" 200 - 0 1 2 - \"-\" \"a\" \"b\" \"c\" \"d\"\n",
+            ),
+            (Format::Klog, "I1121 08:00:00.123456   12345 file.go:123] text\n"),
+            (Format::Python, "WARNING:root:text\nTraceback (most recent call last):\n"),
+            (Format::Python, "2026-11-21 08:00:00,123 - shop.orders - INFO - text\n"),
+            (Format::Log4j, "2026-11-21 08:00:00,123 INFO a.b: text\n"),
+            (Format::Raw, "Note:this:that\nERROR: text\n"),
             (Format::Raw, "some words\nand others\n"),
             (Format::Raw, ""),
             (Format::Raw, "\n\n\n"),

@@ -60,10 +60,10 @@ pub(super) fn guessed(text: &str) -> ValueRef<'_> {
     }
 }
 
-type Field<'a> = (&'a str, Option<ValueRef<'a>>, &'a str);
+pub(super) type Field<'a> = (&'a str, Option<ValueRef<'a>>, &'a str);
 
 /// The first field of a text and what follows it; `None` if it does not begin with one.
-fn field<'a>(text: &'a str, draft: &Draft<'a>) -> Option<Field<'a>> {
+pub(super) fn field<'a>(text: &'a str, draft: &Draft<'a>) -> Option<Field<'a>> {
     let is_key = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '=' | '"');
     let key_end = text.find(|c| !is_key(c)).unwrap_or(text.len());
     let (key, rest) = text.split_at(key_end);
@@ -75,10 +75,8 @@ fn field<'a>(text: &'a str, draft: &Draft<'a>) -> Option<Field<'a>> {
         return ends.then_some((key, None, rest));
     };
     if rest.starts_with('"') {
-        let end = closing_quote(rest)?;
-        let (quoted, tail) = rest.split_at(end + 1);
+        let (text, tail) = quoted(rest, draft)?;
         let ends = tail.is_empty() || tail.starts_with([' ', '\t']);
-        let text = unquoted(quoted, draft)?;
         return ends.then_some((key, Some(ValueRef::String(text)), tail));
     }
     let end = rest.find([' ', '\t']).unwrap_or(rest.len());
@@ -86,6 +84,15 @@ fn field<'a>(text: &'a str, draft: &Draft<'a>) -> Option<Field<'a>> {
     let has_role = keys::role(key).is_some();
     let value = if has_role { ValueRef::String(value) } else { guessed(value) };
     Some((key, Some(value), tail))
+}
+
+/// The text in quotes that `text` begins with, and what follows it.
+pub(super) fn quoted<'a>(text: &'a str, draft: &Draft<'a>) -> Option<(&'a str, &'a str)> {
+    if !text.starts_with('"') {
+        return None;
+    }
+    let (quoted, tail) = text.split_at(closing_quote(text)? + 1);
+    Some((unquoted(quoted, draft)?, tail))
 }
 
 /// Where the quote that `text` begins with is closed.

@@ -4,15 +4,21 @@
 //! text behind it as it stands. Formats know layouts, never the words of one system. A line that does not fit
 //! is refused whole: what becomes of it is not the format's business.
 
+mod access;
+mod apache_access;
 mod apache_error;
 mod detect;
+mod envoy_access;
 mod hdfs;
 mod header;
 mod json;
+mod klog;
 mod log4j;
 mod logfmt;
+mod nginx;
 mod openstack;
 mod pattern;
+mod python;
 mod raw;
 mod syslog;
 
@@ -55,6 +61,16 @@ pub enum Format {
     Log4j,
     /// The error log of Apache httpd, 2.2 and 2.4.
     ApacheError,
+    /// Access logs in the common and the combined form, with or without a virtual host.
+    ApacheAccess,
+    /// nginx's access log in the combined form, and its error log.
+    Nginx,
+    /// Envoy's access log in its default form, and in Istio's.
+    EnvoyAccess,
+    /// Kubernetes' components.
+    Klog,
+    /// The layouts that Python's `logging` is set to.
+    Python,
     /// The line is the message.
     Raw,
 }
@@ -62,13 +78,14 @@ pub enum Format {
 /// No format has this name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "unknown format {0:?}: use auto, json, logfmt, regex, openstack, hdfs, syslog, log4j, apache_error or raw"
+    "unknown format {0:?}: use auto, json, logfmt, regex, openstack, hdfs, syslog, log4j, apache_error, \
+     apache_access, nginx, envoy_access, klog, python or raw"
 )]
 pub struct UnknownFormat(pub String);
 
 impl Format {
     /// All of them.
-    pub const ALL: [Format; 10] = [
+    pub const ALL: [Format; 15] = [
         Format::Auto,
         Format::Json,
         Format::Logfmt,
@@ -78,6 +95,11 @@ impl Format {
         Format::Syslog,
         Format::Log4j,
         Format::ApacheError,
+        Format::ApacheAccess,
+        Format::Nginx,
+        Format::EnvoyAccess,
+        Format::Klog,
+        Format::Python,
         Format::Raw,
     ];
 
@@ -93,6 +115,11 @@ impl Format {
             Format::Syslog => "syslog",
             Format::Log4j => "log4j",
             Format::ApacheError => "apache_error",
+            Format::ApacheAccess => "apache_access",
+            Format::Nginx => "nginx",
+            Format::EnvoyAccess => "envoy_access",
+            Format::Klog => "klog",
+            Format::Python => "python",
             Format::Raw => "raw",
         }
     }
@@ -109,6 +136,11 @@ impl Format {
             (Format::Syslog, _) => Box::new(syslog::Syslog),
             (Format::Log4j, _) => Box::new(log4j::Log4j),
             (Format::ApacheError, _) => Box::new(apache_error::ApacheError),
+            (Format::ApacheAccess, _) => Box::new(apache_access::ApacheAccess),
+            (Format::Nginx, _) => Box::new(nginx::Nginx),
+            (Format::EnvoyAccess, _) => Box::new(envoy_access::EnvoyAccess),
+            (Format::Klog, _) => Box::new(klog::Klog),
+            (Format::Python, _) => Box::new(python::Python),
             (Format::Regex | Format::Raw | Format::Auto, _) => Box::new(raw::Raw),
         }
     }
@@ -139,6 +171,9 @@ mod tests {
             assert_eq!(format.name().parse(), Ok(format));
         }
         let error = "JSON".parse::<Format>().unwrap_err().to_string();
-        assert!(error.contains("JSON") && error.contains("apache_error"), "{error}");
+        assert!(error.contains("JSON"), "{error}");
+        for format in Format::ALL {
+            assert!(error.contains(format.name()), "{error}");
+        }
     }
 }

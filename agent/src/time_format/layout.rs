@@ -50,6 +50,31 @@ pub fn slashed(input: &str) -> Parsed<'_, CivilTime> {
     Ok((rest, civil(Some(full_year(year)), month, day, time, nanos, None)))
 }
 
+/// `2026/11/21 08:00:00`: as nginx and Go write it.
+pub fn slashed_year(input: &str) -> Parsed<'_, CivilTime> {
+    let (rest, (year, _, month, _, day)) =
+        (digits::<4>, char('/'), digits::<2>, char('/'), digits::<2>).parse(input)?;
+    let (rest, time) = preceded(char(' '), clock).parse(rest)?;
+    let (rest, nanos) = fraction(rest)?;
+    Ok((rest, civil(i16::try_from(year).ok(), month, day, time, nanos, None)))
+}
+
+/// `10/Oct/2000:13:55:36 -0700`: of the common log format.
+pub fn common_log(input: &str) -> Parsed<'_, CivilTime> {
+    let (rest, (day, _, month, _, year)) =
+        (digits::<2>, char('/'), month_name, char('/'), digits::<4>).parse(input)?;
+    let (rest, (_, time, _, offset)) = (char(':'), clock, char(' '), zone).parse(rest)?;
+    Ok((rest, civil(i16::try_from(year).ok(), month, day, time, 0, Some(offset))))
+}
+
+/// `1121 08:00:00.123456`: month and day together, without a year.
+pub fn klog(input: &str) -> Parsed<'_, CivilTime> {
+    let (rest, (month, day, _, time)) =
+        (digits::<2>, digits::<2>, char(' '), clock).parse(input)?;
+    let (rest, nanos) = fraction(rest)?;
+    Ok((rest, civil(None, month, day, time, nanos, None)))
+}
+
 /// `081109 203615`: date and time without separators.
 pub fn compact(input: &str) -> Parsed<'_, CivilTime> {
     let (rest, (year, month, day)) = (digits::<2>, digits::<2>, digits::<2>).parse(input)?;

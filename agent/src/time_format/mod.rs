@@ -269,10 +269,13 @@ mod tests {
     fn a_layout_reads_its_own_form() {
         let utc = reader(None, None, Some(2005));
         type Layout = fn(&str) -> layout::Parsed<'_, CivilTime>;
-        let cases: [(&str, Layout, &str); 9] = [
+        let cases: [(&str, Layout, &str); 12] = [
             ("2015-10-18 18:01:47,978", layout::iso, "2015-10-18T18:01:47.978Z"),
             ("2015-10-18T18:01:47.978+02:00", layout::iso, "2015-10-18T16:01:47.978Z"),
             ("17/06/09 20:10:40", layout::slashed, "2017-06-09T20:10:40Z"),
+            ("2026/11/21 08:00:00", layout::slashed_year, "2026-11-21T08:00:00Z"),
+            ("10/Oct/2000:13:55:36 -0700", layout::common_log, "2000-10-10T20:55:36Z"),
+            ("1121 08:00:00.123456", layout::klog, "2005-11-21T08:00:00.123456Z"),
             ("081109 203615", layout::compact, "2008-11-09T20:36:15Z"),
             ("Jun 14 15:16:01", layout::bsd, "2005-06-14T15:16:01Z"),
             ("Jul  1 00:21:28", layout::bsd, "2005-07-01T00:21:28Z"),
