@@ -8,6 +8,9 @@
 //!   are found together; only the first one is parsed.
 //! * Bytes that are no UTF-8 are replaced in the text and kept beside it.
 //! * The user's service and host win; what the line says is kept under its own key.
+//! * Of a record of several lines the first is read by the format, and the others follow its message as they stand;
+//!   only if that fails, all of it together.
+//! * Where a line says no time, or none that can be read, that of the container runtime counts.
 //! * The user's correlation pattern is asked where the line has no correlation id of its own.
 
 use std::collections::{HashMap, HashSet};
@@ -18,6 +21,7 @@ use bumpalo::Bump;
 use record::{CORRELATION_ID_BYTES_MAX, Record, RecordRef, SourceRef, Timestamp, ValueRef, keys};
 use regex::{CaptureLocations, Regex};
 
+use crate::assemble::Logical;
 use crate::draft::{Attributes, Draft, Keyed, When};
 use crate::format::LineFormat;
 use crate::lines::Line;
@@ -93,6 +97,17 @@ impl Interpreter {
         now: Timestamp,
         sink: impl FnOnce(&RecordRef<'_>),
     ) -> Interpreted {
+        self.interpret_logical(&Logical::plain(*line, &[]), now, sink)
+    }
+
+    /// Makes the record of a logical line, with what the container runtime said about it.
+    pub fn interpret_logical(
+        &mut self,
+        logical: &Logical<'_>,
+        now: Timestamp,
+        sink: impl FnOnce(&RecordRef<'_>),
+    ) -> Interpreted {
+        let line = &logical.line;
         self.arena.reset();
         let (text, original) = readable(line.bytes, &self.arena);
         let later_part = line.part.is_some_and(|part| part.number > 1);
@@ -102,10 +117,9 @@ impl Interpreter {
 
         if later_part && let Some(head) = &self.head {
             continue_from(head, text, &mut draft);
-        } else if !self.format.parse(text, &mut draft) {
-            draft.clear();
+        } else if !parse(&mut *self.format, text, logical.lines > 1, &mut draft) {
             draft.message = text;
-            draft.when = self.previous.map_or(When::Unsaid, When::At);
+            draft.when = logical.time.or(self.previous).map_or(When::Unsaid, When::At);
             draft.add(keys::UNPARSED, ValueRef::Bool(true));
             done.unparsed = true;
         } else if let When::At(time) = draft.when {
@@ -130,6 +144,12 @@ impl Interpreter {
         if let Some(part) = line.part {
             draft.add_text(keys::LINE_PART, self.arena.alloc_str(&part.to_string()));
         }
+        if let Some(stream) = logical.stream {
+            draft.add_text(keys::IO_STREAM, stream);
+        }
+        if logical.cut {
+            draft.add(keys::RECORD_CUT, ValueRef::Bool(true));
+        }
         number_later_ones(&mut draft.attributes, &self.arena);
 
         let source = SourceRef {
@@ -137,7 +157,7 @@ impl Interpreter {
             path: Some(&self.path),
             offset: Some(line.offset),
         };
-        let record = record_of(&draft, source);
+        let record = record_of(&draft, logical.time, source);
         let begins = line.part.is_some_and(|part| part.number == 1);
         let head = begins.then(|| RecordRef { message: "", attributes: &[], ..record }.to_record());
         sink(&record);
@@ -160,11 +180,38 @@ fn readable<'a>(bytes: &'a [u8], arena: &'a Bump) -> (&'a str, Option<&'a str>) 
     }
 }
 
-fn record_of<'a>(draft: &'a Draft<'a>, source: SourceRef<'a>) -> RecordRef<'a> {
+/// Has the format read a text; a draft that nothing was read into is empty. The first of several lines is tried
+/// alone, for a layout that ends at an end of line would lose the others.
+fn parse<'a>(
+    format: &mut dyn LineFormat,
+    text: &'a str,
+    several: bool,
+    draft: &mut Draft<'a>,
+) -> bool {
+    if several && let Some(end) = text.find('\n') {
+        if format.parse(&text[..end], draft) {
+            let lines = [draft.message, &text[end..]].concat();
+            draft.message = draft.arena.alloc_str(&lines);
+            return true;
+        }
+        draft.clear();
+    }
+    let parsed = format.parse(text, draft);
+    if !parsed {
+        draft.clear();
+    }
+    parsed
+}
+
+fn record_of<'a>(
+    draft: &'a Draft<'a>,
+    taken: Option<Timestamp>,
+    source: SourceRef<'a>,
+) -> RecordRef<'a> {
     let observed_timestamp = draft.observed.unwrap_or(draft.now);
     let timestamp = match draft.when {
         When::At(time) => time,
-        When::Unsaid | When::Unreadable(_) => observed_timestamp,
+        When::Unsaid | When::Unreadable(_) => taken.unwrap_or(observed_timestamp),
     };
     RecordRef {
         timestamp,

@@ -37,6 +37,11 @@ pub const LINE_PART: &str = "logq.line_part";
 /// Attribute that says that a line did not parse and is shipped whole as the message.
 pub const UNPARSED: &str = "logq.unparsed";
 
+/// Attribute that says that a record of several lines was handed out before its end was known, at a bound.
+pub const RECORD_CUT: &str = "logq.record_cut";
+/// OpenTelemetry's attribute of the stream that a line was written to, `stdout` or `stderr`.
+pub const IO_STREAM: &str = "log.iostream";
+
 /// The role of a key and its rank in that role (0 wins); `None` for an ordinary attribute.
 pub fn role(key: &str) -> Option<(Role, u8)> {
     use Role::*;
