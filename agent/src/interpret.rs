@@ -7,7 +7,7 @@
 //! * The later parts of a long line take time, severity, service, host and ids of their first part, so that they
 //!   are found together; only the first one is parsed.
 //! * Bytes that are no UTF-8 are replaced in the text and kept beside it.
-//! * The user's service and host win; what the line says is kept under its own key.
+//! * The user's service and host win; what the line says is kept under its own key. A default yields to both.
 //! * Of a record of several lines the first is read by the format, and the others follow its message as they stand;
 //!   only if that fails, all of it together.
 //! * Where a line says no time, or none that can be read, that of the container runtime counts.
@@ -41,6 +41,10 @@ pub struct SourceSettings {
     pub host: Option<String>,
     /// Finds the correlation id in the message: the group named `correlation`, else the first, else the match.
     pub correlation: Option<Regex>,
+    /// The service where neither [`SourceSettings::service`] nor the line says one.
+    pub default_service: Option<String>,
+    /// Attributes of every record, such as the names of the pod that the source is of.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// What became of a line.
@@ -133,6 +137,14 @@ impl Interpreter {
         if !later_part {
             prefer(&self.settings.service, "service", &mut draft.service, &mut draft.attributes);
             prefer(&self.settings.host, "host", &mut draft.host, &mut draft.attributes);
+        }
+        if draft.service.is_none_or(|service| service.text.is_empty())
+            && let Some(text) = &self.settings.default_service
+        {
+            draft.service = Some(Keyed { key: "service", text });
+        }
+        for (name, value) in &self.settings.attributes {
+            draft.add_text(name, value);
         }
         if let When::Unreadable(text) = draft.when {
             draft.add_text(keys::TIMESTAMP_TEXT, text);

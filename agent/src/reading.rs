@@ -73,6 +73,7 @@ impl ReadingOptions {
                 service: not_empty(&self.service),
                 host: not_empty(&self.host),
                 correlation: compile("correlation", &self.correlation)?,
+                ..SourceSettings::default()
             },
         })
     }
