@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use record::{Record, keys};
+use record::{RecordRef, keys};
 
 use crate::nearest;
 
@@ -83,15 +83,15 @@ impl Field {
     }
 
     /// The text of a fixed field that is a text, but for the message; `None` also for other fields.
-    pub fn text_of<'a>(&self, record: &'a Record) -> Option<&'a str> {
+    pub fn text_of<'a>(&self, record: &RecordRef<'a>) -> Option<&'a str> {
         match self {
-            Self::SeverityText => record.severity_text.as_deref(),
-            Self::Service => record.service.as_deref(),
-            Self::Host => record.host.as_deref(),
-            Self::CorrelationId => record.correlation_id.as_deref(),
-            Self::EventName => record.event_name.as_deref(),
-            Self::SourceAgent => record.source.agent.as_deref(),
-            Self::SourcePath => record.source.path.as_deref(),
+            Self::SeverityText => record.severity_text,
+            Self::Service => record.service,
+            Self::Host => record.host,
+            Self::CorrelationId => record.correlation_id,
+            Self::EventName => record.event_name,
+            Self::SourceAgent => record.source.agent,
+            Self::SourcePath => record.source.path,
             _ => None,
         }
     }

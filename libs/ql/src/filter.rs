@@ -4,7 +4,9 @@
 //! in each, no double `Not`, [`Filter::All`] only alone or under a `Not` (which is then the filter that
 //! matches nothing). It prints as a query that parses to the same filter.
 
-use record::Record;
+use std::collections::BTreeMap;
+
+use record::{Record, RecordRef, SourceRef, Value, ValueRef};
 
 use crate::field::Field;
 use crate::phrase::Word;
@@ -117,6 +119,11 @@ impl Filter {
         matches(self, record, record_seq)
     }
 
+    /// Whether `record` is wanted; see [`matches_ref`].
+    pub fn matches_ref(&self, record: &RecordRef<'_>, record_seq: Option<u64>) -> bool {
+        matches_ref(self, record, record_seq)
+    }
+
     /// Calls `visit` with every leaf.
     pub fn for_each_leaf<'a>(&'a self, visit: &mut impl FnMut(&'a Leaf)) {
         match self {
@@ -134,50 +141,122 @@ impl Filter {
 ///
 /// `record_seq` is the place that the store gave it, `None` outside of the store.
 pub fn matches(filter: &Filter, record: &Record, record_seq: Option<u64>) -> bool {
-    match filter {
-        Filter::All => true,
-        Filter::And(members) => members.iter().all(|member| matches(member, record, record_seq)),
-        Filter::Or(members) => members.iter().any(|member| matches(member, record, record_seq)),
-        Filter::Not(inner) => !matches(inner, record, record_seq),
-        Filter::Test(Leaf::Word(word)) => {
-            word.matches(&record.message, record.correlation_id.as_deref(), record.trace_id)
-        }
-        Filter::Test(Leaf::Field { field, test }) => matches_field(field, test, record, record_seq),
-        Filter::Test(Leaf::Any(any)) => matches_any(any, record),
+    let fixed = fixed_fields(record);
+    Asked { fixed: &fixed, attributes: &record.attributes, record_seq }.matches(filter)
+}
+
+/// As [`matches`], for a borrowed record; nothing is copied, and attributes are looked for one after the other.
+pub fn matches_ref(filter: &Filter, record: &RecordRef<'_>, record_seq: Option<u64>) -> bool {
+    Asked { fixed: record, attributes: record.attributes, record_seq }.matches(filter)
+}
+
+/// The attributes of a record, owned or borrowed.
+trait Attributes {
+    fn value(&self, name: &str) -> Option<ValueRef<'_>>;
+    fn any(&self, test: &Test) -> bool;
+}
+
+impl Attributes for BTreeMap<String, Value> {
+    fn value(&self, name: &str) -> Option<ValueRef<'_>> {
+        self.get(name).map(Value::as_ref)
+    }
+
+    fn any(&self, test: &Test) -> bool {
+        self.values().any(|value| test.matches_value(value.as_ref()))
     }
 }
 
-fn matches_field(field: &Field, test: &Test, record: &Record, record_seq: Option<u64>) -> bool {
-    match field {
-        Field::Timestamp => test.matches_timestamp(record.timestamp),
-        Field::ObservedTimestamp => test.matches_timestamp(record.observed_timestamp),
-        Field::Severity => test.matches_severity(record.severity),
-        Field::Message => test.matches_message(&record.message),
-        Field::TraceId => record.trace_id.is_some_and(|id| test.matches_trace_id(id)),
-        Field::SpanId => record.span_id.is_some_and(|id| test.matches_span_id(id)),
-        Field::SourceOffset => record.source.offset.is_some_and(|at| test.matches_u64(at)),
-        Field::RecordSeq => record_seq.is_some_and(|seq| test.matches_u64(seq)),
-        Field::Attribute(name) => {
-            record.attributes.get(name).is_some_and(|value| test.matches_value(value.as_ref()))
-        }
-        Field::SeverityText
-        | Field::Service
-        | Field::Host
-        | Field::CorrelationId
-        | Field::EventName
-        | Field::SourceAgent
-        | Field::SourcePath => field.text_of(record).is_some_and(|text| test.matches_str(text)),
+impl Attributes for [(&str, ValueRef<'_>)] {
+    fn value(&self, name: &str) -> Option<ValueRef<'_>> {
+        self.iter().find(|(own, _)| *own == name).map(|(_, value)| *value)
+    }
+
+    fn any(&self, test: &Test) -> bool {
+        self.iter().any(|(_, value)| test.matches_value(*value))
     }
 }
 
-fn matches_any(any: &AnyTest, record: &Record) -> bool {
-    any.message.as_ref().is_some_and(|test| test.matches_message(&record.message))
-        || Field::fixed()
-            .filter_map(|field| field.text_of(record))
-            .any(|text| any.value.matches_str(text))
-        || record.trace_id.is_some_and(|id| any.value.matches_trace_id(id))
-        || record.span_id.is_some_and(|id| any.value.matches_span_id(id))
-        || record.attributes.values().any(|value| any.value.matches_value(value.as_ref()))
+/// A record under test: its fixed fields and its attributes, which are owned or borrowed.
+struct Asked<'r, A: Attributes + ?Sized> {
+    /// Its attributes are not looked at.
+    fixed: &'r RecordRef<'r>,
+    attributes: &'r A,
+    record_seq: Option<u64>,
+}
+
+impl<A: Attributes + ?Sized> Asked<'_, A> {
+    fn matches(&self, filter: &Filter) -> bool {
+        match filter {
+            Filter::All => true,
+            Filter::And(members) => members.iter().all(|member| self.matches(member)),
+            Filter::Or(members) => members.iter().any(|member| self.matches(member)),
+            Filter::Not(inner) => !self.matches(inner),
+            Filter::Test(Leaf::Word(word)) => {
+                let RecordRef { message, correlation_id, trace_id, .. } = *self.fixed;
+                word.matches(message, correlation_id, trace_id)
+            }
+            Filter::Test(Leaf::Field { field, test }) => self.matches_field(field, test),
+            Filter::Test(Leaf::Any(any)) => self.matches_any(any),
+        }
+    }
+
+    fn matches_field(&self, field: &Field, test: &Test) -> bool {
+        let fixed = self.fixed;
+        match field {
+            Field::Timestamp => test.matches_timestamp(fixed.timestamp),
+            Field::ObservedTimestamp => test.matches_timestamp(fixed.observed_timestamp),
+            Field::Severity => test.matches_severity(fixed.severity),
+            Field::Message => test.matches_message(fixed.message),
+            Field::TraceId => fixed.trace_id.is_some_and(|id| test.matches_trace_id(id)),
+            Field::SpanId => fixed.span_id.is_some_and(|id| test.matches_span_id(id)),
+            Field::SourceOffset => fixed.source.offset.is_some_and(|at| test.matches_u64(at)),
+            Field::RecordSeq => self.record_seq.is_some_and(|seq| test.matches_u64(seq)),
+            Field::Attribute(name) => {
+                self.attributes.value(name).is_some_and(|value| test.matches_value(value))
+            }
+            Field::SeverityText
+            | Field::Service
+            | Field::Host
+            | Field::CorrelationId
+            | Field::EventName
+            | Field::SourceAgent
+            | Field::SourcePath => field.text_of(fixed).is_some_and(|text| test.matches_str(text)),
+        }
+    }
+
+    fn matches_any(&self, any: &AnyTest) -> bool {
+        let fixed = self.fixed;
+        any.message.as_ref().is_some_and(|test| test.matches_message(fixed.message))
+            || Field::fixed()
+                .filter_map(|field| field.text_of(fixed))
+                .any(|text| any.value.matches_str(text))
+            || fixed.trace_id.is_some_and(|id| any.value.matches_trace_id(id))
+            || fixed.span_id.is_some_and(|id| any.value.matches_span_id(id))
+            || self.attributes.any(&any.value)
+    }
+}
+
+/// The fixed fields, borrowed; the attributes are left out, because gathering them would cost an allocation.
+fn fixed_fields(record: &Record) -> RecordRef<'_> {
+    RecordRef {
+        timestamp: record.timestamp,
+        observed_timestamp: record.observed_timestamp,
+        severity: record.severity,
+        severity_text: record.severity_text.as_deref(),
+        service: record.service.as_deref(),
+        host: record.host.as_deref(),
+        correlation_id: record.correlation_id.as_deref(),
+        trace_id: record.trace_id,
+        span_id: record.span_id,
+        message: &record.message,
+        event_name: record.event_name.as_deref(),
+        attributes: &[],
+        source: SourceRef {
+            agent: record.source.agent.as_deref(),
+            path: record.source.path.as_deref(),
+            offset: record.source.offset,
+        },
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The query language: text → spans → checked filter, diagnostics, and the naive evaluator.
 //!
 //! ```text
-//! text ─ lexer, grammar ─▶ syntax (as written, with spans) ─ check ─▶ Filter (typed tests) ─▶ matches(&Record)
+//! text ─ lexer, grammar ─▶ syntax (as written, with spans) ─ check ─▶ Filter (typed tests) ─▶ matches(&Record), matches_ref(&RecordRef)
 //!   └─ pipeline: the text of each stage ─▶ Arguments, read by the stages of the query crate
 //! ```
 //!
@@ -65,7 +65,7 @@ pub use check::REGEXES_MAX;
 pub use cidr::Network;
 pub use diagnostic::{DIAGNOSTICS_MAX, Diagnostic, DiagnosticSeverity, Diagnostics};
 pub use field::Field;
-pub use filter::{AnyTest, Filter, Leaf, matches};
+pub use filter::{AnyTest, Filter, Leaf, matches, matches_ref};
 pub use grammar::{DEPTH_MAX, LEAVES_MAX};
 pub use literal::{Literal, Operand, Range};
 pub use moment::TimeRange;

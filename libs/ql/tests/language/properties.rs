@@ -191,4 +191,11 @@ proptest! {
         let printed = parse(&filter.to_string());
         prop_assert_eq!(filter.matches(&record, None), printed.matches(&record, None));
     }
+
+    #[test]
+    fn a_borrowed_record_is_found_as_the_owned_one(query in query(), record in record()) {
+        let filter = parse(&query);
+        let borrowed = record.with_ref(|record| ql::matches_ref(&filter, record, Some(5)));
+        prop_assert_eq!(borrowed, ql::matches(&filter, &record, Some(5)));
+    }
 }

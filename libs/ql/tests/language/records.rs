@@ -51,6 +51,8 @@ fn check(expected: bool, queries: &[&str]) {
     for query in queries {
         let parsed = ql::parse(query).unwrap_or_else(|wrong| panic!("{}", wrong.render(query)));
         assert_eq!(ql::matches(&parsed.filter, &record, Some(7)), expected, "{query}");
+        let borrowed = record.with_ref(|record| parsed.filter.matches_ref(record, Some(7)));
+        assert_eq!(borrowed, expected, "{query} of the borrowed record");
         let printed = parsed.filter.to_string();
         let again =
             ql::parse(&printed).unwrap_or_else(|wrong| panic!("{}", wrong.render(&printed)));
