@@ -1,8 +1,8 @@
 //! The agent: from the lines of a source to batches that the collector has acknowledged.
 //!
 //! [`lines`] cuts bytes into lines, [`assemble`] joins those of one record, [`format`] reads what a line says,
-//! [`interpret`] makes the record of it, [`ship()`] sends whole files once, as named batches. The agent knows the
-//! wire, never the store.
+//! [`interpret`] makes the record of it, [`process`] filters, redacts and limits records, [`ship()`] sends whole files
+//! once, as named batches. The agent knows the wire, never the store.
 
 pub mod assemble;
 mod delivery;
@@ -10,6 +10,7 @@ mod draft;
 pub mod format;
 pub mod interpret;
 pub mod lines;
+pub mod process;
 mod reading;
 mod roles;
 mod ship;
