@@ -7,7 +7,7 @@
 //!
 //! The order is fixed. Filters see what the line says, before anything is added or taken away; what is over the rate
 //! is not worth redacting; fields of the settings are trusted and not looked through. [`Processor`] serves one
-//! source; `Sampler` serves all of an agent, because a correlation goes through many sources.
+//! source; [`Sampler`] serves all of an agent, because a correlation goes through many sources.
 //!
 //! What must hold: a step that is not configured costs nothing; a text that no step changes stays borrowed; what is
 //! dropped is counted by its reason. New texts live in an arena that is emptied with each record.
@@ -17,6 +17,7 @@ mod fields;
 mod filter;
 mod rate;
 pub mod redact;
+mod sample;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -31,6 +32,9 @@ use rate::RateLimiter;
 pub use rate::{RateLimit, RatePolicy};
 
 use redact::{DropRecord, Redaction, Redactor, RuleCount};
+pub use sample::{
+    HeldId, KEPT_IDS_MAX, SampleChanges, SampleCounts, SampleSettings, Sampled, Sampler, share_of,
+};
 
 /// What is to be done with the records of a source; nothing by default.
 #[derive(Clone, Debug, Default)]
