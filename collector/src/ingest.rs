@@ -116,7 +116,7 @@ fn decode_and_append(
     if decoded.accepted == 0 && batch.name.is_none() {
         // Nothing to keep: no journal entry, but the refused records are accounted for.
         rejected.iter().for_each(|(reason, records)| store.count_rejected(reason, *records));
-        let _ = answer.send(Ok(Appended { duplicate: false, records: 0 }));
+        let _ = answer.send(Ok(Appended { duplicate: false, records: 0, lost_batches: 0 }));
         return Ok(decoded);
     }
     drop(body);

@@ -89,6 +89,7 @@ mod tests {
                 indexed,
                 lost_batches: 0,
                 senders: 1,
+                senders_forgotten: 0,
             },
             troubles: BTreeMap::new(),
         }

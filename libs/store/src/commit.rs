@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use record::Timestamp;
 use wire::DECODER_VERSION;
 
-use crate::dedup::{self, Sender, SenderState, Verdict};
+use crate::dedup::{self, Verdict};
 use crate::error::{Result, StoreError};
 use crate::flush::Cut;
 use crate::journal::{Entry, JournalWriter};
 use crate::memtable::Memtable;
+use crate::sender::{Sender, SenderState};
 use crate::store::{Append, Appended, OnAppended, Shared, locked};
 
 /// Payload of a group; one batch is taken whatever its size.
@@ -40,6 +41,14 @@ impl Command {
             Command::Stop => {}
         }
     }
+}
+
+/// A batch that was not accepted before.
+struct Fresh {
+    append: Append,
+    answer: OnAppended,
+    first_record_seq: u64,
+    lost_batches: u64,
 }
 
 /// The state of the commit thread.
@@ -98,7 +107,7 @@ impl Committer {
 
     /// Journals a group, makes it visible, answers.
     fn commit(&mut self, group: Vec<(Append, OnAppended)>) {
-        let mut fresh: Vec<(Append, OnAppended, u64)> = Vec::new();
+        let mut fresh: Vec<Fresh> = Vec::new();
         let mut answers: Vec<(OnAppended, Result<Appended>, u64)> = Vec::new();
         let mut refused: Vec<(OnAppended, StoreError, u64)> = Vec::new();
         let mut before: HashMap<Sender, Option<SenderState>> = HashMap::new();
@@ -108,7 +117,7 @@ impl Committer {
             for (append, answer) in group {
                 let records = append.decoded.records();
                 let verdict = match &append.name {
-                    None => Ok(Verdict::New),
+                    None => Ok(Verdict { duplicate: false, lost_batches: 0 }),
                     Some(name) => {
                         let sender = Sender {
                             tenant: append.tenant.to_string(),
@@ -122,22 +131,21 @@ impl Committer {
                             &sender,
                             name,
                             dedup::checksum(&append.payload),
+                            records,
                             append.received_at,
                         )
                     }
                 };
                 match verdict {
-                    Ok(Verdict::New) => {
-                        fresh.push((append, answer, next_record_seq));
+                    Ok(Verdict { duplicate: false, lost_batches }) => {
+                        let first_record_seq = next_record_seq;
                         next_record_seq += u64::from(records);
+                        fresh.push(Fresh { append, answer, first_record_seq, lost_batches });
                     }
                     // Answered with the group: the first of its name may be in it.
-                    Ok(Verdict::Duplicate) => {
-                        answers.push((
-                            answer,
-                            Ok(Appended { duplicate: true, records }),
-                            u64::from(records),
-                        ));
+                    Ok(Verdict { duplicate: true, lost_batches }) => {
+                        let appended = Appended { duplicate: true, records, lost_batches };
+                        answers.push((answer, Ok(appended), u64::from(records)));
                     }
                     Err(error) => refused.push((answer, error, u64::from(records))),
                 }
@@ -151,6 +159,7 @@ impl Committer {
         match self.write(&fresh) {
             Ok(()) => {
                 self.next_record_seq = next_record_seq;
+                locked(&self.shared.dedup).keep_bounds();
                 self.make_visible(fresh, answers);
             }
             Err(error) => {
@@ -162,25 +171,25 @@ impl Committer {
                 self.shared.trouble("journal", Some(error.to_string()));
                 tracing::error!(%error, batches = fresh.len(), "cannot write the journal; batches are refused");
                 let records =
-                    fresh.iter().map(|(append, ..)| u64::from(append.decoded.records())).sum();
+                    fresh.iter().map(|batch| u64::from(batch.append.decoded.records())).sum();
                 self.count_refused(&error, records);
                 let again = || match &error {
                     StoreError::Full { path } => StoreError::Full { path: path.clone() },
                     other => StoreError::Journal { detail: other.to_string() },
                 };
-                fresh.into_iter().for_each(|(_, answer, _)| answer(Err(again())));
+                fresh.into_iter().for_each(|batch| (batch.answer)(Err(again())));
                 answers.into_iter().for_each(|(answer, ..)| answer(Err(again())));
             }
         }
     }
 
-    fn write(&mut self, fresh: &[(Append, OnAppended, u64)]) -> Result<()> {
+    fn write(&mut self, fresh: &[Fresh]) -> Result<()> {
         if fresh.is_empty() {
             return Ok(());
         }
         let mut entries: Vec<Entry<'_>> = fresh
             .iter()
-            .map(|(append, _, first_record_seq)| Entry {
+            .map(|Fresh { append, first_record_seq, .. }| Entry {
                 received_at: append.received_at,
                 first_record_seq: *first_record_seq,
                 records: append.decoded.records(),
@@ -201,14 +210,14 @@ impl Committer {
         statistics
             .journal_sync_nanos
             .fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        let bytes: usize = fresh.iter().map(|(append, ..)| append.payload.len()).sum();
+        let bytes: usize = fresh.iter().map(|batch| batch.append.payload.len()).sum();
         statistics.journal_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         Ok(())
     }
 
     fn make_visible(
         &mut self,
-        fresh: Vec<(Append, OnAppended, u64)>,
+        fresh: Vec<Fresh>,
         mut answers: Vec<(OnAppended, Result<Appended>, u64)>,
     ) {
         self.shared.trouble("journal", None);
@@ -216,8 +225,11 @@ impl Committer {
         for (_, _, duplicates) in &answers {
             counters.duplicate += duplicates;
         }
-        for (append, answer, first_record_seq) in fresh {
+        for Fresh { append, answer, first_record_seq, lost_batches } in fresh {
             let records = append.decoded.records();
+            if records == 0 {
+                self.memtable.add_empty(append.payload.len());
+            }
             counters.accepted += u64::from(records);
             counters.timestamps_replaced += append.timestamps_replaced;
             for (reason, count) in append.rejected {
@@ -232,7 +244,7 @@ impl Committer {
                     self.shared.options.open_parts_max,
                 );
             }
-            answers.push((answer, Ok(Appended { duplicate: false, records }), 0));
+            answers.push((answer, Ok(Appended { duplicate: false, records, lost_batches }), 0));
         }
         self.shared.change_view(|pieces| pieces.growing = self.memtable.parts());
         drop(counters);
@@ -247,7 +259,11 @@ impl Committer {
         self.next_cut += 1;
         let journal_floor = self.journal.roll();
         let parts = self.memtable.seal();
-        let (senders, forget) = locked(&self.shared.dedup).take_changed(Timestamp::now());
+        let senders = {
+            let mut dedup = locked(&self.shared.dedup);
+            dedup.forget_old(Timestamp::now());
+            dedup.take_changed()
+        };
         self.shared.change_view(|pieces| {
             pieces.growing.clear();
             if !parts.is_empty() {
@@ -261,7 +277,6 @@ impl Committer {
             journal_floor,
             next_record_seq: self.next_record_seq,
             senders,
-            forget,
             counters,
             done,
         };

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crate::catalog::{CatalogChange, Marks};
 use crate::combine::Combined;
-use crate::dedup::{Sender, SenderState};
 use crate::error::{Result, StoreError};
 use crate::journal::JournalWriter;
 use crate::ledger::Counters;
 use crate::segment::{self, Segment, SegmentMeta, SegmentName};
+use crate::sender::SenderChange;
 use crate::store::{Shared, locked};
 use crate::view::Part;
 
@@ -27,8 +27,7 @@ pub(crate) struct Cut {
     /// Journal files below this one hold nothing but what is in `parts` or in segments.
     pub(crate) journal_floor: u64,
     pub(crate) next_record_seq: u64,
-    pub(crate) senders: Vec<(Sender, SenderState)>,
-    pub(crate) forget: Vec<Sender>,
+    pub(crate) senders: SenderChange,
     pub(crate) counters: Counters,
     pub(crate) done: Option<SyncSender<Result<()>>>,
 }
@@ -72,10 +71,7 @@ pub(crate) fn run(shared: &Arc<Shared>, cuts: &Receiver<Cut>, compactions: &Sync
 
 fn join(mut older: Cut, newer: Cut) -> Cut {
     older.parts.extend(newer.parts);
-    older.senders.retain(|(sender, _)| !newer.senders.iter().any(|(other, _)| other == sender));
-    older.senders.extend(newer.senders);
-    older.forget.extend(newer.forget);
-    Cut { parts: older.parts, senders: older.senders, forget: older.forget, ..newer }
+    Cut { parts: older.parts, senders: older.senders.then(newer.senders), ..newer }
 }
 
 /// Writes all segments of a cut, publishes them, and lets the journal go.
@@ -114,9 +110,9 @@ fn publish(shared: &Shared, cut: &Cut, metas: &[SegmentMeta]) -> Result<()> {
             next_record_seq: cut.next_record_seq,
             next_segment_id: shared.next_segment_id(),
             counters,
+            forgotten: cut.senders.forgotten,
         },
         senders: cut.senders.clone(),
-        forget: cut.forget.clone(),
     };
     locked(&shared.catalog).apply(&change)?;
     *marks = change.marks;

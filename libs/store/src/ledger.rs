@@ -46,10 +46,13 @@ pub struct Ledger {
     pub in_parts: u64,
     /// Rows in segments of the view.
     pub indexed: u64,
-    /// Batches that their agents gave up, so that what was in them is not known.
+    /// Batches that their senders call settled and that were never seen here; what was in them is not known.
     pub lost_batches: u64,
-    /// Agents known.
+    /// Senders kept in detail.
     pub senders: u64,
+    /// Senders of which only sums are left: too many of one agent or in all, or not heard of for 30 days.
+    #[serde(default)]
+    pub senders_forgotten: u64,
 }
 
 impl Ledger {

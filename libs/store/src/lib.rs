@@ -18,16 +18,19 @@ mod options;
 mod recover;
 pub mod schema;
 mod segment;
+mod sender;
 mod store;
 mod view;
 
 pub use chunk::{BatchBuilder, Chunk, DecodedBatch};
+pub use dedup::AgentAccount;
 pub use error::{Result, StoreError};
 pub use evaluate::{Columns, fixed_column};
 pub use file_system::{FileSystem, JournalFile, RealFileSystem};
 pub use ledger::{Counters, Ledger};
 pub use options::StoreOptions;
 pub use segment::{RollUp, RowBitmap, RowSet, Segment, SegmentId, SegmentMeta};
+pub use sender::SenderAccount;
 pub use store::{Append, Appended, OnAppended, Reservation, Statistics, Store, rejected_by_reason};
 pub use view::{Source, View};
 

@@ -14,8 +14,9 @@ const JOIN_ROWS_MAX: usize = 8_192;
 #[derive(Debug, Default)]
 pub(crate) struct Memtable {
     parts: HashMap<PartKey, Arc<Part>>,
+    /// Of the parts, and of entries without records.
     bytes: usize,
-    /// When the oldest record in it came.
+    /// When the oldest batch in it came.
     oldest: Option<std::time::Instant>,
 }
 
@@ -46,6 +47,13 @@ impl Memtable {
         self.bytes = self.bytes + part.bytes() - before;
     }
 
+    /// Notes a batch without records: it takes no memory, but its entry in the journal waits for a cut as well.
+    pub(crate) fn add_empty(&mut self, entry_bytes: usize) {
+        self.oldest.get_or_insert_with(std::time::Instant::now);
+        self.bytes += entry_bytes;
+    }
+
+    /// Memory of the parts and bytes of entries without records: what a cut would free.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

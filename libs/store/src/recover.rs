@@ -8,13 +8,14 @@ use wire::Limits;
 
 use crate::chunk::{BatchBuilder, DecodedBatch};
 use crate::commit::Committer;
-use crate::dedup::{self, Sender};
+use crate::dedup;
 use crate::error::{Result, StoreError};
 use crate::file_system::{FileSystem, write_whole};
 use crate::flush::{self, Cut};
 use crate::journal::{self, Entry, JournalWriter, ReplayedFile};
 use crate::memtable::Memtable;
 use crate::segment::{self, SegmentId, SegmentMeta};
+use crate::sender::Sender;
 use crate::store::{Shared, locked, rejected_by_reason};
 
 /// Removes segment files that the catalog does not know: of flushes and compactions that did not end.
@@ -79,6 +80,7 @@ pub(crate) fn replay(shared: &Arc<Shared>) -> Result<Committer> {
             flush_replayed(&mut committer, file_id + 1)?;
         }
     }
+    locked(&shared.dedup).keep_bounds();
     committer.journal = JournalWriter::new(Arc::clone(&shared.fs), folder, last);
     shared.change_view(|pieces| pieces.growing = committer.memtable.parts());
     Ok(committer)
@@ -99,21 +101,25 @@ fn replay_entry(committer: &mut Committer, entry: &Entry<'_>, damaged: bool) -> 
         return Ok(());
     }
     let shared = Arc::clone(&committer.shared);
-    let decoded = decode(entry)?;
     if let Some(name) = &entry.name {
         let sender = Sender {
             tenant: entry.tenant.to_owned(),
             agent: name.agent.clone(),
             epoch: name.epoch.clone(),
         };
-        // It was accepted once, so it is accepted again.
-        let _ = locked(&shared.dedup).accept(
+        locked(&shared.dedup).accept_again(
             &sender,
             name,
             dedup::checksum(entry.payload),
+            entry.records,
             entry.received_at,
         );
     }
+    if entry.records == 0 {
+        committer.memtable.add_empty(entry.payload.len());
+        return Ok(());
+    }
+    let decoded = decode(entry)?;
     let mut counters = locked(&shared.counters);
     let gap = entry.first_record_seq.saturating_sub(committer.next_record_seq);
     if damaged && gap > 0 {
@@ -160,7 +166,7 @@ fn decode(entry: &Entry<'_>) -> Result<Replayed> {
 
 fn flush_replayed(committer: &mut Committer, journal_floor: u64) -> Result<()> {
     let shared = Arc::clone(&committer.shared);
-    let (senders, forget) = locked(&shared.dedup).take_changed(record::Timestamp::now());
+    let senders = locked(&shared.dedup).take_changed();
     let counters = locked(&shared.counters).clone();
     let cut = Cut {
         cut: committer.next_cut,
@@ -168,7 +174,6 @@ fn flush_replayed(committer: &mut Committer, journal_floor: u64) -> Result<()> {
         journal_floor,
         next_record_seq: committer.next_record_seq,
         senders,
-        forget,
         counters,
         done: None,
     };

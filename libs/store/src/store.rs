@@ -26,7 +26,7 @@ use crate::catalog::{Catalog, Marks, SqliteCatalog};
 use crate::chunk::DecodedBatch;
 use crate::commit::{Command, Committer};
 use crate::compact;
-use crate::dedup::Dedup;
+use crate::dedup::{AgentAccount, Dedup};
 use crate::error::{Result, StoreError};
 use crate::file_system::{FileSystem, RealFileSystem};
 use crate::flush;
@@ -35,6 +35,7 @@ use crate::lock::{FolderLock, lock_folder};
 use crate::options::StoreOptions;
 use crate::recover;
 use crate::segment::{Segment, SegmentId};
+use crate::sender::Sender;
 use crate::view::{Part, View};
 
 /// Batches that may wait for the journal; more wait in their callers.
@@ -87,6 +88,9 @@ pub struct Appended {
     pub duplicate: bool,
     /// Records acknowledged by this answer.
     pub records: u32,
+    /// Batches that its sender calls settled and that were never seen here, found with this one: if they had been
+    /// acknowledged, this store has lost them.
+    pub lost_batches: u64,
 }
 
 /// Takes the answer to an append; called on the commit thread, so it must not block.
@@ -190,7 +194,7 @@ impl Store {
             pieces: Mutex::new(ViewPieces { segments, ..ViewPieces::default() }),
             catalog: Mutex::new(catalog),
             counters: Mutex::new(state.marks.counters.clone()),
-            dedup: Mutex::new(Dedup::restore(state.senders)),
+            dedup: Mutex::new(Dedup::restore(state.senders, state.agents, state.marks.forgotten)),
             next_segment_id: AtomicU64::new(state.marks.next_segment_id.max(1)),
             marks: Mutex::new(state.marks),
             part_bytes: AtomicUsize::new(0),
@@ -264,6 +268,19 @@ impl Store {
     /// The account of every record, at one moment.
     pub fn ledger(&self) -> Ledger {
         self.shared.ledger()
+    }
+
+    /// What was accepted from an agent, and from one epoch of it.
+    pub fn agent_account(&self, tenant: &str, agent: &str, epoch: &str) -> AgentAccount {
+        locked(&self.shared.dedup).agent_account(&sender(tenant, agent, epoch))
+    }
+
+    /// As [`Store::agent_account`]; and the agent is alive, so that its batches stay known although it sends none.
+    pub fn heard_of(&self, tenant: &str, agent: &str, epoch: &str, at: Timestamp) -> AgentAccount {
+        let sender = sender(tenant, agent, epoch);
+        let mut dedup = locked(&self.shared.dedup);
+        dedup.heard_of(&sender, at);
+        dedup.agent_account(&sender)
     }
 
     /// The id made with the data folder, and the generation.
@@ -404,8 +421,9 @@ impl Shared {
             counters: counters.clone(),
             in_parts,
             indexed,
-            lost_batches: dedup.senders().map(|(_, state)| state.lost).sum(),
-            senders: dedup.senders().count() as u64,
+            lost_batches: dedup.account().lost_batches,
+            senders: dedup.len() as u64,
+            senders_forgotten: dedup.senders_forgotten(),
         }
     }
 }
@@ -421,6 +439,10 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         self.shared.reserved_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
     }
+}
+
+fn sender(tenant: &str, agent: &str, epoch: &str) -> Sender {
+    Sender { tenant: tenant.to_owned(), agent: agent.to_owned(), epoch: epoch.to_owned() }
 }
 
 /// A lock whose holder panicked still guards whole values: every change under it is a single assignment.

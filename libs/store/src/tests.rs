@@ -131,7 +131,7 @@ fn records_are_found_from_parts_segments_and_merged_segments_and_after_a_restart
     let store = Store::open(folder.path(), options()).unwrap();
     for batch in 0..10 {
         let appended = append(&store, name(batch), &lines(batch * 100..(batch + 1) * 100)).unwrap();
-        assert_eq!(appended, Appended { duplicate: false, records: 100 });
+        assert_eq!(appended, Appended { duplicate: false, records: 100, lost_batches: 0 });
     }
     assert_eq!(store.view().segments().len(), 0);
     check(&store, "parts");
@@ -147,7 +147,7 @@ fn records_are_found_from_parts_segments_and_merged_segments_and_after_a_restart
     check(&store, "merged segment");
     assert_eq!(
         append(&store, name(3), &lines(300..400)).unwrap(),
-        Appended { duplicate: true, records: 100 }
+        Appended { duplicate: true, records: 100, lost_batches: 0 }
     );
     check(&store, "after a duplicate");
     let files = std::fs::read_dir(folder.path().join("segments")).unwrap().count();
@@ -175,6 +175,89 @@ fn the_journal_brings_back_what_no_segment_has() {
         }
         assert!(store.ledger().adds_up());
     }
+}
+
+/// What the store has of the one sender of these tests: records, batches, lost batches.
+fn account(store: &Store) -> (u64, u64, u64) {
+    let account = store.agent_account("default", "a", "e");
+    assert_eq!(account.epoch, account.all_epochs);
+    let SenderAccount { records_accepted, batches_accepted, lost_batches } = account.epoch;
+    (records_accepted, batches_accepted, lost_batches)
+}
+
+#[test]
+fn the_account_of_a_sender_is_in_step_with_its_batches_through_crashes() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut accepted = (0, 0, 0);
+    for round in 0..6 {
+        let store = Store::open(folder.path(), options()).unwrap();
+        assert_eq!(account(&store), accepted, "round {round}");
+        for _ in 0..2 {
+            append(&store, name(2 * round), &lines(round * 100..round * 100 + 100)).unwrap();
+            append(&store, name(2 * round + 1), "").unwrap();
+            // Other content under the same name is refused.
+            append(&store, name(2 * round), &lines(0..7)).unwrap_err();
+        }
+        accepted = (accepted.0 + 100, accepted.1 + 2, 0);
+        assert_eq!(account(&store), accepted, "round {round}");
+        if round % 2 == 1 {
+            store.flush().unwrap();
+        }
+    }
+    let store = Store::open(folder.path(), options()).unwrap();
+    let first_unacknowledged = Some(20);
+    let name = BatchName { first_unacknowledged, ..name(20).unwrap() };
+    let gap = append(&store, Some(name.clone()), &lines(600..610)).unwrap();
+    assert_eq!((gap.duplicate, gap.lost_batches), (false, 8));
+    drop(store);
+    let store = Store::open(folder.path(), options()).unwrap();
+    assert_eq!(account(&store), (610, 13, 8));
+    let again = append(&store, Some(name), &lines(600..610)).unwrap();
+    assert_eq!((again.duplicate, again.lost_batches), (true, 8), "told again, counted once");
+    assert_eq!((account(&store), store.ledger().lost_batches), ((610, 13, 8), 8));
+}
+
+#[test]
+fn a_batch_without_records_is_durable_costs_no_part_and_lets_the_journal_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    assert_eq!(append(&store, name(0), "").unwrap().records, 0);
+    drop(store);
+    let store = Store::open(folder.path(), options()).unwrap();
+    assert!(append(&store, name(0), "").unwrap().duplicate, "the journal has it");
+    assert_eq!((account(&store), store.view().parts.len()), ((0, 1, 0), 0));
+    store.flush().unwrap();
+    let journal = || std::fs::read_dir(folder.path().join("journal")).unwrap().count();
+    assert_eq!((journal(), store.view().segments().len()), (0, 0));
+    drop(store);
+    let store = Store::open(folder.path(), options()).unwrap();
+    assert!(append(&store, name(0), "").unwrap().duplicate, "the catalog has it");
+    drop(store);
+
+    // Without any record there are cuts all the same, so that the journal does not grow for ever.
+    let often = StoreOptions { flush_bytes: 1, ..options() };
+    let store = Store::open(folder.path(), often).unwrap();
+    for sequence in 1..20 {
+        append(&store, name(sequence), "\n").unwrap();
+    }
+    store.flush().unwrap();
+    assert_eq!(journal(), 0);
+    assert!(store.statistics().flushes.load(Ordering::Relaxed) > 1);
+    assert_eq!((account(&store), store.ledger().adds_up()), ((0, 20, 0), true));
+}
+
+#[test]
+fn a_group_that_cannot_be_written_counts_for_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FullDisk::default();
+    let switch = Arc::clone(&disk.full);
+    let store = Store::open_with(folder.path(), options(), Arc::new(disk)).unwrap();
+    switch.store(true, Ordering::SeqCst);
+    append(&store, name(0), &lines(0..10)).unwrap_err();
+    assert_eq!((account(&store), store.ledger().senders), ((0, 0, 0), 0));
+    switch.store(false, Ordering::SeqCst);
+    append(&store, name(0), &lines(0..10)).unwrap();
+    assert_eq!(account(&store), (10, 1, 0));
 }
 
 #[test]
@@ -325,7 +408,7 @@ fn a_full_disk_refuses_loses_nothing_and_goes_on_when_there_is_space() {
     switch.store(false, Ordering::SeqCst);
     assert_eq!(
         append(&store, name(1), &lines(100..200)).unwrap(),
-        Appended { duplicate: false, records: 100 }
+        Appended { duplicate: false, records: 100, lost_batches: 0 }
     );
     store.flush().unwrap();
     assert!(store.troubles().is_empty(), "{:?}", store.troubles());
@@ -519,6 +602,7 @@ fn the_ledger_tells_a_record_that_is_missing() {
         indexed: 5,
         lost_batches: 0,
         senders: 0,
+        senders_forgotten: 0,
     };
     assert_eq!((ledger.missing(), ledger.adds_up()), (1, false));
 }

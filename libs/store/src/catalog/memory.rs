@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{Catalog, CatalogChange, CatalogState};
 use crate::error::Result;
+use crate::sender::SenderChange;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MemoryCatalog(Arc<Mutex<CatalogState>>);
@@ -23,10 +24,13 @@ impl Catalog for MemoryCatalog {
         let mut state = self.0.lock().expect("no test panics while it holds this");
         state.segments.retain(|segment| !change.remove.contains(&segment.id));
         state.segments.extend(change.add.iter().cloned());
-        state.senders.retain(|(sender, _)| {
-            !change.forget.contains(sender) && !change.senders.iter().any(|(new, _)| new == sender)
-        });
-        state.senders.extend(change.senders.iter().cloned());
+        let SenderChange { senders, agents, .. } = change.senders.clone();
+        state.senders.retain(|(sender, _)| !senders.contains_key(sender));
+        state
+            .senders
+            .extend(senders.into_iter().filter_map(|(sender, state)| Some((sender, state?))));
+        state.agents.retain(|(agent, _)| !agents.contains_key(agent));
+        state.agents.extend(agents.into_iter().filter_map(|(agent, state)| Some((agent, state?))));
         state.marks = change.marks.clone();
         Ok(())
     }

@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) use memory::MemoryCatalog;
 pub(crate) use sqlite::SqliteCatalog;
 
-use crate::dedup::{Sender, SenderState};
 use crate::error::Result;
 use crate::ledger::Counters;
 use crate::segment::{SegmentId, SegmentMeta};
+use crate::sender::{Agent, AgentState, Forgotten, Sender, SenderChange, SenderState};
 
 /// The few values that are single.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub(crate) struct Marks {
     pub(crate) next_segment_id: u64,
     /// The account at the journal's floor.
     pub(crate) counters: Counters,
+    /// Senders that are neither in detail nor in their agent's sums.
+    #[serde(default)]
+    pub(crate) forgotten: Forgotten,
 }
 
 /// Everything the catalog knows.
@@ -42,6 +45,8 @@ pub(crate) struct CatalogState {
     pub(crate) marks: Marks,
     pub(crate) segments: Vec<SegmentMeta>,
     pub(crate) senders: Vec<(Sender, SenderState)>,
+    /// Agents with retired epochs.
+    pub(crate) agents: Vec<(Agent, AgentState)>,
 }
 
 /// One transaction.
@@ -50,8 +55,7 @@ pub(crate) struct CatalogChange {
     pub(crate) add: Vec<SegmentMeta>,
     pub(crate) remove: Vec<SegmentId>,
     pub(crate) marks: Marks,
-    pub(crate) senders: Vec<(Sender, SenderState)>,
-    pub(crate) forget: Vec<Sender>,
+    pub(crate) senders: SenderChange,
 }
 
 /// Where the catalog is kept.
@@ -64,8 +68,11 @@ pub(crate) trait Catalog: Debug + Send {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::ledger::Counters;
+    use crate::sender::SenderAccount;
 
     fn check(mut open: impl FnMut() -> Box<dyn Catalog>) {
         let mut catalog = open();
@@ -77,10 +84,18 @@ mod tests {
             next_record_seq: 100,
             next_segment_id: 2,
             counters: Counters { accepted: 100, ..Counters::default() },
+            forgotten: Forgotten { senders: 4, ..Forgotten::default() },
         };
+        let state = SenderState { next: 9, records_accepted: 90, ..SenderState::default() };
+        let mut agent = AgentState::default();
+        agent.retire("old", SenderAccount { records_accepted: 8, ..SenderAccount::default() });
         let change = CatalogChange {
             marks: marks.clone(),
-            senders: vec![(sender.clone(), SenderState { next: 9, ..SenderState::default() })],
+            senders: SenderChange {
+                senders: BTreeMap::from([(sender.clone(), Some(state))]),
+                agents: BTreeMap::from([(sender.of_agent(), Some(agent.clone()))]),
+                forgotten: marks.forgotten,
+            },
             ..CatalogChange::default()
         };
         catalog.apply(&change).unwrap();
@@ -89,11 +104,28 @@ mod tests {
         let state = catalog.load().unwrap();
         assert_eq!(state.store_id, empty.store_id);
         assert_eq!(state.marks, marks);
-        assert_eq!(state.senders[0].1.next, 9);
-        catalog
-            .apply(&CatalogChange { marks, forget: vec![sender], ..CatalogChange::default() })
-            .unwrap();
-        assert!(open().load().unwrap().senders.is_empty());
+        assert_eq!((state.senders[0].1.next, state.senders[0].1.records_accepted), (9, 90));
+        assert_eq!(state.agents, [(sender.of_agent(), agent)]);
+        let gone = SenderChange {
+            senders: BTreeMap::from([(sender.clone(), None)]),
+            agents: BTreeMap::from([(sender.of_agent(), None)]),
+            forgotten: marks.forgotten,
+        };
+        catalog.apply(&CatalogChange { marks, senders: gone, ..CatalogChange::default() }).unwrap();
+        let state = open().load().unwrap();
+        assert!(state.senders.is_empty() && state.agents.is_empty());
+    }
+
+    #[test]
+    fn rows_without_accounts_are_read_as_nothing_counted_yet() {
+        let old =
+            r#"{"next":9,"ahead":[11],"lost":2,"last_received_at":5,"checksums":[[8,1],[11,2]]}"#;
+        let state: SenderState = serde_json::from_str(old).unwrap();
+        let account = SenderAccount { lost_batches: 2, ..SenderAccount::default() };
+        assert_eq!((state.next, state.account(), state.last_gap), (9, account, None));
+        let old = r#"{"journal_floor":3,"next_record_seq":1,"next_segment_id":1,"counters":{"duplicate":0,"rejected":{},"accepted":0,"expired":0,"quarantined":0,"timestamps_replaced":0}}"#;
+        let marks: Marks = serde_json::from_str(old).unwrap();
+        assert_eq!((marks.journal_floor, marks.forgotten), (3, Forgotten::default()));
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! marks(name TEXT PRIMARY KEY, value TEXT, crc INTEGER)     store_id, generation, marks (JSON)
 //! segments(id INTEGER PRIMARY KEY, value TEXT, crc INTEGER) SegmentMeta (JSON)
 //! senders(name TEXT PRIMARY KEY, value TEXT, crc INTEGER)   Sender (JSON) → SenderState (JSON)
+//! agents(name TEXT PRIMARY KEY, value TEXT, crc INTEGER)    Agent (JSON) → AgentState (JSON), of retired epochs
 //! ```
 //! `crc` is crc32c over name, a zero byte, value.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -31,7 +33,8 @@ impl SqliteCatalog {
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000;
                  CREATE TABLE IF NOT EXISTS marks(name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
                  CREATE TABLE IF NOT EXISTS segments(id INTEGER PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
-                 CREATE TABLE IF NOT EXISTS senders(name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);",
+                 CREATE TABLE IF NOT EXISTS senders(name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
+                 CREATE TABLE IF NOT EXISTS agents(name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);",
             )
             .map_err(StoreError::catalog("open"))?;
         let catalog = Self { connection, path: path.to_owned() };
@@ -83,12 +86,20 @@ impl SqliteCatalog {
         }
         Ok(found)
     }
+
+    /// Rows whose names are JSON too.
+    fn keyed<K: DeserializeOwned, V: DeserializeOwned>(&self, query: &str) -> Result<Vec<(K, V)>> {
+        let keyed = |(name, value): (String, V)| match serde_json::from_str(&name) {
+            Ok(key) => Ok((key, value)),
+            Err(error) => Err(StoreError::corrupt(&self.path, format!("name {name}: {error}"))),
+        };
+        self.rows(query)?.into_iter().map(keyed).collect()
+    }
 }
 
 impl Catalog for SqliteCatalog {
     fn load(&mut self) -> Result<CatalogState> {
         let missing = |name: &str| StoreError::corrupt(&self.path, format!("{name} is missing"));
-        let senders = self.rows("SELECT name, value, crc FROM senders ORDER BY name")?;
         Ok(CatalogState {
             store_id: self.mark("store_id")?.ok_or_else(|| missing("store_id"))?,
             generation: self.mark("generation")?.ok_or_else(|| missing("generation"))?,
@@ -98,15 +109,8 @@ impl Catalog for SqliteCatalog {
                 .into_iter()
                 .map(|(_, segment)| segment)
                 .collect(),
-            senders: senders
-                .into_iter()
-                .map(|(name, state)| {
-                    let sender = serde_json::from_str(&name).map_err(|error| {
-                        StoreError::corrupt(&self.path, format!("sender {name}: {error}"))
-                    })?;
-                    Ok((sender, state))
-                })
-                .collect::<Result<_>>()?,
+            senders: self.keyed("SELECT name, value, crc FROM senders ORDER BY name")?,
+            agents: self.keyed("SELECT name, value, crc FROM agents ORDER BY name")?,
         })
     }
 
@@ -134,22 +138,43 @@ fn apply_in(transaction: &Transaction<'_>, change: &CatalogChange) -> Result<()>
             )
             .map_err(changed("change"))?;
     }
-    for sender in &change.forget {
-        transaction
-            .execute("DELETE FROM senders WHERE name = ?1", [to_json(sender)?])
-            .map_err(changed("change"))?;
-    }
-    for (sender, state) in &change.senders {
-        let (name, value) = (to_json(sender)?, to_json(state)?);
-        let crc = checksum(&name, &value);
-        transaction
-            .execute(
-                "INSERT OR REPLACE INTO senders(name, value, crc) VALUES (?1, ?2, ?3)",
-                params![name, value, crc],
-            )
-            .map_err(changed("change"))?;
-    }
+    put_rows(
+        transaction,
+        "DELETE FROM senders WHERE name = ?1",
+        "INSERT OR REPLACE INTO senders(name, value, crc) VALUES (?1, ?2, ?3)",
+        &change.senders.senders,
+    )?;
+    put_rows(
+        transaction,
+        "DELETE FROM agents WHERE name = ?1",
+        "INSERT OR REPLACE INTO agents(name, value, crc) VALUES (?1, ?2, ?3)",
+        &change.senders.agents,
+    )?;
     put_mark(transaction, "marks", &change.marks)
+}
+
+/// Writes the rows that are there and deletes those that are gone.
+fn put_rows<K: Serialize, V: Serialize>(
+    transaction: &Transaction<'_>,
+    delete: &str,
+    insert: &str,
+    rows: &BTreeMap<K, Option<V>>,
+) -> Result<()> {
+    let mut delete = transaction.prepare(delete).map_err(StoreError::catalog("change"))?;
+    let mut insert = transaction.prepare(insert).map_err(StoreError::catalog("change"))?;
+    for (key, value) in rows {
+        let name = to_json(key)?;
+        let done = match value {
+            None => delete.execute([name]),
+            Some(value) => {
+                let value = to_json(value)?;
+                let crc = checksum(&name, &value);
+                insert.execute(params![name, value, crc])
+            }
+        };
+        done.map_err(StoreError::catalog("change"))?;
+    }
+    Ok(())
 }
 
 fn put_mark(connection: &Connection, name: &str, value: &impl Serialize) -> Result<()> {
