@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
 
+use crate::http::JsonLine;
 use crate::metrics::{CONTENT_TYPE, Metrics};
 
 /// The state of one part of a process.
@@ -132,14 +133,14 @@ pub fn routes(health: Health, metrics: Metrics) -> Router {
 }
 
 async fn live() -> Response {
-    Json(Answer { status: Status::Ok, checks: BTreeMap::new() }).into_response()
+    JsonLine(Answer { status: Status::Ok, checks: BTreeMap::new() }).into_response()
 }
 
 async fn ready(State(health): State<Health>) -> Response {
     let answer = health.answer();
     let code =
         if answer.status.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(answer)).into_response()
+    (code, JsonLine(answer)).into_response()
 }
 
 async fn exposition(State(metrics): State<Metrics>) -> Response {

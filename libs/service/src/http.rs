@@ -11,10 +11,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Json, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -148,6 +148,23 @@ async fn serve_connection(
     }
 }
 
+/// A JSON answer that ends with a newline, so that the prompt of whoever asks by hand stands on a line of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct JsonLine<T>(pub T);
+
+impl<T: Serialize> IntoResponse for JsonLine<T> {
+    fn into_response(self) -> Response {
+        match serde_json::to_vec(&self.0) {
+            Ok(mut line) => {
+                line.push(b'\n');
+                ([(header::CONTENT_TYPE, "application/json")], line).into_response()
+            }
+            // Only types of ours come here, and none of them has keys that are no strings.
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        }
+    }
+}
+
 /// An error as every HTTP interface of ours tells it: `{"error":{"code","message","hint","span"}}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorResponse {
@@ -216,7 +233,7 @@ impl IntoResponse for ErrorResponse {
             span: Option<Span>,
         }
         let Self { status, code, message, hint, span, retry_after } = self;
-        let body = Json(Outer { error: Inner { code, message, hint, span } });
+        let body = JsonLine(Outer { error: Inner { code, message, hint, span } });
         let mut response = (status, body).into_response();
         if let Some(after) = retry_after {
             let seconds = after.as_millis().div_ceil(1_000).min(u128::from(u32::MAX)) as u32;

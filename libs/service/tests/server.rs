@@ -50,7 +50,7 @@ async fn health_and_metrics_are_told() {
     let ready = async |code: &str, body: &str| {
         let answer = ask(server.address, "/health/ready").await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{answer}");
-        assert!(answer.ends_with(body), "{answer}");
+        assert!(answer.ends_with(&format!("{body}\n")), "{answer}");
     };
     ready("200", r#"{"status":"ok","checks":{}}"#).await;
     health.set("journal", Check::Starting);
@@ -81,6 +81,7 @@ async fn errors_have_one_shape() {
     let answer = ask(server.address, "/").await;
     assert!(answer.contains("retry-after: 2\r\n"), "{answer}");
     let body = answer.split("\r\n\r\n").nth(1).unwrap();
+    assert!(body.ends_with("}\n"), "{body}");
     let body: serde_json::Value = serde_json::from_str(body).unwrap();
     let expected = serde_json::json!({"error": {
         "code": "busy", "message": "too busy", "hint": "wait", "span": {"start": 3, "end": 7}

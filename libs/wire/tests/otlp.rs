@@ -348,6 +348,21 @@ fn empty_requests_are_fine_and_broken_ones_are_400() {
 }
 
 #[test]
+fn an_array_is_no_object_wherever_one_belongs() {
+    for body in [
+        "[]",
+        " [[]]",
+        r#"[[{"scopeLogs":[]}]]"#,
+        r#"{"resourceLogs":[[]]}"#,
+        r#"{"resourceLogs":[{"scopeLogs":[[null,[{}]]]}]}"#,
+    ] {
+        let error = records(Format::OtlpJson, body.as_bytes()).unwrap_err();
+        assert_eq!(error.status(), 400, "{body}");
+        assert!(error.to_string().contains("expected an object"), "{body}: {error}");
+    }
+}
+
+#[test]
 fn a_body_beyond_the_limit_is_413() {
     let limits = Limits { decoded_bytes_max: 10, ..Limits::default() };
     let error = support::records_within(Format::OtlpJson, &[b' '; 11], &limits).unwrap_err();

@@ -6,12 +6,15 @@
 //! `scopeLogs`; a record is then read as a tree of its own.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use record::{RecordRef, Severity, SpanId, Timestamp, TraceId};
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json_tree::Tree;
@@ -25,29 +28,52 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Request<'b> {
     #[serde(borrow, default)]
-    resource_logs: Option<Vec<ResourceLogs<'b>>>,
+    resource_logs: Option<Vec<Object<ResourceLogs<'b>>>>,
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ResourceLogs<'b> {
     #[serde(borrow, default)]
     resource: Option<Tree<'b>>,
     #[serde(borrow, default)]
-    scope_logs: Option<Vec<ScopeLogs<'b>>>,
+    scope_logs: Option<Vec<Object<ScopeLogs<'b>>>>,
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ScopeLogs<'b> {
     #[serde(borrow, default)]
     scope: Option<Tree<'b>>,
     #[serde(borrow, default)]
     log_records: Option<Vec<&'b RawValue>>,
+}
+
+/// An object and nothing else: a derived `Deserialize` would take an array for its members in their order.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(parser: D) -> Result<Self, D::Error> {
+        parser.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+    }
 }
 
 pub(crate) fn decode(
@@ -58,7 +84,7 @@ pub(crate) fn decode(
 ) -> Result<Decoded, DecodeError> {
     let text = String::from_utf8_lossy(body);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let request: Request<'_> = serde_json::from_str(text).map_err(|error| {
+    let request: Object<Request<'_>> = serde_json::from_str(text).map_err(|error| {
         // The text up to "expected" may quote a value of the body.
         let whole = error.to_string();
         let what = whole
@@ -69,11 +95,13 @@ pub(crate) fn decode(
     let decoded = Decoded::default();
     let mut to = Emit { received_at, limits, record_bytes_max: None, decoded, sink };
     let mut decoder = Decoder { reading: Reading::new(limits) };
-    for resource_logs in request.resource_logs.unwrap_or_default() {
+    for resource_logs in request.0.resource_logs.unwrap_or_default() {
+        let resource_logs = resource_logs.0;
         decoder.reading.begin_resource();
         decoder.attributes(resource_logs.resource.unwrap_or(Tree::Null).take("attributes"));
         decoder.reading.end_resource()?;
         for scope_logs in resource_logs.scope_logs.unwrap_or_default() {
+            let scope_logs = scope_logs.0;
             decoder.scope(scope_logs.scope.unwrap_or(Tree::Null))?;
             for raw in scope_logs.log_records.unwrap_or_default() {
                 decoder.log_record(raw.get(), limits, &mut to);

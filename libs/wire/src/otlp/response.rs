@@ -5,6 +5,7 @@
 //! ExportLogsServiceResponse { 1: partial_success { 1: rejected_log_records int64, 2: error_message } }
 //! Status                    { 1: code int32, 2: message }
 //! ```
+//! JSON ends with a newline, for those who ask by hand.
 
 use crate::Format;
 use crate::json_text::{push, push_string};
@@ -35,7 +36,7 @@ pub fn export_response(format: Format, rejected: u64, message: &str) -> Vec<u8> 
         push_string(&mut response, message);
         response.push('}');
     }
-    response.push('}');
+    response.push_str("}\n");
     response.into_bytes()
 }
 
@@ -50,7 +51,7 @@ pub fn status(format: Format, code: u8, message: &str) -> Vec<u8> {
     let mut status = String::new();
     push(&mut status, format_args!("{{\"code\":{code},\"message\":"));
     push_string(&mut status, message);
-    status.push('}');
+    status.push_str("}\n");
     status.into_bytes()
 }
 
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn full_success_is_empty() {
         assert_eq!(export_response(Format::OtlpProtobuf, 0, ""), b"");
-        assert_eq!(export_response(Format::OtlpJson, 0, ""), b"{}");
+        assert_eq!(export_response(Format::OtlpJson, 0, ""), b"{}\n");
     }
 
     #[test]
@@ -104,14 +105,17 @@ mod tests {
         assert_eq!((partial.rejected_log_records, &*partial.error_message), (300, "too deep"));
         assert_eq!(
             String::from_utf8(export_response(Format::OtlpJson, 3, "a \"b\"")).unwrap(),
-            r#"{"partialSuccess":{"rejectedLogRecords":"3","errorMessage":"a \"b\""}}"#
+            concat!(
+                r#"{"partialSuccess":{"rejectedLogRecords":"3","errorMessage":"a \"b\""}}"#,
+                "\n"
+            )
         );
     }
 
     #[test]
     fn a_status_has_code_and_message() {
         assert_eq!(status(Format::OtlpProtobuf, 3, "bad"), b"\x08\x03\x12\x03bad");
-        assert_eq!(status(Format::OtlpJson, 3, "bad"), br#"{"code":3,"message":"bad"}"#);
+        assert_eq!(status(Format::OtlpJson, 3, "bad"), b"{\"code\":3,\"message\":\"bad\"}\n");
         assert_eq!(grpc_code(503), 14);
     }
 }
