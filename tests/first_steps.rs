@@ -117,6 +117,37 @@ fn a_file_is_shipped_found_counted_and_there_after_kill_and_stop() {
 }
 
 #[test]
+fn the_audit_holds_what_agents_say_against_what_the_store_has() {
+    let server = Home::new().start();
+    let headers = [("logq-agent", "web1"), ("logq-epoch", "e1"), ("logq-sequence", "0")];
+    assert_eq!(server.ingest("/ingest/jsonl", &headers, LOG.lines().next().unwrap()).status, 200);
+    let audit_after = |acknowledged: u64| {
+        let heartbeat = json!({
+            "agent": "web1", "epoch": "e1", "host": "host1", "sent_at": "2026-01-02T03:04:05Z",
+            "ledger": {
+                "read": acknowledged, "filtered": 0, "dropped": {}, "dead_lettered": 0, "spooled": 0,
+                "acknowledged": acknowledged, "held": 0, "reported": 0,
+            },
+            "acknowledged_in_epoch": {"records": acknowledged, "batches": 1},
+        });
+        let answer = server.ingest("/api/v1/agents/heartbeat", &[], heartbeat.to_string());
+        assert_eq!(answer.status, 204, "{}", answer.text());
+        (server.logq(&["audit"]), server.logq(&["audit", "-o", "json"]))
+    };
+    let (text, json) = audit_after(1);
+    assert_eq!((text.code, json.code), (0, 0), "{text:?}");
+    assert!(text.stdout.contains("\nweb1   host1  ") && text.stdout.ends_with("\nadds up\n"));
+    let (text, json) = audit_after(3);
+    assert_eq!((text.code, json.code), (1, 1), "{text:?}");
+    let lost =
+        "agent web1: 3 records of epoch e1 were acknowledged, the store has 1: 2 records are LOST";
+    assert!(text.stdout.ends_with(&format!("\nDOES NOT ADD UP: {lost}\n")), "{text:?}");
+    let json = json.json_lines().swap_remove(0);
+    assert_eq!((&json["adds_up"], &json["faults"]), (&json!(false), &json!([lost])));
+    assert_eq!(json["agents"][0]["store"]["records_accepted"], 1);
+}
+
+#[test]
 fn the_exit_code_says_how_a_search_went() {
     let home = Home::new();
     let server = home.start();

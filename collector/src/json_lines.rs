@@ -4,17 +4,15 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use service::http::ErrorResponse;
+use service::http::JsonLine;
 use wire::Format;
 
 use crate::Collector;
-use crate::refusal::Refusal;
 
 #[derive(Serialize)]
 struct Answer {
@@ -46,15 +44,10 @@ pub(crate) async fn receive(
                 rejected: accepted.rejected_total,
                 errors: errors.collect(),
             };
-            Json(answer).into_response()
+            let mut response = JsonLine(answer).into_response();
+            collector.tell(&accepted.appended, response.headers_mut());
+            response
         }
-        Err(refusal) => refused(&refusal),
+        Err(refusal) => refusal.into_response(),
     }
-}
-
-fn refused(refusal: &Refusal) -> Response {
-    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-    let mut response = ErrorResponse::new(status, refusal.code(), refusal.to_string());
-    response.retry_after = refusal.retry_after();
-    response.into_response()
 }

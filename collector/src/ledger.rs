@@ -3,12 +3,11 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use service::http::ErrorResponse;
+use service::http::{ErrorResponse, JsonLine};
 
 use crate::Collector;
 
@@ -17,7 +16,7 @@ pub(crate) async fn show(State(collector): State<Arc<Collector>>) -> Response {
     let (store_id, generation) = collector.store.identity();
     let adds_up = ledger.adds_up();
     let missing = ledger.missing();
-    Json(json!({
+    JsonLine(json!({
         "store_id": store_id,
         "generation": generation,
         "ledger": ledger,
@@ -32,7 +31,7 @@ pub(crate) async fn flush(State(collector): State<Arc<Collector>>) -> Response {
     let store = Arc::clone(&collector.store);
     match tokio::task::spawn_blocking(move || store.flush()).await {
         Ok(Ok(())) => {
-            Json(json!({ "segments": collector.store.view().segments().len() })).into_response()
+            JsonLine(json!({ "segments": collector.store.view().segments().len() })).into_response()
         }
         Ok(Err(error)) => {
             ErrorResponse::new(StatusCode::SERVICE_UNAVAILABLE, "flush_failed", error.to_string())

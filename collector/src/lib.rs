@@ -5,10 +5,14 @@
 //! POST /ingest/jsonl ┴─▶ admission (memory) ─▶ decompress, decode (blocking threads) ─▶ store: journal ─▶ 200
 //! ```
 //!
+//! Beside them agents tell every few seconds how they are (`agents/`).
+//!
 //! What must not be known here: how a query works, what an agent does, how the store keeps its files. A
 //! batch is acknowledged when the store says that it is durable and visible, never before.
 
 mod admission;
+mod agents;
+mod answer;
 mod ingest;
 mod json_lines;
 mod ledger;
@@ -23,7 +27,10 @@ use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 use wire::Limits;
 
+pub use crate::agents::{Acknowledged, AgentLedger, AgentList, AgentStatus, Heartbeat, Rfc3339};
+use crate::agents::{Agents, HEARTBEATS_MAX};
 use crate::metrics::Metrics;
+use record::Timestamp;
 use store::Store;
 
 /// Bounds of the collector.
@@ -50,6 +57,8 @@ pub struct Collector {
     store: Arc<Store>,
     options: CollectorOptions,
     decoding: Semaphore,
+    heartbeats: Semaphore,
+    agents: Arc<Agents>,
     metrics: Metrics,
 }
 
@@ -60,17 +69,28 @@ impl Collector {
         options: CollectorOptions,
         registry: &service::metrics::Metrics,
     ) -> Arc<Self> {
-        let metrics = Metrics::new(registry, &store);
+        let agents = Arc::new(Agents::default());
+        let metrics = Metrics::new(registry, &store, &agents);
         let decoding = Semaphore::new(options.decode_threads);
-        Arc::new(Self { store, options, decoding, metrics })
+        let heartbeats = Semaphore::new(HEARTBEATS_MAX);
+        Arc::new(Self { store, options, decoding, heartbeats, agents, metrics })
     }
 
-    /// The routes that take batches, and the ledger.
+    /// No agent that is alive holds a record older than this which it has not shipped: the oldest unshipped time
+    /// over the agents heard of within 30 s (or when they were heard of, if they hold nothing), by our clock; 10 s
+    /// before `now` if there are none.
+    pub fn watermark(&self, now: Timestamp) -> Timestamp {
+        self.agents.watermark(now)
+    }
+
+    /// The routes that take batches and heartbeats, the ledger, and the agents.
     pub fn router(self: &Arc<Self>) -> Router {
         Router::new()
             .route("/v1/logs", post(otlp_logs::receive))
             .route("/otlp/v1/logs", post(otlp_logs::receive))
             .route("/ingest/jsonl", post(json_lines::receive))
+            .route("/api/v1/agents/heartbeat", post(agents::hear))
+            .route("/api/v1/agents", get(agents::list))
             .route("/api/v1/ledger", get(ledger::show))
             .route("/api/v1/flush", post(ledger::flush))
             .layer(axum::extract::DefaultBodyLimit::disable())

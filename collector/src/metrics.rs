@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use record::Timestamp;
 use service::metrics::{CounterVec, Metrics as Registry};
 use store::Store;
 use wire::Format;
 
+use crate::agents::Agents;
 use crate::ingest::Accepted;
 use crate::refusal::Refusal;
 
@@ -19,8 +21,9 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn new(registry: &Registry, store: &Arc<Store>) -> Self {
+    pub(crate) fn new(registry: &Registry, store: &Arc<Store>, agents: &Arc<Agents>) -> Self {
         show_store(registry, store);
+        show_agents(registry, agents);
         Self {
             bytes: registry.counter_vec(
                 "ingest_bytes_total",
@@ -67,6 +70,21 @@ fn protocol(format: Format) -> &'static str {
         Format::OtlpJson => "otlp_json",
         Format::JsonLines => "json_lines",
     }
+}
+
+/// Gauges over the agents that are alive.
+fn show_agents(registry: &Registry, agents: &Arc<Agents>) {
+    let alive = registry.gauge("agents", "Agents heard of within 30 s.");
+    let oldest = registry.float_gauge(
+        "agents_oldest_unshipped_seconds",
+        "Age of the oldest record that an agent heard of within 30 s has not shipped.",
+    );
+    let agents = Arc::clone(agents);
+    registry.before_render(move || {
+        let figures = agents.figures(Timestamp::now());
+        alive.set(i64::try_from(figures.alive).unwrap_or(i64::MAX));
+        oldest.set(figures.oldest_unshipped_seconds);
+    });
 }
 
 /// Reads a value of the store.

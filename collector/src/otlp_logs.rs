@@ -1,8 +1,7 @@
 //! `POST /v1/logs`: OTLP over HTTP, protobuf and JSON; the wire format of our own agents.
 //!
 //! Answers are those of the OTLP specification: 200 with `ExportLogsServiceResponse`, errors as
-//! `google.rpc.Status`, both in the encoding of the request. An agent that names its batches also gets the
-//! store's id and generation.
+//! `google.rpc.Status`, both in the encoding of the request. What agents want to know stands in headers.
 
 use std::sync::Arc;
 
@@ -15,13 +14,6 @@ use wire::Format;
 
 use crate::Collector;
 use crate::refusal::Refusal;
-
-/// Header of an answer: the id made with the data folder.
-pub(crate) const STORE_ID: &str = "logq-store-id";
-/// Header of an answer: higher after each restore from a backup.
-pub(crate) const GENERATION: &str = "logq-generation";
-/// Header of an answer: the batch had been accepted before.
-pub(crate) const DUPLICATE: &str = "logq-duplicate";
 
 pub(crate) async fn receive(
     State(collector): State<Arc<Collector>>,
@@ -41,15 +33,7 @@ pub(crate) async fn receive(
             let body = wire::export_response(format, u64::from(accepted.rejected_total), &first);
             let mut response =
                 (StatusCode::OK, [(CONTENT_TYPE, format.content_type())], body).into_response();
-            let (store_id, generation) = collector.store.identity();
-            let answers = response.headers_mut();
-            if let Ok(store_id) = store_id.parse() {
-                answers.insert(STORE_ID, store_id);
-            }
-            answers.insert(GENERATION, generation.into());
-            if accepted.appended.duplicate {
-                answers.insert(DUPLICATE, 1.into());
-            }
+            collector.tell(&accepted.appended, response.headers_mut());
             response
         }
         Err(refusal) => refused(format, named, &refusal),

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use service::http::ErrorResponse;
 use store::StoreError;
 use wire::DecodeError;
 
@@ -17,6 +20,8 @@ pub(crate) enum Refusal {
     /// A named batch is taken whole or not at all.
     #[error("{rejected} of the batch's records cannot be taken, the first one {first}")]
     NotWhole { rejected: u32, first: String },
+    #[error("the heartbeat cannot be read: {detail}")]
+    Heartbeat { detail: String },
     #[error(transparent)]
     Decode(#[from] DecodeError),
     #[error(transparent)]
@@ -29,7 +34,10 @@ impl Refusal {
     pub(crate) fn status(&self) -> u16 {
         match self {
             Refusal::BodyTooLarge { .. } => 413,
-            Refusal::BodyCutOff { .. } | Refusal::Header { .. } | Refusal::NotWhole { .. } => 400,
+            Refusal::BodyCutOff { .. }
+            | Refusal::Header { .. }
+            | Refusal::NotWhole { .. }
+            | Refusal::Heartbeat { .. } => 400,
             Refusal::Decode(error) => error.status(),
             Refusal::Store(error) => match error {
                 StoreError::Overloaded { .. } | StoreError::TooFarAhead { .. } => 429,
@@ -47,6 +55,7 @@ impl Refusal {
             Refusal::BodyCutOff { .. } => "body_cut_off",
             Refusal::Header { .. } => "bad_header",
             Refusal::NotWhole { .. } => "batch_not_whole",
+            Refusal::Heartbeat { .. } => "bad_heartbeat",
             Refusal::Decode(error) => error.code(),
             Refusal::Store(error) => match error {
                 StoreError::Overloaded { .. } => "overloaded",
@@ -67,5 +76,15 @@ impl Refusal {
             507 => Some(Duration::from_secs(5)),
             _ => None,
         }
+    }
+}
+
+impl IntoResponse for &Refusal {
+    /// As our own routes word it; OTLP has a form of its own.
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let mut response = ErrorResponse::new(status, self.code(), self.to_string());
+        response.retry_after = self.retry_after();
+        response.into_response()
     }
 }

@@ -1,0 +1,6 @@
+//! The collector over a real socket.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod batches;
+mod heartbeats;
+mod server;
