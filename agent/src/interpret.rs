@@ -134,18 +134,7 @@ impl Interpreter {
         {
             draft.correlation_id = pattern.find(draft.message);
         }
-        if !later_part {
-            prefer(&self.settings.service, "service", &mut draft.service, &mut draft.attributes);
-            prefer(&self.settings.host, "host", &mut draft.host, &mut draft.attributes);
-        }
-        if draft.service.is_none_or(|service| service.text.is_empty())
-            && let Some(text) = &self.settings.default_service
-        {
-            draft.service = Some(Keyed { key: "service", text });
-        }
-        for (name, value) in &self.settings.attributes {
-            draft.add_text(name, value);
-        }
+        apply(&self.settings, later_part, &mut draft);
         if let When::Unreadable(text) = draft.when {
             draft.add_text(keys::TIMESTAMP_TEXT, text);
             done.timestamp_replaced = true;
@@ -253,6 +242,22 @@ fn continue_from<'a>(head: &'a Record, text: &'a str, draft: &mut Draft<'a>) {
     draft.correlation_id = head.correlation_id.as_deref();
     draft.trace_id = head.trace_id;
     draft.span_id = head.span_id;
+}
+
+/// Adds what the user says about the source. The later parts of a line have service and host already.
+fn apply<'a>(settings: &'a SourceSettings, later_part: bool, draft: &mut Draft<'a>) {
+    if !later_part {
+        prefer(&settings.service, "service", &mut draft.service, &mut draft.attributes);
+        prefer(&settings.host, "host", &mut draft.host, &mut draft.attributes);
+    }
+    if draft.service.is_none_or(|service| service.text.is_empty())
+        && let Some(text) = &settings.default_service
+    {
+        draft.service = Some(Keyed { key: "service", text });
+    }
+    for (name, value) in &settings.attributes {
+        draft.add_text(name, value);
+    }
 }
 
 /// Puts the user's word into a field; a line's own word that differs becomes an attribute.

@@ -55,7 +55,7 @@ fn java_exception(line: &[u8]) -> bool {
         && ["Exception", "Error", "Throwable", "Failure"]
             .iter()
             .any(|end| memchr::memmem::find(class, end.as_bytes()).is_some())
-        && !line.get(end + 1).is_some_and(|byte| *byte != b' ')
+        && line.get(end + 1).is_none_or(|byte| *byte == b' ')
 }
 
 fn python(inside: &mut Inside, open: Option<Open<'_>>, line: &[u8]) -> Verdict {
@@ -98,7 +98,7 @@ fn python_exception(line: &[u8]) -> bool {
     let is_level = || std::str::from_utf8(name).ok().and_then(Severity::from_text).is_some();
     name.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
         && name.iter().all(inside)
-        && !line.get(end + 1).is_some_and(|byte| *byte != b' ')
+        && line.get(end + 1).is_none_or(|byte| *byte == b' ')
         && !is_level()
 }
 
