@@ -30,7 +30,6 @@ use fields::Fields;
 use filter::Filters;
 use rate::RateLimiter;
 pub use rate::{RateLimit, RatePolicy};
-
 use redact::{DropRecord, Redaction, Redactor, RuleCount};
 pub use sample::{
     HeldId, KEPT_IDS_MAX, SampleChanges, SampleCounts, SampleSettings, Sampled, Sampler, share_of,

@@ -15,8 +15,12 @@
 //! `true`, `false`, `null` and their like are nobody's secret. All is linear in the length of the text.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use memchr::{memchr, memchr3, memmem};
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr3};
+
+static DASHES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("--"));
 
 /// Most blanks and quotes between a key and its separator, or after it.
 const BLANKS_MAX: usize = 16;
@@ -101,7 +105,7 @@ pub(super) fn find(text: &str, keys: Keys, found: &mut dyn FnMut(Range<usize>)) 
 /// `--password x`; with a `=` it is an assignment.
 fn find_options(bytes: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     let mut from = 0;
-    while let Some(offset) = memmem::find(&bytes[from..], b"--") {
+    while let Some(offset) = DASHES.find(&bytes[from..]) {
         let name = from + offset + 2;
         let end = name + name_length(&bytes[name..]);
         from = end;
@@ -267,9 +271,9 @@ fn after_scheme(bytes: &[u8], start: usize) -> Option<Range<usize>> {
 fn scheme_at(bytes: &[u8]) -> (usize, bool) {
     let length = name_length(bytes);
     let is = |scheme: &&str| bytes[..length].eq_ignore_ascii_case(scheme.as_bytes());
-    let parameters = SCHEMES_OF_PARAMETERS.iter().any(|scheme| is(scheme));
+    let parameters = SCHEMES_OF_PARAMETERS.iter().any(is);
     let followed = bytes.get(length).is_none_or(|byte| matches!(byte, b' ' | b'\t'));
-    let known = followed && (parameters || SCHEMES.iter().any(|scheme| is(scheme)));
+    let known = followed && (parameters || SCHEMES.iter().any(is));
     (if known { length } else { 0 }, parameters)
 }
 

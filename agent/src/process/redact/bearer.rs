@@ -6,11 +6,15 @@
 //! `{"`, which is `eyJ`.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use memchr::{memchr2, memmem};
+use memchr::memchr2;
+use memchr::memmem::Finder;
+
+static WEB_TOKEN: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("eyJ"));
 
 /// Shortest credential without `Authorization`, in bytes.
 const CREDENTIAL_BYTES_MIN: usize = 8;
@@ -83,7 +87,7 @@ fn looks_secret(credential: &[u8], basic: bool) -> bool {
 
 fn find_web_tokens(bytes: &[u8], found: &mut dyn FnMut(Range<usize>)) {
     let mut from = 0;
-    while let Some(offset) = memmem::find(&bytes[from..], b"eyJ") {
+    while let Some(offset) = WEB_TOKEN.find(&bytes[from..]) {
         let start = from + offset;
         let belongs =
             |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');

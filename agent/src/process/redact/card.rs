@@ -4,7 +4,7 @@
 //!
 //! One in ten numbers of the right prefix and length passes the check by chance, so an order number of 16 digits
 //! that begins with a 4 is sometimes taken for a card. A run of digits that touches a letter, or is part of a
-//! fraction, is never one.
+//! fraction, or is negative, is never one.
 
 use std::ops::Range;
 
@@ -129,6 +129,8 @@ fn begins_apart(bytes: &[u8], start: usize) -> bool {
         b'.' | b',' => !digit_before,
         // An escape of JSON: `\n4111…`.
         b'n' | b't' | b'r' => before > 0 && bytes[before - 1] == b'\\',
+        // Behind a word it parts, else it is the sign of a negative number.
+        b'-' => before > 0 && bytes[before - 1].is_ascii_alphanumeric(),
         other => !other.is_ascii_alphanumeric() && other != b'_',
     }
 }
@@ -239,6 +241,8 @@ mod tests {
             "deadbeef4111111111111111",
             "4111111111111111cafe",
             "x_4111111111111111",
+            "block blk_-4111111111111111",
+            "id=-4111111111111111",
             "took 0.4111111111111111 s",
             "4111111111111111.5",
             "1792000000000 1792000000000000 1792000000000000000",

@@ -1,12 +1,14 @@
 //! E-mail addresses as they stand in logs: `local@domain.tld`, also with the `@` as `%40`, as in URLs.
 //!
 //! Looser than RFC 5322 (no quoted local parts, no comments) and than the DNS. A name of the host alone
-//! (`root@db1`), a version (`react@18.2.0`) and the name of a picture (`icon@2x.png`) are no addresses.
+//! (`root@db1`), a version (`react@18.2.0`), the name of a picture (`icon@2x.png`) and `git@github.com` are none.
 
 use std::ops::Range;
 
 use memchr::memchr2;
 
+/// The user that clones over SSH.
+const GIT: &str = "git";
 /// Endings that are files', not domains'.
 const FILE_ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "gif", "svg", "webp"];
 
@@ -28,6 +30,7 @@ pub(super) fn find(text: &str, found: &mut dyn FnMut(Range<usize>)) {
         }
         let start = local_start(text, done, at);
         if start < at
+            && text[start..at] != *GIT
             && let Some(length) = domain_length(&text[from..])
         {
             from += length;
@@ -121,6 +124,7 @@ mod tests {
             "vue@3.0.0-beta.next",
             "com.acme.Foo@1a2b3c4d",
             "icon@2x.png",
+            "git@github.com:x/y.git",
             "@Override @org.junit.Test",
             "a @ b.com",
             "50%40",

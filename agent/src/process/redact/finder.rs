@@ -13,6 +13,9 @@ use crate::process::ProcessError;
 /// The group of a pattern that is replaced alone.
 const GROUP: &str = "secret";
 
+/// Shortest text in which a detector can find something: `pwd=x`.
+const SECRET_TEXT_BYTES_MIN: usize = 5;
+
 /// A rule, ready to be used.
 #[derive(Debug)]
 pub(super) struct Rule {
@@ -127,6 +130,7 @@ impl Rule {
     /// Calls `found` with the place of everything it finds in `text`.
     pub(super) fn find(&mut self, text: &str, found: &mut dyn FnMut(Range<usize>)) {
         match &mut self.finder {
+            Finder::Detector(_) if text.len() < SECRET_TEXT_BYTES_MIN => {}
             Finder::Detector(Detector::Bearer) => {
                 bearer::find(text, found);
                 assignment::find(text, Keys::Authorization, found);

@@ -5,19 +5,22 @@
 //! and a path.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::memmem::Finder;
 
-/// From here on a user without a password is taken for a token.
+static SCHEME_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
+
+/// From here on a user without a password, but with a digit, is taken for a token.
 const TOKEN_BYTES_MIN: usize = 20;
 
 /// Calls `found` with the place of each password.
 pub(super) fn find(text: &str, found: &mut dyn FnMut(Range<usize>)) {
     let bytes = text.as_bytes();
-    let mut next = memmem::find(bytes, b"://");
+    let mut next = SCHEME_END.find(bytes);
     while let Some(at) = next {
         let start = at + 3;
-        next = memmem::find(&bytes[start..], b"://").map(|offset| start + offset);
+        next = SCHEME_END.find(&bytes[start..]).map(|offset| start + offset);
         let length = bytes[start..next.unwrap_or(bytes.len())].iter().position(ends_address);
         let end = length.map_or(next.unwrap_or(bytes.len()), |length| start + length);
         if let Some(secret) = secret_in(&bytes[start..end]) {
@@ -41,7 +44,10 @@ fn secret_in(address: &[u8]) -> Option<Range<usize>> {
     })?;
     match memchr::memchr(b':', &address[..at]) {
         Some(colon) => (colon + 1 < at).then_some(colon + 1..at),
-        None => (at >= TOKEN_BYTES_MIN).then_some(0..at),
+        None => {
+            let token = at >= TOKEN_BYTES_MIN && address[..at].iter().any(u8::is_ascii_digit);
+            token.then_some(0..at)
+        }
     }
 }
 
@@ -84,6 +90,7 @@ mod tests {
             "https://example.com/a:b@c",
             "://",
             "http://user:@host",
+            "akka.tcp://sparkExecutorActorSystem@mesos-slave-07:55904",
         ] {
             assert_eq!(found(text), [""; 0], "{text}");
         }

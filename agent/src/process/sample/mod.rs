@@ -15,9 +15,10 @@
 //! which the agent does not run does not count.
 //!
 //! **A crash.** Held records are gone from their source's point of view, so they must be durable. Whoever uses the
-//! sampler writes [`Sampler::take_changes`] down atomically with the batch and the positions that they belong to,
-//! [`Sampler::checkpoint`] from time to time, and replays both. What was pushed after the last changes were written
-//! is read and pushed again. So each record is released, held or counted as dropped exactly once.
+//! sampler writes [`Sampler::take_changes`] down atomically with the batch and the positions that they belong to, a
+//! whole state from time to time ([`Sampler::checkpoint_before`] where the log begins anew just before these changes,
+//! else [`Sampler::checkpoint`]), and replays both. What was pushed after the last changes were written is read and
+//! pushed again. So each record is released, held or counted as dropped exactly once.
 
 mod kept_ids;
 mod saved;
