@@ -150,6 +150,26 @@ impl Collector {
     }
 }
 
+/// Asks for a document of this machine or network.
+///
+/// # Errors
+/// What kept it from being answered, or another status than 200.
+pub(crate) async fn get(url: &str) -> Result<Vec<u8>, String> {
+    const DOCUMENT_BYTES_MAX: usize = 64 << 20;
+    let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT);
+    let http = http.timeout(CONNECT_TIMEOUT * 2).build().map_err(|error| describe(&error))?;
+    let mut response = http.get(url).send().await.map_err(|error| describe(&error))?;
+    let status = response.status();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| describe(&error))? {
+        body.extend_from_slice(&chunk);
+        if body.len() > DOCUMENT_BYTES_MAX {
+            return Err("the answer is too long".to_owned());
+        }
+    }
+    if status.is_success() { Ok(body) } else { Err(format!("it answered {status}")) }
+}
+
 /// Pauses between tries: jittered, doubling.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backoff(Duration);

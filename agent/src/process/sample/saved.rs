@@ -120,6 +120,15 @@ impl Sampler {
         changes
     }
 
+    /// Whether records were held, released or dropped since the last call of [`Sampler::take_changes`].
+    pub fn has_changes(&self) -> bool {
+        let ends =
+            |counts: &SampleCounts| (counts.window_passed, counts.held_too_much, counts.unreadable);
+        self.unsaved_from != self.next_id
+            || !self.gone.is_empty()
+            || ends(&self.counts) != ends(&self.saved.counts)
+    }
+
     /// The whole state as it is now.
     pub fn checkpoint(&self) -> Vec<u8> {
         let held = self.held.iter().map(|(id, held)| (*id, held));

@@ -1,0 +1,492 @@
+//! Where all sources put their records: the batch that is being filled.
+//!
+//! Sources push under one lock; what they push, what they dropped and how far they are read belong together and
+//! leave together as one [`Filled`]. A batch ends when one more record would not fit, when it is old enough, when
+//! somebody waits for it, or at the end. While it is taken away the next one is filled; if that is full before the
+//! spool is done with the first, who pushes waits. So memory is bounded by two batches, and a slow disk slows
+//! the sources down and loses nothing.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use record::{RecordRef, Timestamp};
+use wire::OtlpEncoder;
+
+use super::state::{Note, Position, Report};
+use crate::process::{SampleCounts, Sampler};
+use crate::source::file::KnownFile;
+
+/// Changes that are not about records, beyond which a batch ends: a rotation of a hundred thousand files is not one
+/// entry of the spool.
+const CHANGES_MAX: usize = 10_000;
+
+/// How often whoever waits for room looks whether the spool is blocked.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Why a record is dropped that there was no room for.
+const SPOOL_FULL: &str = "spool_full";
+/// Why a record is dropped whose correlation is not kept and met no error.
+const SAMPLED: &str = "sampled";
+/// ... that was dropped before its time, because too many waited.
+const HELD_TOO_MUCH: &str = "sampled_early";
+/// ... that waited and could not be read any more.
+const HELD_UNREADABLE: &str = "sampled_unreadable";
+
+/// Bounds on batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BatchBounds {
+    /// Largest batch before compression, in bytes; a single record beyond it is a batch of its own.
+    pub(crate) bytes_max: usize,
+    pub(crate) records_max: usize,
+    /// How long a record waits for others.
+    pub(crate) age_max: Duration,
+}
+
+/// What a record, or a line that made none, covers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Covered<'a> {
+    /// Nothing that can be read again.
+    Nothing,
+    /// Files up to these places.
+    Files(&'a [(u64, Position)]),
+    /// The journal up to this cursor.
+    Cursor { source: &'a str, cursor: &'a str },
+}
+
+/// A batch, not yet compressed.
+#[derive(Debug)]
+pub(crate) struct Filled {
+    pub(crate) number: u64,
+    /// `ExportLogsServiceRequest`; empty if only the note matters.
+    pub(crate) request: Vec<u8>,
+    pub(crate) note: Note,
+}
+
+/// Why nothing was taken: the agent is stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stopped;
+
+/// What a source does while the spool takes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum WhenFull {
+    #[default]
+    Wait,
+    Drop,
+}
+
+enum Room<'a> {
+    Found(MutexGuard<'a, Open>),
+    /// There is none, and the source does not wait.
+    Refused(MutexGuard<'a, Open>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Intake {
+    bounds: Mutex<BatchBounds>,
+    open: Mutex<Open>,
+    /// There is room again.
+    emptied: Condvar,
+    /// There is something to take.
+    filled: Condvar,
+    /// Batches that are durable.
+    durable: Mutex<u64>,
+    durable_changed: Condvar,
+    /// The spool takes nothing at the moment.
+    blocked: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    number: u64,
+    encoder: OtlpEncoder,
+    note: Note,
+    sampler: Option<Sampler>,
+    /// What it had counted when the last batch was taken.
+    sampled: SampleCounts,
+    /// Since when there is something in it.
+    since: Option<Instant>,
+    /// Somebody waits for it.
+    wanted: bool,
+    full: bool,
+    /// Takes nothing more.
+    stopped: bool,
+    /// What is in it now is the last.
+    ended: bool,
+}
+
+impl Intake {
+    pub(crate) fn new(bounds: BatchBounds, sampler: Option<Sampler>) -> Self {
+        Self {
+            bounds: Mutex::new(bounds),
+            open: Mutex::new(Open {
+                sampled: sampler.as_ref().map(Sampler::counts).unwrap_or_default(),
+                sampler,
+                ..Open::default()
+            }),
+            emptied: Condvar::new(),
+            filled: Condvar::new(),
+            durable: Mutex::new(0),
+            durable_changed: Condvar::new(),
+            blocked: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes a record and gives the number of its batch. Where there is no room it waits, or, if told so and the
+    /// spool takes nothing, drops and counts it.
+    ///
+    /// # Errors
+    /// The agent is stopping; the record was not taken.
+    pub(crate) fn push(
+        &self,
+        record: &RecordRef<'_>,
+        covered: Covered<'_>,
+        when_full: WhenFull,
+    ) -> Result<u64, Stopped> {
+        let bytes = OtlpEncoder::bytes_max(record);
+        let mut open = match self.find_room(bytes, when_full)? {
+            Room::Found(open) => open,
+            Room::Refused(mut open) => {
+                open.note.counts.read += 1;
+                open.drop_for(SPOOL_FULL);
+                open.cover(covered);
+                return Ok(self.pushed(open));
+            }
+        };
+        open.note.counts.read += 1;
+        open.cover(covered);
+        open.sample(record);
+        Ok(self.pushed(open))
+    }
+
+    /// Takes a record of the agent's own, which says what the report of that number says; it is never sampled.
+    pub(crate) fn report(&self, record: &RecordRef<'_>, said: Option<u64>) -> Result<u64, Stopped> {
+        let mut open = self.wait_for_room(OtlpEncoder::bytes_max(record))?;
+        open.note.counts.reported += 1;
+        open.note.said.extend(said);
+        open.encode(record);
+        Ok(self.pushed(open))
+    }
+
+    /// Notes that what is covered made a record that is not shipped; without a reason it was filtered.
+    pub(crate) fn drop_record(
+        &self,
+        reason: Option<&str>,
+        covered: Covered<'_>,
+    ) -> Result<(), Stopped> {
+        let mut open = self.note_room()?;
+        open.note.counts.read += 1;
+        match reason {
+            None => open.note.counts.filtered += 1,
+            Some(reason) => open.drop_for(reason),
+        }
+        open.cover(covered);
+        self.pushed(open);
+        Ok(())
+    }
+
+    /// Notes who a file is.
+    pub(crate) fn file_known(&self, id: u64, file: &KnownFile) -> Result<(), Stopped> {
+        let mut open = self.note_room()?;
+        open.note.files.entry(id).or_default().then_known(file.clone());
+        self.pushed(open);
+        Ok(())
+    }
+
+    /// Notes that a file is read to its end and nothing more will come.
+    pub(crate) fn file_finished(&self, id: u64) -> Result<(), Stopped> {
+        let mut open = self.note_room()?;
+        open.note.files.entry(id).or_default().finished = true;
+        self.pushed(open);
+        Ok(())
+    }
+
+    /// Notes that a file need not be remembered.
+    pub(crate) fn file_forgotten(&self, id: u64) -> Result<(), Stopped> {
+        let mut open = self.note_room()?;
+        open.note.files.entry(id).or_default().forgotten = true;
+        self.pushed(open);
+        Ok(())
+    }
+
+    /// Notes that a source was started.
+    pub(crate) fn source_started(&self, name: &str) {
+        let mut open = self.open();
+        open.note.started.insert(name.to_owned());
+        self.pushed(open);
+    }
+
+    /// Notes what is to be said; it becomes a record once it is durable.
+    pub(crate) fn say(&self, report: Report) {
+        let mut open = self.open();
+        open.note.say.push(report);
+        self.pushed(open);
+    }
+
+    /// Whether the spool takes nothing at the moment.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_blocked(&self, blocked: bool) {
+        self.blocked.store(blocked, Ordering::Relaxed);
+    }
+
+    /// Asks for the open batch to be written now, and waits until batch `number` is durable.
+    ///
+    /// # Errors
+    /// It did not become durable in time, or never will.
+    pub(crate) fn wait_durable(&self, number: u64, deadline: Instant) -> Result<(), Stopped> {
+        {
+            let mut open = self.open();
+            if open.number == number {
+                open.wanted = true;
+                self.filled.notify_all();
+            }
+        }
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        while *durable <= number {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Stopped);
+            }
+            durable = self
+                .durable_changed
+                .wait_timeout(durable, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        Ok(())
+    }
+
+    /// Everything pushed so far is made durable; what is pushed meanwhile too, or not.
+    pub(crate) fn sync(&self, deadline: Instant) -> Result<(), Stopped> {
+        let number = {
+            let open = self.open();
+            if open.is_empty() { open.number.checked_sub(1) } else { Some(open.number) }
+        };
+        number.map_or(Ok(()), |number| self.wait_durable(number, deadline))
+    }
+
+    /// The next batch, when there is one; `None` at the end. For the one thread that writes the spool.
+    pub(crate) fn next(&self) -> Option<Filled> {
+        let mut open = self.open();
+        loop {
+            let age_max = self.bounds().age_max;
+            if let Some(sampler) = &mut open.sampler {
+                sampler.expire(Timestamp::now());
+                if sampler.has_changes() && open.since.is_none() {
+                    open.since = Some(Instant::now());
+                }
+            }
+            let age = open.since.map(|since| since.elapsed());
+            let due = open.full || open.wanted || age.is_some_and(|age| age >= age_max);
+            if !open.is_empty() && (due || open.ended) {
+                let filled = open.take();
+                drop(open);
+                self.emptied.notify_all();
+                return Some(filled);
+            }
+            if open.ended {
+                return None;
+            }
+            let wait = age.map_or(age_max, |age| age_max.saturating_sub(age));
+            // Held records expire while nothing is pushed.
+            let wait = wait.max(Duration::from_millis(1)).min(Duration::from_secs(1));
+            open = self.filled.wait_timeout(open, wait).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Batch `number` is in the spool.
+    pub(crate) fn set_durable(&self, number: u64) {
+        *self.durable.lock().unwrap_or_else(PoisonError::into_inner) = number + 1;
+        self.durable_changed.notify_all();
+    }
+
+    /// Takes nothing more from now on.
+    pub(crate) fn stop(&self) {
+        self.open().stopped = true;
+        self.emptied.notify_all();
+    }
+
+    /// What is there now is the last.
+    pub(crate) fn end(&self) {
+        let mut open = self.open();
+        open.stopped = true;
+        open.ended = true;
+        drop(open);
+        self.emptied.notify_all();
+        self.filled.notify_all();
+    }
+
+    /// Changes bounds and sampling while running; held records of the old sampler go over to the new one.
+    pub(crate) fn reconfigure(
+        &self,
+        bounds: BatchBounds,
+        sampler: impl FnOnce(Option<Sampler>) -> Option<Sampler>,
+    ) {
+        *self.bounds.lock().unwrap_or_else(PoisonError::into_inner) = bounds;
+        let mut open = self.open();
+        // What the old one has done goes into the batch that is open, and the new one goes on from there.
+        open.note_sampled();
+        let old = open.sampler.take();
+        open.sampler = sampler(old);
+        open.sampled = open.sampler.as_ref().map(Sampler::counts).unwrap_or_default();
+    }
+
+    /// When the oldest record that is not yet in the spool was read.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        self.open().note.oldest()
+    }
+
+    fn bounds(&self) -> BatchBounds {
+        *self.bounds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_for_room(&self, bytes: usize) -> Result<MutexGuard<'_, Open>, Stopped> {
+        match self.find_room(bytes, WhenFull::Wait)? {
+            Room::Found(open) | Room::Refused(open) => Ok(open),
+        }
+    }
+
+    fn find_room(&self, bytes: usize, when_full: WhenFull) -> Result<Room<'_>, Stopped> {
+        let bounds = self.bounds();
+        let mut open = self.open();
+        loop {
+            if open.stopped {
+                return Err(Stopped);
+            }
+            if !open.full && open.has_room(bytes, &bounds) {
+                return Ok(Room::Found(open));
+            }
+            if when_full == WhenFull::Drop && self.is_blocked() {
+                return Ok(Room::Refused(open));
+            }
+            open.full = true;
+            self.filled.notify_all();
+            // Looks again by itself too: whether the spool is blocked is told by no one.
+            let waited = self.emptied.wait_timeout(open, LOOK_AGAIN);
+            open = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Room for a change that takes no bytes of the batch, so that it need not wait for the spool.
+    fn note_room(&self) -> Result<MutexGuard<'_, Open>, Stopped> {
+        let open = self.open();
+        if open.stopped {
+            return Err(Stopped);
+        }
+        if open.changes() < CHANGES_MAX {
+            Ok(open)
+        } else {
+            drop(open);
+            self.wait_for_room(0)
+        }
+    }
+
+    fn pushed(&self, mut open: MutexGuard<'_, Open>) -> u64 {
+        if open.since.is_none() {
+            open.since = Some(Instant::now());
+            // Whoever waits for something to take learns how long that may take.
+            self.filled.notify_all();
+        }
+        open.number
+    }
+}
+
+impl Open {
+    fn is_empty(&self) -> bool {
+        let sampled = self.sampler.as_ref().is_some_and(Sampler::has_changes);
+        self.encoder.is_empty() && self.note.is_empty() && !sampled
+    }
+
+    fn has_room(&self, bytes: usize, bounds: &BatchBounds) -> bool {
+        if self.changes() >= CHANGES_MAX {
+            return false;
+        }
+        self.encoder.is_empty()
+            || (self.encoder.records() < bounds.records_max
+                && self.encoder.len() + bytes <= bounds.bytes_max)
+    }
+
+    fn changes(&self) -> usize {
+        self.note.files.len()
+    }
+
+    fn drop_for(&mut self, reason: &str) {
+        match self.note.counts.dropped.get_mut(reason) {
+            Some(count) => *count += 1,
+            None => {
+                self.note.counts.dropped.insert(reason.to_owned(), 1);
+            }
+        }
+    }
+
+    fn encode(&mut self, record: &RecordRef<'_>) {
+        let oldest = self.note.oldest.get_or_insert(record.observed_timestamp.0);
+        *oldest = record.observed_timestamp.0.min(*oldest);
+        self.encoder.push(record);
+        self.note.records += 1;
+    }
+
+    fn cover(&mut self, covered: Covered<'_>) {
+        match covered {
+            Covered::Nothing => {}
+            Covered::Files(places) => {
+                for (id, position) in places {
+                    self.note.files.entry(*id).or_default().position = Some(*position);
+                }
+            }
+            Covered::Cursor { source, cursor } => match self.note.cursors.get_mut(source) {
+                Some(known) => cursor.clone_into(known),
+                None => {
+                    self.note.cursors.insert(source.to_owned(), cursor.to_owned());
+                }
+            },
+        }
+    }
+
+    /// A record, and those that it sets free before it; or nothing, if it has to wait or is dropped.
+    fn sample(&mut self, record: &RecordRef<'_>) {
+        let Some(mut sampler) = self.sampler.take() else { return self.encode(record) };
+        sampler.push(record, Timestamp::now(), |record| self.encode(record));
+        self.sampler = Some(sampler);
+    }
+
+    /// What the sampler has done since the last batch, into the note of this one.
+    fn note_sampled(&mut self) {
+        let Some(sampler) = &mut self.sampler else { return };
+        let changes = sampler.take_changes();
+        let now = sampler.counts();
+        let before = std::mem::replace(&mut self.sampled, now);
+        self.note.sample = Some(STANDARD.encode(changes.encode()));
+        for (reason, count) in [
+            (SAMPLED, now.window_passed - before.window_passed),
+            (HELD_TOO_MUCH, now.held_too_much - before.held_too_much),
+            (HELD_UNREADABLE, now.unreadable - before.unreadable),
+        ] {
+            if count > 0 {
+                *self.note.counts.dropped.entry(reason.to_owned()).or_default() += count;
+            }
+        }
+    }
+
+    fn take(&mut self) -> Filled {
+        self.note_sampled();
+        let number = self.number;
+        self.number += 1;
+        self.since = None;
+        self.wanted = false;
+        self.full = false;
+        Filled {
+            number,
+            request: std::mem::take(&mut self.encoder).finish(),
+            note: std::mem::take(&mut self.note),
+        }
+    }
+}

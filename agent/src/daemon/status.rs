@@ -1,0 +1,370 @@
+//! What the agent shows of itself: `/status`, `/metrics`, health, and the figures that heartbeats carry.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::State as Shared;
+use axum::routing::get;
+use axum::{Json, Router};
+use record::Timestamp;
+use serde::{Deserialize, Serialize};
+use service::health::{self, Check, Health};
+use service::metrics::Metrics;
+use tokio::sync::watch;
+
+use super::durable::Durable;
+use super::intake::Intake;
+use super::shipper::{Figures, Named};
+use super::state::Ledger;
+use super::stream::SourceCounts;
+
+/// Files that a source shows at most: those that are furthest behind.
+pub(crate) const FILES_SHOWN_MAX: usize = 200;
+
+/// The checks that make trouble worth telling.
+const CHECKS: [&str; 4] = ["spool", "collector", "sources", "configuration"];
+
+/// The whole agent at a glance.
+#[derive(Debug)]
+pub(crate) struct Overview {
+    pub(crate) agent: String,
+    pub(crate) host: String,
+    pub(crate) started: Timestamp,
+    pub(crate) durable: Arc<Durable>,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) figures: Arc<Figures>,
+    pub(crate) health: Health,
+    pub(crate) collectors: watch::Receiver<Vec<Named>>,
+    pub(crate) at: Arc<AtomicUsize>,
+    pub(crate) views: Mutex<Vec<Arc<SourceView>>>,
+    /// Receivers that know no heartbeats, and since when that is known.
+    pub(crate) deaf: Mutex<HashMap<String, Instant>>,
+}
+
+/// What a source shows; kept up to date by its own thread.
+#[derive(Debug, Default)]
+pub(crate) struct SourceView {
+    pub(crate) name: String,
+    pub(crate) kind: &'static str,
+    pub(crate) shown: Mutex<SourceStatus>,
+}
+
+/// One source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStatus {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// What went through since the process began.
+    #[serde(flatten)]
+    pub counts: SourceCounts,
+    /// Files that are known.
+    pub files_known: usize,
+    /// Bytes that are there and not read.
+    pub lag_bytes: u64,
+    /// The time of the last record, ns since 1970; 0 before the first.
+    pub last_record_ns: i64,
+    /// The last thing that went wrong.
+    pub last_error: Option<String>,
+    /// Those furthest behind, 200 at most.
+    pub files: Vec<FileStatus>,
+}
+
+/// One file of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileStatus {
+    /// Where it is.
+    pub path: String,
+    /// Up to where it is read.
+    pub offset: u64,
+    /// How large it is.
+    pub size: u64,
+    /// An unfinished line at its end.
+    pub incomplete_line_bytes: u64,
+    /// Why it is not read.
+    pub error: Option<String>,
+}
+
+/// The answer of `/status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    /// The agent's id.
+    pub agent: String,
+    /// Its epoch.
+    pub epoch: String,
+    /// Its version.
+    pub version: String,
+    /// Since when it runs, RFC 3339.
+    pub started: String,
+    /// Where batches go.
+    pub collector: String,
+    /// What the last attempt there met, if it is not mended.
+    pub collector_error: Option<String>,
+    /// Batches in the spool.
+    pub spool_batches: u64,
+    /// What is in them.
+    pub spool_bytes: u64,
+    /// When the oldest record was read that no collector has, RFC 3339.
+    pub oldest_unshipped: Option<String>,
+    /// The account.
+    pub ledger: Ledger,
+    /// Every source.
+    pub sources: Vec<SourceStatus>,
+    /// What is wrong.
+    pub trouble: Vec<String>,
+}
+
+impl Overview {
+    pub(crate) fn current_collector(&self) -> Option<Named> {
+        let collectors = self.collectors.borrow();
+        let at = self.at.load(Ordering::Relaxed) % collectors.len().max(1);
+        collectors.get(at).cloned()
+    }
+
+    pub(crate) fn knows_no_heartbeats(&self, addr: &str, for_so_long: Duration) -> bool {
+        let deaf = self.deaf.lock().unwrap_or_else(PoisonError::into_inner);
+        deaf.get(addr).is_some_and(|since| since.elapsed() < for_so_long)
+    }
+
+    pub(crate) fn note_no_heartbeats(&self, addr: &str) {
+        let mut deaf = self.deaf.lock().unwrap_or_else(PoisonError::into_inner);
+        deaf.insert(addr.to_owned(), Instant::now());
+    }
+
+    /// When the oldest record was read that is not acknowledged: in the spool, in the open batch, or, where a
+    /// source is behind, about where it stands.
+    pub(crate) fn oldest_unshipped(&self) -> Option<Timestamp> {
+        let front = self.figures.front_oldest.load(Ordering::Relaxed);
+        let front = (front > 0).then_some(Timestamp(front as i64));
+        let behind = self.source_statuses().into_iter().filter_map(|source| {
+            (source.lag_bytes > 0 && source.last_record_ns > 0)
+                .then_some(Timestamp(source.last_record_ns))
+        });
+        [front, self.intake.oldest()].into_iter().flatten().chain(behind).min()
+    }
+
+    pub(crate) fn sources(&self) -> usize {
+        self.views.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    pub(crate) fn trouble(&self) -> Vec<String> {
+        let told = |name: &&'static str| match self.health.check(name) {
+            Some(Check::Degraded(reason) | Check::Failed(reason)) => {
+                Some(format!("{name}: {reason}"))
+            }
+            _ => None,
+        };
+        CHECKS.iter().filter_map(told).collect()
+    }
+
+    fn source_statuses(&self) -> Vec<SourceStatus> {
+        let views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
+        views.iter().map(|view| view.status()).collect()
+    }
+
+    pub(crate) fn status(&self) -> AgentStatus {
+        let (epoch, ledger) =
+            self.durable.with_state(|state| (state.epoch.id.clone(), state.ledger.clone()));
+        let usage = self.durable.usage();
+        let (collector, collector_error) = self.figures.addr_and_error();
+        AgentStatus {
+            agent: self.agent.clone(),
+            epoch,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: self.started.to_string(),
+            collector: match collector.is_empty() {
+                true => self.current_collector().map(|named| named.addr).unwrap_or_default(),
+                false => collector,
+            },
+            collector_error,
+            spool_batches: usage.batches,
+            spool_bytes: usage.payload_bytes,
+            oldest_unshipped: self.oldest_unshipped().map(|time| time.to_string()),
+            ledger,
+            sources: self.source_statuses(),
+            trouble: self.trouble(),
+        }
+    }
+}
+
+impl SourceView {
+    pub(crate) fn new(name: &str, kind: &'static str) -> Arc<Self> {
+        Arc::new(Self { name: name.to_owned(), kind, shown: Mutex::default() })
+    }
+
+    /// Changes what is shown.
+    pub(crate) fn show(&self, change: impl FnOnce(&mut SourceStatus)) {
+        change(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn status(&self) -> SourceStatus {
+        let mut status = self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        (status.name, status.kind) = (self.name.clone(), self.kind.to_owned());
+        status
+    }
+}
+
+impl AgentStatus {
+    /// For people.
+    pub fn to_text(&self) -> String {
+        let mut lines = vec![
+            format!("agent      {}  epoch {}  {}", self.agent, self.epoch, self.version),
+            format!("collector  {}", self.collector),
+            format!(
+                "spool      {} batches, {} records, {}",
+                self.spool_batches,
+                self.ledger.spooled,
+                size(self.spool_bytes)
+            ),
+        ];
+        if let Some(error) = &self.collector_error {
+            lines.push(format!("           {error}"));
+        }
+        if let Some(oldest) = &self.oldest_unshipped {
+            lines.push(format!("oldest     {oldest} is not acknowledged yet"));
+        }
+        let ledger = &self.ledger;
+        lines.push(format!(
+            "records    {} read, {} reported = {} filtered + {} dropped + {} dead-lettered + {} held + {} spooled + {} acknowledged",
+            ledger.read, ledger.reported, ledger.filtered, ledger.dropped_total(), ledger.dead_lettered,
+            ledger.held, ledger.spooled, ledger.acknowledged
+        ));
+        lines.extend(
+            ledger
+                .dropped
+                .iter()
+                .map(|(reason, count)| format!("           {count} dropped: {reason}")),
+        );
+        for source in &self.sources {
+            lines.push(String::new());
+            let counts = &source.counts;
+            lines.push(format!(
+                "{}  {} records, {} lines, {}, {} did not parse",
+                source.name,
+                counts.records,
+                counts.lines,
+                size(counts.bytes),
+                counts.unparsed
+            ));
+            if let Some(error) = &source.last_error {
+                lines.push(format!("  last error: {error}"));
+            }
+            if source.kind == "file" {
+                lines.push(format!(
+                    "  {} files, {} behind",
+                    source.files_known,
+                    size(source.lag_bytes)
+                ));
+            }
+            for file in &source.files {
+                let error =
+                    file.error.as_ref().map_or_else(String::new, |error| format!("  {error}"));
+                lines.push(format!(
+                    "  {:>12} of {:>12}  {}{error}",
+                    file.offset, file.size, file.path
+                ));
+            }
+        }
+        lines.extend(self.trouble.iter().map(|trouble| format!("\ntrouble with {trouble}")));
+        lines.push(String::new());
+        lines.join("\n")
+    }
+}
+
+fn size(bytes: u64) -> String {
+    service::config::ByteSize(bytes).to_string()
+}
+
+/// The routes of the agent's own port.
+pub(crate) fn routes(overview: Arc<Overview>, health: Health, metrics: Metrics) -> Router {
+    show(&metrics, Arc::clone(&overview));
+    Router::new()
+        .route("/status", get(status).with_state(overview))
+        .merge(health::routes(health, metrics))
+}
+
+async fn status(Shared(overview): Shared<Arc<Overview>>) -> Json<AgentStatus> {
+    Json(overview.status())
+}
+
+/// Metrics that are read when they are asked for.
+fn show(metrics: &Metrics, overview: Arc<Overview>) {
+    let records = metrics.counter_vec(
+        "agent_records_total",
+        "Records since the agent's identity was made, by what became of them.",
+        &["result"],
+    );
+    let dropped = metrics.counter_vec(
+        "agent_dropped_records_total",
+        "Records dropped, by reason.",
+        &["reason"],
+    );
+    let source_bytes = metrics.counter_vec(
+        "agent_source_bytes_total",
+        "Bytes read since the process began, by source.",
+        &["source"],
+    );
+    let source_records = metrics.counter_vec(
+        "agent_source_records_total",
+        "Records made since the process began, by source.",
+        &["source"],
+    );
+    let unparsed = metrics.counter_vec(
+        "agent_source_unparsed_lines_total",
+        "Lines that were not of their format and were shipped whole, by source.",
+        &["source"],
+    );
+    let lag = metrics.gauge_vec(
+        "agent_source_lag_bytes",
+        "Bytes that are there and not read, by source.",
+        &["source"],
+    );
+    let files =
+        metrics.gauge_vec("agent_source_files", "Files that are known, by source.", &["source"]);
+    let spool_bytes = metrics.gauge("agent_spool_bytes", "What the spool takes of the disk.");
+    let spool_batches = metrics.gauge("agent_spool_batches", "Batches that are not acknowledged.");
+    let oldest = metrics.float_gauge(
+        "agent_oldest_unshipped_seconds",
+        "Age of the oldest record that no collector has; 0 if there is none.",
+    );
+    let attempts = metrics.counter("agent_ship_requests_total", "Requests with a batch.");
+    let retries = metrics.counter("agent_ship_retries_total", "Requests that will be sent again.");
+    let shipped = metrics.counter("agent_shipped_bytes_total", "Acknowledged bytes, as sent.");
+    let catch_up = |counter: &service::metrics::Counter, to: u64| {
+        counter.inc_by(to.saturating_sub(counter.get()));
+    };
+    metrics.before_render(move || {
+        let ledger = overview.durable.with_state(|state| state.ledger.clone());
+        for (result, count) in [
+            ("read", ledger.read),
+            ("reported", ledger.reported),
+            ("filtered", ledger.filtered),
+            ("dropped", ledger.dropped_total()),
+            ("acknowledged", ledger.acknowledged),
+        ] {
+            catch_up(&records.with_label_values(&[result]), count);
+        }
+        for (reason, count) in &ledger.dropped {
+            catch_up(&dropped.with_label_values(&[reason]), *count);
+        }
+        for source in overview.source_statuses() {
+            let name = [source.name.as_str()];
+            catch_up(&source_bytes.with_label_values(&name), source.counts.bytes);
+            catch_up(&source_records.with_label_values(&name), source.counts.records);
+            catch_up(&unparsed.with_label_values(&name), source.counts.unparsed);
+            lag.with_label_values(&name).set(i64::try_from(source.lag_bytes).unwrap_or(i64::MAX));
+            files.with_label_values(&name).set(source.files_known as i64);
+        }
+        let usage = overview.durable.usage();
+        spool_bytes.set(i64::try_from(usage.disk_bytes).unwrap_or(i64::MAX));
+        spool_batches.set(i64::try_from(usage.batches).unwrap_or(i64::MAX));
+        let age = overview.oldest_unshipped().map_or(0, |time| Timestamp::now().0 - time.0);
+        oldest.set(age.max(0) as f64 / 1e9);
+        catch_up(&attempts, overview.figures.attempts.load(Ordering::Relaxed));
+        catch_up(&retries, overview.figures.retries.load(Ordering::Relaxed));
+        catch_up(&shipped, overview.figures.bytes.load(Ordering::Relaxed));
+    });
+}

@@ -1,0 +1,23 @@
+//! `logq-agent`: the agent alone, without store and query.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use agent::command::{self, Command};
+use clap::Parser;
+
+/// Ships what services write, from beside them: follows files, never loses or doubles a line.
+#[derive(Debug, Parser)]
+#[command(name = "logq-agent", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Configuration file; the table [agent] of it is read
+    #[arg(long, global = true, env = "LOGQ_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    command::run(arguments.command.unwrap_or(Command::Run), arguments.config.as_deref())
+}
