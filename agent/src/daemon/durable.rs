@@ -215,9 +215,10 @@ impl Durable {
         format!("{:032x}", self.inner().spool.id())
     }
 
-    /// The number of the next batch.
-    pub(crate) fn next_number(&self) -> u64 {
-        self.inner().spool.usage().next
+    /// The number of the batch at the front, or of the next one.
+    pub(crate) fn front_number(&self) -> u64 {
+        let usage = self.inner().spool.usage();
+        usage.oldest.unwrap_or(usage.next)
     }
 
     /// Reads the state.
@@ -298,5 +299,144 @@ impl StopTime {
     fn is_past(&self) -> bool {
         let at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         at.is_some_and(|at| Instant::now() >= at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use file_system::{Fault, ModelFileSystem};
+    use proptest::prelude::*;
+
+    use super::super::state::{Counts, FileChange, Position, Settled};
+    use super::*;
+    use crate::source::file::KnownFile;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Batch { records: u64, filtered: u64, file: u64 },
+        Note { filtered: u64 },
+        Settle { dead: bool },
+        Sync,
+        Fault { after: u64, crash: bool },
+        Restart,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            6 => (1_u64..50, 0_u64..5, 1_u64..4)
+                .prop_map(|(records, filtered, file)| Step::Batch { records, filtered, file }),
+            1 => (1_u64..5).prop_map(|filtered| Step::Note { filtered }),
+            4 => any::<bool>().prop_map(|dead| Step::Settle { dead }),
+            1 => Just(Step::Sync),
+            1 => (1_u64..20, any::<bool>()).prop_map(|(after, crash)| Step::Fault { after, crash }),
+            1 => Just(Step::Restart),
+        ];
+        proptest::collection::vec(step, 1..60)
+    }
+
+    fn open(fs: &ModelFileSystem) -> Result<Durable, SpoolError> {
+        let options = SpoolOptions { file_bytes: 4_096, bytes_max: 1 << 20 };
+        Durable::open(Arc::new(fs.clone()), Path::new("spool"), options).map(|(durable, _)| durable)
+    }
+
+    fn known(file: u64) -> KnownFile {
+        let json = format!(
+            r#"{{"origin":"/a/{file}","path":"/a/{file}","device":1,"inode":{file},"head":{{"length":0,"hash":0,
+            "steps":[0,0,0,0,0,0,0]}},"offset":0,"line_number":1,"parts":0,"compressed":false,"rotated":false,
+            "finished":false}}"#
+        );
+        serde_json::from_str(&json).unwrap()
+    }
+
+    fn batch(records: u64, filtered: u64, file: u64, offset: u64) -> Note {
+        let counts = Counts { read: records + filtered, filtered, ..Counts::default() };
+        let change = FileChange {
+            known: Some(known(file)),
+            position: Some(Position { offset, parts: 0 }),
+            ..FileChange::default()
+        };
+        Note { records, counts, files: [(file, change)].into(), ..Note::default() }
+    }
+
+    fn settled(records: u64, dead: bool) -> Note {
+        let settled = match dead {
+            true => Settled::DeadLettered,
+            false => Settled::Acknowledged { rejected: 0 },
+        };
+        Note { records, settled: Some(settled), ..Note::default() }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+        #[test]
+        fn the_account_adds_up_and_no_position_moves_without_its_batch_through_every_crash(
+            seed: u64,
+            steps in steps(),
+        ) {
+            let fs = ModelFileSystem::new(seed);
+            let mut durable = open(&fs).unwrap();
+            // What a restart may find, the likeliest last; and what writes that failed may have left, until one succeeds.
+            let mut allowed = vec![durable.with_state(State::clone)];
+            let mut failed: Vec<State> = Vec::new();
+            let mut offset = 0;
+            for step in steps {
+                let before = allowed.last().unwrap().clone();
+                let write = match step {
+                    Step::Batch { records, filtered, file } => {
+                        offset += 10;
+                        Some((batch(records, filtered, file, offset), true))
+                    }
+                    Step::Note { filtered } => {
+                        let counts = Counts { read: filtered, filtered, ..Counts::default() };
+                        Some((Note { counts, ..Note::default() }, false))
+                    }
+                    _ => None,
+                };
+                if let Some((note, payload)) = write {
+                    let mut after = before.clone();
+                    after.apply(&note, payload);
+                    let bytes = [7_u8; 100];
+                    match durable.append(&note, payload.then_some(&bytes)) {
+                        // Settlings before it are durable with it.
+                        Ok(()) => (allowed, failed) = (vec![after], Vec::new()),
+                        Err(_) => failed.push(after),
+                    }
+                }
+                match step {
+                    Step::Settle { dead } => {
+                        let Ok(Some(Front::Batch { number, note, .. })) = durable.front() else { continue };
+                        let note: Note = serde_json::from_slice(&note).unwrap();
+                        let note = settled(note.records, dead);
+                        let mut after = before;
+                        after.apply(&note, false);
+                        match durable.settle(number, &note) {
+                            Ok(()) => allowed.push(after),
+                            Err(_) => failed.push(after),
+                        }
+                    }
+                    Step::Sync => {
+                        if durable.sync().is_ok() {
+                            allowed = vec![allowed.pop().unwrap()];
+                        }
+                    }
+                    Step::Fault { after, crash: true } => fs.plan(after, Fault::Crash),
+                    Step::Fault { after, crash: false } => {
+                        fs.plan(after, Fault::Fail(std::io::ErrorKind::StorageFull));
+                    }
+                    Step::Batch { .. } | Step::Note { .. } | Step::Restart => {}
+                }
+                if fs.is_dead() || matches!(step, Step::Restart) {
+                    if fs.is_dead() { fs.restart() } else { fs.crash() }
+                    durable = open(&fs).unwrap();
+                    let found = durable.with_state(State::clone);
+                    let may_be = allowed.iter().chain(&failed).any(|state| *state == found);
+                    prop_assert!(may_be, "{found:?} is none of {allowed:?} {failed:?}");
+                    (allowed, failed) = (vec![found], Vec::new());
+                }
+                let state = durable.with_state(State::clone);
+                prop_assert_eq!(state.ledger.missing(), 0, "{:?}", state.ledger);
+                prop_assert_eq!(&state, allowed.last().unwrap());
+            }
+        }
     }
 }

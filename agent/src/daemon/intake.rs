@@ -490,3 +490,120 @@ impl Open {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use record::Record;
+
+    use super::*;
+
+    fn bounds(bytes_max: usize, age_max: Duration) -> BatchBounds {
+        BatchBounds { bytes_max, records_max: 10, age_max }
+    }
+
+    fn push(intake: &Intake, file: u64, offset: u64, when_full: WhenFull) -> Result<u64, Stopped> {
+        let record = Record { message: "a line".to_owned(), ..Record::default() };
+        let place = [(file, Position { offset, parts: 0 })];
+        record.with_ref(|record| intake.push(record, Covered::Files(&place), when_full))
+    }
+
+    #[test]
+    fn records_of_many_sources_leave_once_with_their_positions_and_in_order() {
+        let intake = Arc::new(Intake::new(bounds(4_096, Duration::from_secs(60)), None));
+        let sources: Vec<_> = (1..=4)
+            .map(|file| {
+                let intake = Arc::clone(&intake);
+                std::thread::spawn(move || {
+                    for offset in 1..=500 {
+                        push(&intake, file, offset, WhenFull::Wait).unwrap();
+                    }
+                })
+            })
+            .collect();
+        let taker = std::thread::spawn({
+            let intake = Arc::clone(&intake);
+            move || {
+                let (mut records, mut places) = (0, std::collections::BTreeMap::new());
+                while let Some(filled) = intake.next() {
+                    assert!(filled.note.records <= 10, "{}", filled.note.records);
+                    assert_eq!(filled.note.counts.read, filled.note.records);
+                    records += filled.note.records;
+                    for (file, change) in filled.note.files {
+                        let offset = change.position.unwrap().offset;
+                        let before = places.insert(file, offset).unwrap_or(0);
+                        assert!(before < offset, "{file}: {before} then {offset}");
+                    }
+                    intake.set_durable(filled.number);
+                }
+                (records, places)
+            }
+        });
+        sources.into_iter().for_each(|source| source.join().unwrap());
+        intake.end();
+        let (records, places) = taker.join().unwrap();
+        assert_eq!(records, 2_000);
+        assert_eq!(places, (1..=4).map(|file| (file, 500)).collect());
+    }
+
+    #[test]
+    fn a_record_that_waits_alone_leaves_when_it_is_old_enough_or_wanted() {
+        let intake = Arc::new(Intake::new(bounds(1 << 20, Duration::from_millis(20)), None));
+        push(&intake, 1, 1, WhenFull::Wait).unwrap();
+        assert_eq!(intake.next().unwrap().note.records, 1);
+
+        let intake = Arc::new(Intake::new(bounds(1 << 20, Duration::from_secs(3_600)), None));
+        let number = push(&intake, 1, 1, WhenFull::Wait).unwrap();
+        let waiting = std::thread::spawn({
+            let intake = Arc::clone(&intake);
+            move || intake.wait_durable(number, Instant::now() + Duration::from_secs(60))
+        });
+        let filled = intake.next().unwrap();
+        intake.set_durable(filled.number);
+        assert_eq!(waiting.join().unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn without_room_a_source_waits_or_drops_and_counts_as_it_was_told() {
+        let intake = Arc::new(Intake::new(bounds(1 << 20, Duration::from_secs(3_600)), None));
+        for offset in 1..=10 {
+            push(&intake, 1, offset, WhenFull::Wait).unwrap();
+        }
+        intake.set_blocked(true);
+        push(&intake, 1, 11, WhenFull::Drop).unwrap();
+        let waiting = std::thread::spawn({
+            let intake = Arc::clone(&intake);
+            move || push(&intake, 1, 12, WhenFull::Wait)
+        });
+        let filled = intake.next().unwrap();
+        assert_eq!((filled.note.records, filled.note.counts.read), (10, 11));
+        assert_eq!(filled.note.counts.dropped, [(SPOOL_FULL.to_owned(), 1)].into());
+        assert_eq!(filled.note.files[&1].position.unwrap().offset, 11);
+        assert_eq!(waiting.join().unwrap(), Ok(1));
+    }
+
+    #[test]
+    fn after_the_end_nothing_is_taken_and_what_was_taken_leaves() {
+        let intake = Intake::new(bounds(1 << 20, Duration::from_secs(3_600)), None);
+        push(&intake, 1, 1, WhenFull::Wait).unwrap();
+        intake.end();
+        assert_eq!(push(&intake, 1, 2, WhenFull::Wait), Err(Stopped));
+        assert_eq!(intake.next().unwrap().note.records, 1);
+        assert!(intake.next().is_none());
+    }
+
+    #[test]
+    fn a_full_batch_keeps_whoever_waits_at_the_end_from_waiting_for_ever() {
+        let intake = Arc::new(Intake::new(bounds(1 << 20, Duration::from_secs(3_600)), None));
+        for offset in 1..=10 {
+            push(&intake, 1, offset, WhenFull::Wait).unwrap();
+        }
+        let waiting = std::thread::spawn({
+            let intake = Arc::clone(&intake);
+            move || push(&intake, 1, 11, WhenFull::Wait)
+        });
+        intake.stop();
+        assert_eq!(waiting.join().unwrap(), Err(Stopped));
+    }
+}

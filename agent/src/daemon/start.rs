@@ -81,7 +81,8 @@ fn begin(
             reports::epoch_began(&id, EpochReason::Cloned { former, batches, records })
         }
     };
-    let first_number = durable.next_number();
+    // What is in the spool is sent again under the new names.
+    let first_number = durable.front_number();
     let epoch = Epoch { id, first_number, ..Epoch::default() };
     durable.append(&Note { epoch: Some(epoch), say: vec![say], ..Note::default() }, None)?;
     Ok(())
