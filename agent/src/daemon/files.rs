@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::intake::Stopped;
 use super::reports;
 use super::status::{FILES_SHOWN_MAX, FileStatus, SourceView};
-use super::stream::{Pipeline, Stream};
+use super::stream::{Pipeline, SourceCounts, Stream};
 use crate::assemble::{AssembleSettings, Assembler};
 use crate::format::{Format, SAMPLE_BYTES_MAX, detect};
 use crate::interpret::Interpreter;
@@ -25,7 +25,7 @@ const BUDGET_BYTES: usize = 4 << 20;
 /// Logs whose formats and unfinished records are kept in memory; beyond it those that are idle go first.
 const STREAMS_MAX: usize = 4_096;
 /// How often what is shown is brought up to date.
-const SHOW_INTERVAL: Duration = Duration::from_secs(1);
+const SHOW_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Everything that the thread of a file source owns.
 pub(super) struct Files {
@@ -59,6 +59,7 @@ impl Files {
     /// Reads until it is told to stop.
     pub(super) fn run(mut self) {
         let mut shown: Option<Instant> = None;
+        let mut shown_counts = SourceCounts::default();
         while !self.streams.pipeline.stop.load(Ordering::Relaxed) {
             let now = Instant::now();
             let streams = &mut self.streams;
@@ -70,15 +71,17 @@ impl Files {
             if self.streams.flush_due(now).is_err() {
                 break;
             }
-            if shown.is_none_or(|shown| now.duration_since(shown) >= SHOW_INTERVAL) {
+            let due = shown.map(|shown| shown + SHOW_INTERVAL);
+            if due.is_none_or(|due| due <= now) {
                 self.show();
-                shown = Some(now);
+                (shown, shown_counts) = (Some(now), self.streams.pipeline.counts);
             }
             if !turn.more {
-                let show = now + SHOW_INTERVAL;
-                let until = [self.streams.deadline(), Some(turn.wake_at)];
-                let until = until.into_iter().flatten().min().unwrap_or(show);
-                self.source.wait(until);
+                // What is shown must not stay behind what was done, however long nothing happens.
+                let stale = shown_counts != self.streams.pipeline.counts;
+                let show = due.filter(|_| stale);
+                let until = [self.streams.deadline(), Some(turn.wake_at), show];
+                self.source.wait(until.into_iter().flatten().min().unwrap_or(turn.wake_at));
             }
         }
         self.show();
