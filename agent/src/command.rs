@@ -85,11 +85,14 @@ pub enum OutputForm {
     Json,
 }
 
-/// Does it; the exit code says how it went: 0 done, 1 failed or damaged, 2 bad usage, 3 the agent does not answer.
-pub fn run(command: Command, config: Option<&Path>) -> ExitCode {
+/// Does it. `program` begins each message on standard error. The exit code says how it went: 0 done, 1 failed or
+/// damaged, 2 bad usage, 3 the agent does not answer.
+///
+/// Makes a runtime of its own, so it must not be called within one.
+pub fn run(program: &str, command: Command, config: Option<&Path>) -> ExitCode {
     let out = &mut std::io::stdout();
     let done = match command {
-        Command::Run => return run_agent(config),
+        Command::Run => return run_agent(program, config),
         Command::CheckConfig { reference: true } => {
             write!(out, "{}", reference()).map_err(Trouble::from)
         }
@@ -102,7 +105,7 @@ pub fn run(command: Command, config: Option<&Path>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Trouble { code, message }) => {
             if !message.is_empty() {
-                let _ = writeln!(std::io::stderr(), "logq-agent: {message}");
+                let _ = writeln!(std::io::stderr(), "{program}: {message}");
             }
             code.into()
         }
@@ -135,7 +138,7 @@ impl From<std::io::Error> for Trouble {
     }
 }
 
-fn run_agent(config: Option<&Path>) -> ExitCode {
+fn run_agent(program: &str, config: Option<&Path>) -> ExitCode {
     service::telemetry::init();
     let options = match daemon::load_file(config) {
         Ok(options) => options,
@@ -147,7 +150,7 @@ fn run_agent(config: Option<&Path>) -> ExitCode {
     if options.sources() == 0 {
         let _ = writeln!(
             std::io::stderr(),
-            "logq-agent: no source is configured; write [[agent.sources]] into a file and name it with --config"
+            "{program}: no source is configured; write [[agent.sources]] into a file and name it with --config"
         );
         return USAGE.into();
     }
@@ -164,7 +167,7 @@ fn run_agent(config: Option<&Path>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "logq-agent: {}", daemon::describe(&error));
+            let _ = writeln!(std::io::stderr(), "{program}: {}", daemon::describe(&error));
             if matches!(error, AgentError::Locked { .. }) {
                 USAGE.into()
             } else {

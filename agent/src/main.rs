@@ -19,5 +19,6 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    command::run(arguments.command.unwrap_or(Command::Run), arguments.config.as_deref())
+    let command = arguments.command.unwrap_or(Command::Run);
+    command::run("logq-agent", command, arguments.config.as_deref())
 }

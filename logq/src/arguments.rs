@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Search(Search),
     /// Run collector and query in this process
     Up(Up),
+    /// Run one role as a process of its own
+    Run(Run),
     /// Ship whole files once
     Ship(Ship),
     /// Check a configuration file and say all that is wrong with it
@@ -48,8 +50,8 @@ pub(crate) enum Command {
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 6] =
-        ["search", "up", "ship", "check-config", "audit", "help"];
+    pub(crate) const NAMES: [&'static str; 7] =
+        ["search", "up", "run", "ship", "check-config", "audit", "help"];
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +93,28 @@ pub(crate) struct Up {
     pub(crate) data: Option<PathBuf>,
     /// Configuration file
     #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    #[command(subcommand)]
+    pub(crate) role: Role,
+}
+
+/// A role that can be a process of its own.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Role {
+    /// Follow what services write and ship it; the same as the small binary `logq-agent`
+    Agent(RunAgent),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunAgent {
+    #[command(subcommand)]
+    pub(crate) command: Option<agent::command::Command>,
+    /// Configuration file; the table [agent] of it is read
+    #[arg(long, global = true, env = "LOGQ_CONFIG")]
     pub(crate) config: Option<PathBuf>,
 }
 
@@ -197,6 +221,14 @@ mod tests {
             matches!(parse(&["--", "-health"]), Ok(Command::Search(search)) if search.query == "-health")
         );
         assert!(matches!(parse(&["up"]), Ok(Command::Up(_))));
+        for arguments in [
+            &["run", "agent", "--config", "a.toml"][..],
+            &["run", "agent", "status", "--config", "a.toml"],
+        ] {
+            assert!(
+                matches!(parse(arguments), Ok(Command::Run(Run { role: Role::Agent(agent) })) if agent.config.is_some())
+            );
+        }
         assert!(parse(&[]).is_err());
     }
 }

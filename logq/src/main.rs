@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-use crate::arguments::{Arguments, CheckConfig, Command};
+use crate::arguments::{Arguments, CheckConfig, Command, Role, Run, RunAgent};
 use crate::exit::Exit;
 use crate::settings::Settings;
 
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     let arguments = arguments::with_search(std::env::args_os().collect());
     let arguments = Arguments::parse_from(arguments);
     match run(arguments.command) {
-        Ok(exit) => exit.into(),
+        Ok(exit) => exit,
         Err(error) => {
             eprintln!("logq: {error:#}");
             Exit::Failure.into()
@@ -31,23 +31,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<Exit> {
-    let threads = match &command {
-        Command::Up(_) => std::thread::available_parallelism().map_or(2, usize::from),
-        // A command that waits for one server needs no more.
-        _ => 1,
-    };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    runtime.block_on(async {
-        match command {
-            Command::Up(up) => up::run(&up).await,
-            Command::Search(search) => search::run(&search).await,
-            Command::Ship(ship) => ship::run(ship).await,
-            Command::CheckConfig(check) => Ok(check_config(&check)),
-            Command::Audit(audit) => audit::run(&audit).await,
+fn run(command: Command) -> Result<ExitCode> {
+    let exit = match command {
+        Command::Run(Run { role: Role::Agent(RunAgent { command, config }) }) => {
+            let command = command.unwrap_or(agent::command::Command::Run);
+            return Ok(agent::command::run("logq", command, config.as_deref()));
         }
-    })
+        Command::Up(up) => {
+            let cores = std::thread::available_parallelism().map_or(2, usize::from);
+            wait(cores, up::run(&up))
+        }
+        // A command that waits for one server needs one thread.
+        Command::Search(search) => wait(1, search::run(&search)),
+        Command::Ship(ship) => wait(1, ship::run(ship)),
+        Command::Audit(audit) => wait(1, audit::run(&audit)),
+        Command::CheckConfig(check) => Ok(check_config(&check)),
+    };
+    exit.map(ExitCode::from)
+}
+
+fn wait(threads: usize, command: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.worker_threads(threads).enable_all().build()?.block_on(command)
 }
 
 fn check_config(check: &CheckConfig) -> Exit {
