@@ -22,6 +22,8 @@ use crate::process::{SampleSettings, Sampler};
 /// Pauses between tries to write to a disk that is full or broken.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Why records are dropped whose batch fits no spool.
+const TOO_LARGE: &str = "batch_too_large";
 /// The health check that tells of it.
 const CHECK: &str = "spool";
 
@@ -263,13 +265,20 @@ fn write(
     health: &Health,
     stop: &StopTime,
 ) -> Result<(), u64> {
-    let Filled { request, note, .. } = filled;
-    let payload = (note.records > 0).then(|| wire::compress(Encoding::Zstd, &request));
+    let Filled { request, mut note, .. } = filled;
+    let mut payload = (note.records > 0).then(|| wire::compress(Encoding::Zstd, &request));
     drop(request);
     let mut pause = PAUSE_MIN;
     loop {
         let error = match durable.append(&note, payload.as_deref()) {
             Ok(()) => break,
+            // Options see to it that this cannot be; if it is nevertheless, waiting would be for ever.
+            Err(error @ SpoolError::TooLarge { .. }) if payload.is_some() => {
+                tracing::error!(%error, records = note.records, "a batch is dropped");
+                *note.counts.dropped.entry(TOO_LARGE.to_owned()).or_default() += note.records;
+                (note.records, payload) = (0, None);
+                continue;
+            }
             Err(error) => error,
         };
         intake.set_blocked(true);

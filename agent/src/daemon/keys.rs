@@ -135,7 +135,7 @@ pub const TABLE: Table = Table {
         ),
         key(
             "spool_max",
-            size(16 << 20, 1 << 50),
+            size(32 << 20, 1 << 50),
             Fallback::Value("1 GiB"),
             "What the spool may take of the disk; what happens then is said for each source by `when_full`.",
         ),

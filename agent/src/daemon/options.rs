@@ -18,6 +18,8 @@ use crate::reading::{Reading, ReadingError, ReadingOptions};
 use crate::source::file::{FileSettings, StartAt};
 use crate::time_format::TimeOptions;
 
+/// Batches of the largest size that the spool must have room for.
+const SPOOL_BATCHES_MIN: u64 = 16;
 /// How long a burst over the rate may last.
 const RATE_BURST: Duration = Duration::from_secs(1);
 
