@@ -113,6 +113,12 @@ impl AgentOptions {
         if sources.iter().filter(|source| matches!(source.kind, SourceKind::Stdin)).count() > 1 {
             faults.push(agent.fault("sources", "standard input can be read only once", None));
         }
+        let (batch, spool): (u64, u64) = (agent.get("batch_size"), agent.get("spool_max"));
+        if batch > spool / SPOOL_BATCHES_MIN {
+            let message = format!("the spool must have room for {SPOOL_BATCHES_MIN} batches");
+            let help = "make `spool_max` larger or `batch_size` smaller".to_owned();
+            faults.push(agent.fault("spool_max", message, Some(help)));
+        }
         let sample =
             agent.get::<Option<f64>>("sample.keep_ratio").map(|keep_ratio| SampleSettings {
                 keep_ratio,
@@ -413,4 +419,63 @@ pub fn load_file(path: Option<&Path>) -> Result<AgentOptions, String> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     AgentOptions::load(text.as_deref().map(|text| (name.as_str(), text)), environment)
         .map_err(|faults| faults.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<AgentOptions, Faults> {
+        AgentOptions::load(Some(("agent.toml", text)), [])
+    }
+
+    #[test]
+    fn every_fault_is_told_at_its_place() {
+        let text = r#"
+[agent]
+collector = "127.0.0.1:4318"
+batch_size = "8 MiB"
+spool_max = "32 MiB"
+drop = ["level:degub"]
+[[agent.sources]]
+kind = "file"
+[[agent.sources]]
+kind = "file"
+include = ["/var/log/[.log"]
+format = "jsno"
+correlation = "("
+[[agent.sources]]
+kind = "exec"
+command = ["x"]
+format = "regex"
+[[agent.redact.rules]]
+name = "a b"
+pattern = "(?<secret>"
+"#;
+        insta::assert_snapshot!(load(text).unwrap_err().to_string());
+        let later = text.lines().filter(|line| {
+            !["collector", "drop", "format = \"jsno", "correlation", "pattern"]
+                .iter()
+                .any(|key| line.starts_with(key))
+        });
+        let later = later.collect::<Vec<_>>().join("\n").replace("a b\"", "a b\"\npattern = \"x\"");
+        insta::assert_snapshot!(load(&later).unwrap_err().to_string());
+    }
+
+    #[test]
+    fn the_reference_can_be_loaded_and_says_the_defaults() {
+        let reference = crate::command::reference();
+        let options = load(&reference).unwrap();
+        assert_eq!(format!("{options:?}"), format!("{:?}", load("").unwrap()));
+        assert_eq!(options.sources(), 0);
+    }
+
+    #[test]
+    fn a_source_needs_few_words() {
+        let options = load("[[agent.sources]]\nkind = \"file\"\ninclude = \"/var/log/*.log\"\n").unwrap();
+        assert_eq!(options.sources[0].name, "file:/var/log/*.log");
+        let twice = "[[agent.sources]]\nkind = \"stdin\"\n".repeat(2);
+        let faults = load(&twice).unwrap_err().to_string();
+        assert!(faults.contains("only once") && faults.contains("another source"), "{faults}");
+    }
 }
