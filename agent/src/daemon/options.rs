@@ -93,7 +93,13 @@ impl AgentOptions {
     pub fn from_config(config: &Config) -> Result<Self, Faults> {
         let agent = config.table(TABLE.name);
         let mut faults = Vec::new();
-        let redact = redaction(agent, &mut faults);
+        let mut redact = redaction(agent, &mut faults);
+        // Once, not for every source that it would go into.
+        let alone = ProcessSettings { redact: redact.clone(), ..ProcessSettings::default() };
+        if let Err(error) = Processor::new(&alone) {
+            faults.push(agent.fault("redact.rules", describe(&error), None));
+            redact = Redaction::default();
+        }
         let shared = Shared {
             keep: agent.get("keep"),
             drop: agent.get("drop"),
