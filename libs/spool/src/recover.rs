@@ -286,7 +286,9 @@ impl Recovery<'_> {
                 let end = self.walk_entries(file, start, limit, Some(vouched))?;
                 let written = file.written_end(end, length)?;
                 let torn_from = if end < vouched && self.covered(damaged_before) < vouched {
+                    // Not even the checkpoint that once was there tells what came after it.
                     self.damage(&file.path, end, written.max(end), "no entry", true);
+                    self.result.opening.rewound = true;
                     written
                 } else {
                     end.max(vouched)

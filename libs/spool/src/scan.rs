@@ -19,7 +19,9 @@ pub(crate) struct ScannedFile {
     pub(crate) number: u64,
     id: u64,
     reader: Box<dyn FileReader>,
+    /// Of which the first `filled` bytes are the file's, from `window_start` on.
     window: Vec<u8>,
+    filled: usize,
     window_start: u64,
 }
 
@@ -45,6 +47,7 @@ impl ScannedFile {
                 id,
                 reader,
                 window: Vec::new(),
+                filled: 0,
                 window_start: 0,
             })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -54,7 +57,7 @@ impl ScannedFile {
 
     /// What was read may have been written since.
     pub(crate) fn forget(&mut self) {
-        self.window.clear();
+        self.filled = 0;
     }
 
     pub(crate) fn length(&self) -> Result<u64> {
@@ -63,15 +66,16 @@ impl ScannedFile {
 
     /// At least `count` bytes from `position` on, or what there is of them, or more.
     fn bytes(&mut self, position: u64, count: usize) -> Result<&[u8]> {
-        let end = self.window_start + self.window.len() as u64;
+        let end = self.window_start + self.filled as u64;
         if position < self.window_start || position + count as u64 > end {
-            self.window.resize(WINDOW_BYTES.max(count), 0);
+            if self.window.len() < WINDOW_BYTES.max(count) {
+                self.window = vec![0; WINDOW_BYTES.max(count)];
+            }
+            (self.filled, self.window_start) = (0, position);
             let filled = self.reader.read_at(&mut self.window, position);
-            self.window.truncate(*filled.as_ref().unwrap_or(&0));
-            self.window_start = position;
-            filled.map_err(SpoolError::io("read", &self.path))?;
+            self.filled = filled.map_err(SpoolError::io("read", &self.path))?;
         }
-        Ok(&self.window[(position - self.window_start) as usize..])
+        Ok(&self.window[(position - self.window_start) as usize..self.filled])
     }
 
     /// The header, from whichever copy is good.

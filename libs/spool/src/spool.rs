@@ -441,13 +441,10 @@ impl Spool {
         created
     }
 
-    /// The current file ends where it is durable; its unused space is given back.
+    /// The current file is done with and ends where it is durable.
     fn finish_current(&mut self) {
-        let Some(mut current) = self.current.take() else { return };
-        self.files.push(current.info(self.counters.next));
-        if let Err(error) = current.file.set_length(current.synced) {
-            tracing::warn!(file = current.number, %error, "cannot cut a finished spool file; its space stays reserved");
-        }
+        let info = self.current.take().map(|current| current.info(self.counters.next));
+        self.files.extend(info);
     }
 
     /// Removes files that nothing needs any more. The newest finished one stays, see the head of the crate.
@@ -481,8 +478,8 @@ impl Spool {
         }
     }
 
-    /// After a new file is durable: removes what crashes and failures left, and counts what is there. What goes
-    /// wrong is tried again with the next file.
+    /// After a new file is durable: removes what crashes and failures left, gives unused space of finished files
+    /// back, and counts what is there. What goes wrong is tried again with the next file.
     fn sweep(&mut self) {
         let unreadable = std::mem::take(&mut self.unreadable);
         self.unreadable = unreadable
@@ -503,9 +500,25 @@ impl Spool {
             if file.new || (file.number != current && !known) {
                 self.remove(&file.name);
             }
+            let end = self.files.iter().find(|known| known.number == file.number);
+            if let Some(end) = end.map(|known| known.end).filter(|end| *end < file.length) {
+                self.cut(&file.name, end);
+            }
         }
         if let Ok(files) = self.listed() {
             self.disk_bytes = files.iter().map(|file| file.length).sum();
+        }
+    }
+
+    fn cut(&self, name: &str, end: u64) {
+        let path = self.folder.join(name);
+        // Synced, or the space would be taken again after a crash and the bound be passed.
+        let cut = self.fs.open_write(&path).and_then(|mut file| {
+            file.set_length(end)?;
+            file.sync()
+        });
+        if let Err(error) = cut {
+            tracing::warn!(file = %path.display(), %error, "cannot cut a finished spool file; trying again later");
         }
     }
 
