@@ -149,13 +149,18 @@ fn examine_file(
         FileReport { path: path.clone(), length, end: info.end, ..FileReport::default() };
     let limit = info.end.min(length);
     let mut position = crate::format::HEADER_BYTES;
+    let mut bad = Vec::new();
     while position < limit {
         let Some(head) = file.head_at(position, limit)? else {
             let to = file.next_head(position + 1, limit)?;
-            report.problem(&path, position, to, "no entry", None);
+            bad.push((position, to));
             position = to;
             continue;
         };
+        if head.kind != Kind::Acknowledge {
+            // Torn acknowledgements are carried by the entry behind them.
+            bad.retain(|(from, _)| *from < head.synced_to);
+        }
         let to = position + head.total();
         *match head.kind {
             Kind::Checkpoint => &mut found.checkpoints,
@@ -165,12 +170,17 @@ fn examine_file(
         } += 1;
         let batch =
             (head.kind == Kind::Batch && head.number >= first).then_some(head.number..=head.number);
-        if file.meta(position, &head)?.is_none() {
+        if head.kind == Kind::Acknowledge && file.meta(position, &head)?.is_none() {
+            bad.push((position, to));
+        } else if file.meta(position, &head)?.is_none() {
             report.problem(&path, position, to, "an entry whose note is damaged", batch);
         } else if !file.payload_is_good(position, &head)? {
             report.problem(&path, position, to, "a payload", batch);
         }
         position = to;
+    }
+    for (from, to) in bad {
+        report.problem(&path, from, to, "no entry", None);
     }
     report.files.push(found);
     Ok(())

@@ -102,19 +102,11 @@ impl Spool {
 
     fn search(&mut self) -> Result<Located> {
         let first = self.counters.first;
-        let mut damage = None;
-        let gone = |until: u64, after: Place, damage: Option<Damage>| Located {
-            first,
-            last: until - 1,
-            place: after,
-            head: None,
-            after,
-            damage,
-        };
+        let mut bad: Option<(u64, u64, u64)> = None;
         let mut place = self.counters.cursor;
         loop {
             let Some(info) = self.file_from(place.file) else {
-                return Ok(gone(self.counters.next, place, damage));
+                return Ok(self.gone(self.counters.next, place, bad));
             };
             if info.number > place.file {
                 place = beginning(info.number);
@@ -127,7 +119,7 @@ impl Spool {
             if place.position >= limit {
                 let behind = beginning(info.number + 1);
                 if info.batches.1 > first {
-                    return Ok(gone(info.batches.1, behind, damage));
+                    return Ok(self.gone(info.batches.1, behind, bad));
                 }
                 place = behind;
                 continue;
@@ -135,8 +127,10 @@ impl Spool {
             let Some(file) = self.reader.as_mut() else { continue };
             let Some(head) = file.head_at(place.position, limit)? else {
                 let to = file.next_head(place.position + 1, limit)?;
-                let path = file.path.clone();
-                damage = Some(self.damage(path, place.position, to, "no entry"));
+                let from = bad
+                    .filter(|(number, ..)| *number == info.number)
+                    .map_or(place.position, |(_, from, _)| from);
+                bad = Some((info.number, from, to));
                 place.position = to;
                 continue;
             };
@@ -146,10 +140,19 @@ impl Spool {
                 return Ok(Located { first, last: first, place, head, after, damage: None });
             }
             if head.kind == Kind::Batch && head.number > first {
-                return Ok(gone(head.number, place, damage));
+                return Ok(self.gone(head.number, place, bad));
             }
             place = after;
         }
+    }
+
+    /// The batches up to before `until` are not there; perhaps bad bytes (file, from, to) tell why.
+    fn gone(&self, until: u64, after: Place, bad: Option<(u64, u64, u64)>) -> Located {
+        let damage = bad.map(|(number, from, to)| {
+            self.damage(self.folder.join(file_name(number)), from, to, "no entry")
+        });
+        let first = self.counters.first;
+        Located { first, last: until - 1, place: after, head: None, after, damage }
     }
 
     /// The first file at or after a number that is still needed.

@@ -132,6 +132,27 @@ struct Link {
     trusted_end: Option<u64>,
 }
 
+/// An entry with a good head.
+struct Entry {
+    position: u64,
+    head: Head,
+    meta: Option<Vec<u8>>,
+}
+
+impl Entry {
+    fn end(&self) -> u64 {
+        self.position + self.head.total()
+    }
+}
+
+/// Bad bytes that may be torn acknowledgements, and the good ones behind them: either a later entry vouches for
+/// their place, or the next synced entry carries them, or they were never confirmed.
+#[derive(Default)]
+struct Doubt {
+    bad: Vec<(u64, u64)>,
+    waiting: Vec<Entry>,
+}
+
 struct Recovery<'a> {
     fs: &'a dyn FileSystem,
     folder: &'a Path,
@@ -324,47 +345,57 @@ impl Recovery<'_> {
     ) -> Result<u64> {
         let vouched = vouched.unwrap_or(limit);
         let (mut position, mut end) = (start, start);
-        let mut hole = None;
+        let mut doubt = Doubt::default();
         while position < limit {
             let Some(head) = file.head_at(position, limit)? else {
-                hole.get_or_insert(position);
-                position = file.next_head(position + 1, limit)?;
+                let next = file.next_head(position + 1, limit)?;
+                doubt.bad.push((position, next));
+                position = next;
                 continue;
             };
-            let next = position + head.total();
-            let meta = file.meta(position, &head)?;
-            if next > vouched {
-                let whole = meta.is_some() && file.payload_is_good(position, &head)?;
-                // An acknowledgement behind a torn one is nothing: a synced entry would carry both.
-                let astray = head.kind == Kind::Acknowledge && hole.is_some() && position > vouched;
-                if !whole || astray {
-                    hole.get_or_insert(position);
-                    position = next;
-                    continue;
-                }
+            let entry = Entry { position, head, meta: file.meta(position, &head)? };
+            position = entry.end();
+            let sure = position <= vouched && head.kind != Kind::Acknowledge;
+            if !sure && !(entry.meta.is_some() && file.payload_is_good(entry.position, &head)?) {
+                doubt.bad.push((entry.position, position));
+                continue;
             }
-            self.hole(file, hole.take(), position.min(vouched));
-            self.apply(file, position, &head, meta.as_deref())?;
-            (position, end) = (next, next);
+            self.settle(file, &mut doubt, head.synced_to, &mut end)?;
+            if head.kind != Kind::Acknowledge {
+                // What is still in doubt was not synced before, and is carried by this one.
+                doubt = Doubt::default();
+            } else if !doubt.bad.is_empty() {
+                doubt.waiting.push(entry);
+                continue;
+            }
+            self.apply(file, &entry)?;
+            end = position;
         }
-        self.hole(file, hole, vouched);
+        self.settle(file, &mut doubt, vouched, &mut end)?;
         Ok(end)
     }
 
-    fn hole(&mut self, file: &ScannedFile, from: Option<u64>, to: u64) {
-        if let Some(from) = from.filter(|from| *from < to) {
-            self.damage(&file.path, from, to, "no entry", true);
-        }
-    }
-
-    fn apply(
+    /// Everything before `synced` was durable: bad bytes there are damage, entries that waited for this count.
+    fn settle(
         &mut self,
         file: &mut ScannedFile,
-        position: u64,
-        head: &Head,
-        meta: Option<&[u8]>,
+        doubt: &mut Doubt,
+        synced: u64,
+        end: &mut u64,
     ) -> Result<()> {
-        let next = position + head.total();
+        for (from, to) in doubt.bad.extract_if(.., |(from, _)| *from < synced) {
+            self.damage(&file.path, from, to.min(synced), "no entry", true);
+        }
+        for entry in doubt.waiting.extract_if(.., |entry| entry.end() <= synced) {
+            self.apply(file, &entry)?;
+            *end = entry.end();
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, file: &mut ScannedFile, entry: &Entry) -> Result<()> {
+        let Entry { position, head, meta } = entry;
+        let (position, meta, next) = (*position, meta.as_deref(), entry.end());
         let bad_meta = |recovery: &mut Self| {
             recovery.damage(&file.path, position, next, "an entry whose note is damaged", true);
         };

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use file_system::{Fault, ModelFileSystem};
+use file_system::{Fault, FileSystem, ModelFileSystem};
 use proptest::prelude::*;
 use spool::{Front, Opening, Replay, Spool, SpoolError, SpoolOptions, Usage};
 
@@ -313,6 +313,31 @@ impl World {
     }
 }
 
+/// Opens a copy of the files whose newest checkpoint is bad, and compares with what the newest file says.
+fn check_way_back(world: &World) {
+    let fs = ModelFileSystem::new(0);
+    fs.create_folder(Path::new(FOLDER)).unwrap();
+    let files = world.fs.files();
+    files.iter().for_each(|(path, content)| fs.write_synced(path, content).unwrap());
+    let spools = files.keys().filter(|path| path.extension().is_some_and(|end| end == "spool"));
+    let Some(newest) = spools.clone().next_back() else { return };
+    fs.corrupt(newest, |content| content[1024] ^= 1);
+    let mut replayed = Vec::new();
+    let (_, opening) =
+        Spool::open(Arc::new(fs), Path::new(FOLDER), OPTIONS, &mut |replay| match replay {
+            Replay::Checkpoint(state) => replayed = ids(state),
+            Replay::Batch { note, .. } | Replay::Note(note) | Replay::Acknowledged { note, .. } => {
+                replayed.extend(ids(note))
+            }
+        })
+        .unwrap();
+    assert_eq!(opening.damaged.len(), 1, "{opening:?}");
+    assert_eq!(opening.state_lost, spools.count() == 1);
+    if !opening.state_lost {
+        assert_eq!(replayed, world.durable.ids);
+    }
+}
+
 fn cases() -> u32 {
     std::env::var("SPOOL_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(400)
 }
@@ -327,5 +352,15 @@ proptest! {
         let mut world = World::new(seed);
         steps.iter().for_each(|step| world.step(step));
         world.drain();
+    }
+
+    #[test]
+    fn the_file_before_leads_to_the_same_state(seed: u64, steps in steps()) {
+        let mut world = World::new(seed);
+        for step in steps.iter().filter(|step| !matches!(step, Step::Fail(..))) {
+            world.step(step);
+        }
+        world.step(&Step::Kill);
+        check_way_back(&world);
     }
 }
