@@ -159,7 +159,10 @@ fn examine_file(
         };
         if head.kind != Kind::Acknowledge {
             // Torn acknowledgements are carried by the entry behind them.
-            bad.retain(|(from, _)| *from < head.synced_to);
+            bad.retain_mut(|(from, to)| {
+                *to = head.synced_to.min(*to);
+                from < to
+            });
         }
         let to = position + head.total();
         *match head.kind {

@@ -164,7 +164,7 @@ impl Spool {
 
     /// Opens a file for reading, unless it is; `None` if it is gone.
     fn read(&mut self, info: &FileInfo) -> Result<Option<&ScannedFile>> {
-        if !self.reader.as_ref().is_some_and(|file| file.number == info.number) {
+        if self.reader.as_ref().is_none_or(|file| file.number != info.number) {
             let path = self.folder.join(file_name(info.number));
             self.reader = ScannedFile::open(&*self.fs, &path, info.number, info.id)?;
         }

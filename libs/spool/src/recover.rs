@@ -356,7 +356,9 @@ impl Recovery<'_> {
             let entry = Entry { position, head, meta: file.meta(position, &head)? };
             position = entry.end();
             let sure = position <= vouched && head.kind != Kind::Acknowledge;
-            if !sure && !(entry.meta.is_some() && file.payload_is_good(entry.position, &head)?) {
+            let good =
+                sure || entry.meta.is_some() && file.payload_is_good(entry.position, &head)?;
+            if !good {
                 doubt.bad.push((entry.position, position));
                 continue;
             }
@@ -383,8 +385,13 @@ impl Recovery<'_> {
         synced: u64,
         end: &mut u64,
     ) -> Result<()> {
-        for (from, to) in doubt.bad.extract_if(.., |(from, _)| *from < synced) {
-            self.damage(&file.path, from, to.min(synced), "no entry", true);
+        for (from, to) in std::mem::take(&mut doubt.bad) {
+            if from < synced {
+                self.damage(&file.path, from, to.min(synced), "no entry", true);
+            }
+            if to > synced {
+                doubt.bad.push((from.max(synced), to));
+            }
         }
         for entry in doubt.waiting.extract_if(.., |entry| entry.end() <= synced) {
             self.apply(file, &entry)?;

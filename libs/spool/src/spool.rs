@@ -34,8 +34,6 @@ pub struct Spool {
     options: SpoolOptions,
     id: u128,
     pub(crate) counters: Counters,
-    /// Everything before this number is acknowledged durably.
-    durable_first: u64,
     /// Files that are not written any more and still needed, oldest first.
     pub(crate) files: Vec<FileInfo>,
     /// `None` after a start and after a failure, until the next change begins a new file.
@@ -109,7 +107,6 @@ impl Spool {
                 .map_or_else(random::<16>, |id| Ok(id.to_le_bytes()))
                 .map(u128::from_le_bytes)?,
             counters: recovered.counters,
-            durable_first: recovered.counters.first,
             files: recovered.files,
             current: None,
             next_file: recovered.next_file,
@@ -287,14 +284,9 @@ impl Spool {
             return Err(self.give_up("sync", error));
         }
         current.synced = current.written;
-        self.all_is_durable();
+        self.carried.clear();
         self.let_go();
         Ok(())
-    }
-
-    fn all_is_durable(&mut self) {
-        self.carried.clear();
-        self.durable_first = self.counters.first;
     }
 
     /// The current file is never written again.
@@ -382,7 +374,7 @@ impl Spool {
             written,
         });
         self.counters.cursor = cursor;
-        self.all_is_durable();
+        self.carried.clear();
         self.let_go();
         self.sweep();
         Ok(())
@@ -447,14 +439,14 @@ impl Spool {
         self.files.extend(info);
     }
 
-    /// Removes files that nothing needs any more. The newest finished one stays, see the head of the crate.
+    /// Removes files that nothing needs any more; called when all acknowledgements are durable. The newest finished one stays, see the head of the crate.
     fn let_go(&mut self) {
         let newest = self.files.last().map_or(0, |file| file.number);
         let files = std::mem::take(&mut self.files);
         self.files = files
             .into_iter()
             .filter(|file| {
-                let needed = file.batches.1 > self.durable_first || file.number == newest;
+                let needed = file.batches.1 > self.counters.first || file.number == newest;
                 needed || !self.remove(&file_name(file.number))
             })
             .collect();
