@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use file_system::{FileSystem, write_whole};
 use wire::Limits;
 
 use crate::chunk::{BatchBuilder, DecodedBatch};
 use crate::commit::Committer;
 use crate::dedup;
 use crate::error::{Result, StoreError};
-use crate::file_system::{FileSystem, write_whole};
 use crate::flush::{self, Cut};
 use crate::journal::{self, Entry, JournalWriter, ReplayedFile};
 use crate::memtable::Memtable;
@@ -48,7 +48,7 @@ pub(crate) fn replay(shared: &Arc<Shared>) -> Result<Committer> {
     let mut committer = Committer {
         shared: Arc::clone(shared),
         journal: JournalWriter::new(
-            Arc::clone(&shared.fs),
+            shared.fs.clone(),
             folder.clone(),
             (floor.saturating_sub(1), 0),
         ),
@@ -81,7 +81,7 @@ pub(crate) fn replay(shared: &Arc<Shared>) -> Result<Committer> {
         }
     }
     locked(&shared.dedup).keep_bounds();
-    committer.journal = JournalWriter::new(Arc::clone(&shared.fs), folder, last);
+    committer.journal = JournalWriter::new(shared.fs.clone(), folder, last);
     shared.change_view(|pieces| pieces.growing = committer.memtable.parts());
     Ok(committer)
 }

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use file_system::RealFileSystem;
 use record::Timestamp;
 use wire::{BatchName, Encoding, Format};
 
@@ -28,7 +29,7 @@ use crate::commit::{Command, Committer};
 use crate::compact;
 use crate::dedup::{AgentAccount, Dedup};
 use crate::error::{Result, StoreError};
-use crate::file_system::{FileSystem, RealFileSystem};
+use crate::files::StoreFiles;
 use crate::flush;
 use crate::ledger::{Counters, Ledger};
 use crate::lock::{FolderLock, lock_folder};
@@ -108,7 +109,7 @@ pub struct Store {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: StoreOptions,
-    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) fs: Arc<dyn StoreFiles>,
     pub(crate) folder: PathBuf,
     pub(crate) store_id: String,
     pub(crate) generation: u64,
@@ -170,7 +171,7 @@ impl Store {
     pub fn open_with(
         folder: &Path,
         options: StoreOptions,
-        fs: Arc<dyn FileSystem>,
+        fs: Arc<dyn StoreFiles>,
     ) -> Result<Self> {
         let lock = lock_folder(folder)?;
         for name in ["journal", "segments"] {

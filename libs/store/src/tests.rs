@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
+use file_system::{FileReader, FileSystem, JournalFile, RealFileSystem};
 use ql::{Field, Filter};
 use record::Timestamp;
 use tantivy::directory::OwnedBytes;
@@ -354,6 +355,10 @@ impl JournalFile for FullDiskFile {
         full(&self.full)?;
         self.real.sync()
     }
+
+    fn set_length(&mut self, length: u64) -> io::Result<()> {
+        self.real.set_length(length)
+    }
 }
 
 impl FileSystem for FullDisk {
@@ -367,15 +372,18 @@ impl FileSystem for FullDisk {
             full: Arc::clone(&self.full),
         }))
     }
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn JournalFile>> {
+        self.real.open_write(path)
+    }
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn FileReader>> {
+        self.real.open_read(path)
+    }
     fn write_synced(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         full(&self.full)?;
         self.real.write_synced(path, content)
     }
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         self.real.read(path)
-    }
-    fn map(&self, path: &Path) -> io::Result<OwnedBytes> {
-        self.real.map(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.real.rename(from, to)
@@ -388,6 +396,12 @@ impl FileSystem for FullDisk {
     }
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         self.real.sync_folder(folder)
+    }
+}
+
+impl StoreFiles for FullDisk {
+    fn map(&self, path: &Path) -> io::Result<OwnedBytes> {
+        self.real.map(path)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use file_system::FileSystem;
 use tantivy::directory::OwnedBytes;
 
 use super::entry::{self, Entry};
 use super::{FILE_HEADER_BYTES, FileHeader};
 use crate::error::{Result, StoreError};
-use crate::file_system::FileSystem;
+use crate::files::StoreFiles;
 
 /// Bytes of a file that should have been entries and are not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub(crate) fn list_files(fs: &dyn FileSystem, folder: &Path) -> Result<Vec<(u64,
 ///
 /// Gives `None` for a file without a readable header when nothing good is in it: it was being created.
 pub(crate) fn read_file(
-    fs: &dyn FileSystem,
+    fs: &dyn StoreFiles,
     file_id: u64,
     path: &Path,
     trusted_to: Option<u64>,

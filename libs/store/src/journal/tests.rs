@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use file_system::RealFileSystem;
 use record::Timestamp;
 use wire::{BatchName, Encoding, Format};
 
 use super::*;
-use crate::file_system::{FileSystem, RealFileSystem};
+use crate::files::StoreFiles;
 
 fn entry(seq: u64, payload: &[u8]) -> Entry<'_> {
     Entry {
@@ -112,7 +113,7 @@ fn nothing_behind_the_trusted_end_is_read() {
 #[test]
 fn a_new_file_tells_where_the_one_before_ends() {
     let folder = tempfile::tempdir().unwrap();
-    let fs: Arc<dyn FileSystem> = Arc::new(RealFileSystem);
+    let fs: Arc<dyn StoreFiles> = Arc::new(RealFileSystem);
     let mut writer = JournalWriter::new(fs.clone(), folder.path().to_owned(), (0, 0));
     writer.append(&mut [entry(0, b"one")]).unwrap();
     let end = read_file(&*fs, 1, &folder.path().join(file_name(1)), None).unwrap().unwrap().end;

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use file_system::{FileSystem, JournalFile};
+
 use super::entry::{self, Entry};
 use super::{FILE_BYTES, FILE_HEADER_BYTES, FileHeader, file_name};
 use crate::error::{Result, StoreError};
-use crate::file_system::{FileSystem, JournalFile};
 
 /// The writing end of the journal; owned by one thread.
 #[derive(Debug)]

@@ -22,6 +22,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
+use file_system::{FileSystem, write_whole};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use tantivy::directory::OwnedBytes;
 
@@ -31,7 +32,7 @@ pub use rows::RowBitmap;
 pub(crate) use write::{SegmentBuilder, SegmentFiles, SegmentName, build};
 
 use crate::error::{Result, StoreError};
-use crate::file_system::{FileSystem, write_whole};
+use crate::files::StoreFiles;
 use index::IndexReader;
 
 /// Suffix of the column file.
@@ -44,7 +45,7 @@ pub(crate) const INDEX_SUFFIX: &str = ".index.tantivy";
 #[derive(Debug)]
 pub struct Segment {
     meta: SegmentMeta,
-    fs: Arc<dyn FileSystem>,
+    fs: Arc<dyn StoreFiles>,
     folder: PathBuf,
     records: OnceLock<(Bytes, ArrowReaderMetadata)>,
     index: OnceLock<IndexReader>,
@@ -54,7 +55,7 @@ pub struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn new(meta: SegmentMeta, fs: Arc<dyn FileSystem>, folder: PathBuf) -> Self {
+    pub(crate) fn new(meta: SegmentMeta, fs: Arc<dyn StoreFiles>, folder: PathBuf) -> Self {
         Self {
             meta,
             fs,
