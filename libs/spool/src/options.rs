@@ -8,6 +8,7 @@ pub struct SpoolOptions {
     pub file_bytes: u64,
     /// Bytes of all files together; 1 GiB by default. An append that would need a file beyond it is refused;
     /// room for two files is kept, so that acknowledgements and notes, which free it again, always find theirs.
+    /// It may be passed by a few files after a crash, if the disk refused to give unused space back before it.
     pub bytes_max: u64,
 }
 

@@ -362,6 +362,8 @@ impl Spool {
             [file_length, (least + RESERVE_SHARE).next_multiple_of(4096).min(file_length)];
         let (file, file_length) = self.create(number, lengths, &start)?;
         self.finish_current();
+        // Until it is counted anew, which may fail.
+        self.disk_bytes += file_length;
         let written = start.len() as u64;
         let first_batch = self.counters.next;
         self.current = Some(CurrentFile {
@@ -409,8 +411,10 @@ impl Spool {
             Ok(()) => Ok(created),
             Err(error) => {
                 self.finish_current();
-                let _ = self.fs.remove(&new);
-                let _ = self.fs.remove(&path);
+                let removed = self.fs.remove(&new).and_then(|()| self.fs.remove(&path));
+                if removed.is_err() {
+                    self.disk_bytes += created.1;
+                }
                 Err(failed(error))
             }
         }
