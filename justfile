@@ -16,9 +16,10 @@ test *ARGUMENTS:
 run *ARGUMENTS:
     cargo run --release --locked -- up {{ ARGUMENTS }}
 
-# `just bench ingest`, `just bench queries`, `just bench report`
+# `just bench ingest`, `just bench queries`, `just bench report`, `just bench agent`
 bench *ARGUMENTS:
     cargo build --release --locked
+    cargo build --release --locked -p agent
     cargo run --release --locked -p bench -- {{ ARGUMENTS }}
 
 # Licenses, banned crates, sources; needs cargo-deny

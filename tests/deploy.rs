@@ -170,8 +170,7 @@ fn the_daemon_set_gives_the_agent_what_its_configuration_names() {
     let mounts = list(agent, "volumeMounts");
     let volume = |mount: &str| {
         let mounted = mounts.iter().find(|it| text(it, "mountPath") == mount);
-        let name =
-            text(mounted.unwrap_or_else(|| panic!("nothing is mounted at {mount}")), "name");
+        let name = text(mounted.unwrap_or_else(|| panic!("nothing is mounted at {mount}")), "name");
         let volume = list(pod, "volumes").iter().find(|it| text(it, "name") == name);
         volume.unwrap_or_else(|| panic!("no volume {name}"))
     };
@@ -191,8 +190,7 @@ fn the_daemon_set_gives_the_agent_what_its_configuration_names() {
     assert_eq!(writable, [options.state.to_str().unwrap()]);
     assert!(toml.contains("include = [\"/var/log/pods/"));
 
-    let command: Vec<&str> =
-        list(agent, "command").iter().filter_map(YamlOwned::as_str).collect();
+    let command: Vec<&str> = list(agent, "command").iter().filter_map(YamlOwned::as_str).collect();
     assert_eq!(command, ["/usr/local/bin/logq-agent", "--config", "/etc/logq/agent.toml", "run"]);
     let port = find(agent, "ports/0/containerPort").and_then(YamlOwned::as_integer).unwrap();
     assert_eq!(options.http, format!("0.0.0.0:{port}"), "the kubelet asks from outside the pod");

@@ -3,6 +3,7 @@
 //! This program imports nothing of ours. It starts the real binary, speaks HTTP to it as a customer would, and holds
 //! every answer against what the generator knows. See `README.md` for what is measured, and `results/` for what came out.
 
+mod agent;
 mod corpus;
 mod disk;
 mod home;
@@ -56,7 +57,15 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Measure both and write the report
+    /// Measure the agent beside rsyslog: shipping, idle, following many files
+    Agent {
+        #[command(flatten)]
+        options: agent::AgentOptions,
+        /// Print all figures as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure ingest and queries and write the report
     Report {
         #[command(flatten)]
         options: report::ReportOptions,
@@ -76,6 +85,15 @@ async fn main() -> anyhow::Result<()> {
             let results = queries::run(&options).await?;
             print(&results, &results.text(), json)?;
             results.check()
+        }
+        Command::Agent { options, json } => {
+            let result = agent::run(&options).await?;
+            print(&result, &result.text(), json)?;
+            if let Some(folder) = &options.results {
+                let report = result.write(folder)?;
+                writeln!(std::io::stdout(), "{}", report.display())?;
+            }
+            Ok(())
         }
         Command::Report { options } => {
             let report = report::run(&options).await?;

@@ -1,4 +1,4 @@
-//! What the kernel knows of a process: CPU time and peak memory, from `/proc/PID`.
+//! What the kernel knows of a process: CPU time and memory, from `/proc/PID`.
 
 use std::time::Duration;
 
@@ -11,6 +11,8 @@ pub(crate) struct Usage {
     pub(crate) cpu: Duration,
     /// The most memory that it ever had resident (`VmHWM`), in bytes.
     pub(crate) memory_peak_bytes: u64,
+    /// What it has resident now (`VmRSS`), in bytes.
+    pub(crate) memory_bytes: u64,
 }
 
 impl Usage {
@@ -25,12 +27,16 @@ impl Usage {
         };
         let ticks = cpu_ticks(&read("stat")?)
             .context("/proc/PID/stat has another form than proc(5) says")?;
-        let memory_peak_bytes =
-            memory_peak_bytes(&read("status")?).context("/proc/PID/status has no line VmHWM")?;
+        let status = read("status")?;
+        let memory = |name: &str| {
+            memory_bytes(&status, name)
+                .with_context(|| format!("/proc/PID/status has no line {name}"))
+        };
         let ticks_per_second = rustix::param::clock_ticks_per_second() as f64;
         Ok(Self {
             cpu: Duration::from_secs_f64(ticks as f64 / ticks_per_second),
-            memory_peak_bytes,
+            memory_peak_bytes: memory("VmHWM:")?,
+            memory_bytes: memory("VmRSS:")?,
         })
     }
 
@@ -52,8 +58,8 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
-fn memory_peak_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn memory_bytes(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1_024)
 }
@@ -70,9 +76,11 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_is_in_kibibytes() {
-        assert_eq!(memory_peak_bytes("Name:\tx\nVmHWM:\t   12 kB\nVmRSS:\t 3 kB\n"), Some(12_288));
-        assert_eq!(memory_peak_bytes("Name:\tx\n"), None);
+    fn memory_is_in_kibibytes() {
+        let status = "Name:\tx\nVmHWM:\t   12 kB\nVmRSS:\t 3 kB\n";
+        assert_eq!(memory_bytes(status, "VmHWM:"), Some(12_288));
+        assert_eq!(memory_bytes(status, "VmRSS:"), Some(3_072));
+        assert_eq!(memory_bytes("Name:\tx\n", "VmHWM:"), None);
     }
 
     #[test]

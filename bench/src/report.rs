@@ -63,8 +63,7 @@ pub(crate) async fn run(options: &ReportOptions) -> anyhow::Result<PathBuf> {
 }
 
 fn page(date: &str, ingest: &IngestResult, queries: &QueryResults) -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let cores = if cores == 2 { "two cores".to_owned() } else { format!("{cores} cores") };
+    let cores = cores();
     format!(
         "# Ingest and queries, {date}\n\n\
          On {cores}, shared by the server and the load generator; release builds, the server's embedded defaults. MB is \
@@ -79,7 +78,19 @@ fn page(date: &str, ingest: &IngestResult, queries: &QueryResults) -> String {
     )
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+/// How many cores everything shares, in words.
+pub(crate) fn cores() -> String {
+    match std::thread::available_parallelism().map_or(1, usize::from) {
+        2 => "two cores".to_owned(),
+        cores => format!("{cores} cores"),
+    }
+}
+
+/// Writes a file, and the folder that it is in.
+///
+/// # Errors
+/// When that cannot be written.
+pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
