@@ -407,6 +407,33 @@ fn every_filter_finds_what_the_naive_evaluator_finds() {
 }
 
 #[test]
+fn a_sort_by_time_is_the_order_of_records_forwards_and_backwards() {
+    let folder = tempfile::tempdir().unwrap();
+    // Many of one moment, in batches of their own.
+    let lines: Vec<String> = lines()
+        .iter()
+        .enumerate()
+        .map(|(number, line)| {
+            let mut record: Value = serde_json::from_str(line).unwrap();
+            record["time"] = (FIRST_TIME + (number / 20 % 7) as i64).into();
+            record.to_string()
+        })
+        .collect();
+    let records = naive_records(&lines);
+    let times = records.iter().enumerate();
+    let mut expected: Vec<_> = times.map(|(seq, record)| (record.timestamp.0, seq)).collect();
+    expected.sort_unstable();
+    assert!(expected.windows(2).filter(|pair| pair[0].0 == pair[1].0).count() > RECORDS / 2);
+    let expected: Vec<u64> = expected.into_iter().map(|(_, seq)| seq as u64).collect();
+    in_every_place(folder.path(), &lines, |store, place| {
+        assert_eq!(seqs(&run(store, "* | sort timestamp", 1_000_000)), expected, "{place}");
+        assert_eq!(seqs(&run(store, "* | sort time", 50)), expected[..50], "{place}");
+        let backwards: Vec<u64> = expected.iter().rev().copied().collect();
+        assert_eq!(seqs(&run(store, "* | sort -timestamp", 1_000_000)), backwards, "{place}");
+    });
+}
+
+#[test]
 fn a_record_comes_back_as_it_was_sent() {
     let folder = tempfile::tempdir().unwrap();
     let lines = lines();

@@ -1,4 +1,7 @@
 //! `sort FIELD, -FIELD`: by these fields, ascending or with `-` descending; what lacks a field comes last.
+//!
+//! By `timestamp` means by (timestamp, record_seq), the order of records everywhere: those of one moment stand as they
+//! came in, or the other way round with `-`. Other equals keep the order in which they reach the stage.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -12,7 +15,7 @@ use crate::error::QueryError;
 pub(super) const HELP: StageHelp = StageHelp {
     name: "sort",
     usage: "sort FIELD, -FIELD …",
-    summary: "sorts by these fields, a leading - for descending; what lacks a field comes last, equals keep their order",
+    summary: "sorts by these fields, a leading - for descending; what lacks a field comes last; records of one time in the order in which they came in",
     example: "* | stats count() by service | sort -count",
     parse,
 };
@@ -28,8 +31,14 @@ struct Sort {
 }
 
 fn parse(arguments: &mut Arguments<'_>) -> Read<Box<dyn Stage>> {
-    let keys =
-        arguments.sort_keys()?.into_iter().map(|key| (key.field.node, key.descending)).collect();
+    let mut keys = Vec::new();
+    for key in arguments.sort_keys()? {
+        let is_time = key.field.node == Field::Timestamp;
+        keys.push((key.field.node, key.descending));
+        if is_time {
+            keys.push((Field::RecordSeq, key.descending));
+        }
+    }
     Ok(Box::new(Sort { keys, limit: None, batches: Vec::new(), order: Vec::new(), bytes: 0 }))
 }
 
