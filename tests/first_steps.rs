@@ -345,10 +345,13 @@ fn interactions_of_openstack_and_hdfs_are_found_by_their_ids() {
 #[test]
 fn a_configuration_is_checked_with_all_its_faults_at_once() {
     let home = Home::new();
-    let good = home.write("good.toml", "[collector]\nflush_age = \"5s\"\n[agent]\nfree = 1\n");
+    let good = home.write(
+        "good.toml",
+        "[collector]\nflush_age = \"5s\"\n[agent]\nbatch_age = \"2s\"\n[alerting]\nfree = 1\n",
+    );
     let bad = home.write(
         "bad.toml",
-        "[collector]\nflush_agee = \"5s\"\nmemory_max = \"1 KiB\"\n[quary]\nhttp = 1\n",
+        "[collector]\nflush_agee = \"5s\"\nmemory_max = \"1 KiB\"\n[quary]\nhttp = 1\n[agent]\nbach_age = 7\n",
     );
     let ugly = home.write("ugly.toml", "[collector\n");
     let check = |file: &Path| {
@@ -364,6 +367,7 @@ fn a_configuration_is_checked_with_all_its_faults_at_once() {
     FILE:2:1: collector.flush_agee: unknown key; did you mean `flush_age`?
     FILE:3:14: collector.memory_max: 1 KiB is out of bounds, 16 MiB to 1 TiB
     FILE:4:2: quary: unknown table; did you mean `query`?
+    FILE:7:1: agent.bach_age: unknown key; did you mean `batch_age`?
     ");
     let (code, out, err) = check(&ugly);
     assert_eq!((code, out.as_str()), (2, ""));
@@ -424,6 +428,7 @@ fn the_ready_block_has_commands_that_work() {
         (server.ingest.clone(), "INGEST"),
         (server.query.clone(), "QUERY"),
         (env!("CARGO_PKG_VERSION").to_owned(), "VERSION"),
+        (LOGQ.to_owned(), "LOGQ"),
     ];
     let replacements: Vec<_> = replacements.iter().map(|(from, to)| (from.as_str(), *to)).collect();
     insta::assert_snapshot!(redacted(&server.ready_block, &replacements), @r"

@@ -17,7 +17,6 @@ use clap::Parser;
 
 use crate::arguments::{Arguments, CheckConfig, Command, Role, Run, RunAgent};
 use crate::exit::Exit;
-use crate::settings::Settings;
 
 fn main() -> ExitCode {
     let arguments = arguments::with_search(std::env::args_os().collect());
@@ -60,20 +59,17 @@ fn check_config(check: &CheckConfig) -> Exit {
         print!("{}", settings::reference());
         return Exit::Success;
     }
-    match check.file.as_deref().map(|file| Settings::load(Some(file))) {
-        Some(Ok(_)) => {
-            println!(
-                "{} is fine",
-                check.file.as_deref().unwrap_or(std::path::Path::new("")).display()
-            );
+    let Some(file) = &check.file else {
+        eprintln!("logq: name the file to check, or ask for the --reference");
+        return Exit::Usage;
+    };
+    match settings::check(file) {
+        Ok(()) => {
+            println!("{} is fine", file.display());
             Exit::Success
         }
-        Some(Err(error)) => {
+        Err(error) => {
             eprintln!("{error:#}");
-            Exit::Usage
-        }
-        None => {
-            eprintln!("logq: name the file to check, or ask for the --reference");
             Exit::Usage
         }
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agent::daemon::AgentOptions;
 use anyhow::{Context, Result};
 use collector::CollectorOptions;
 use query::QueryLimits;
@@ -11,112 +12,118 @@ use store::StoreOptions;
 
 /// Tables of other roles, which may be in the same file.
 const FOREIGN: [&str; 2] = ["agent", "alerting"];
+/// Tables of roles that are not there yet.
+const UNKNOWN: [&str; 1] = ["alerting"];
 
 const fn size(bytes: u64) -> ByteSize {
     ByteSize(bytes)
 }
 
-const TABLES: &[Table] = &[
-    Table {
-        name: "collector",
-        doc: "Takes records in and keeps them.",
-        keys: &[
-            Key {
-                path: "http",
-                kind: Kind::Address,
-                fallback: Fallback::Value("127.0.0.1:4318"),
-                doc: "Where OTLP and JSON lines come in over HTTP; port 0 takes any free one.",
+const COLLECTOR: Table = Table {
+    name: "collector",
+    doc: "Takes records in and keeps them.",
+    keys: &[
+        Key {
+            path: "http",
+            kind: Kind::Address,
+            fallback: Fallback::Value("127.0.0.1:4318"),
+            doc: "Where OTLP and JSON lines come in over HTTP; port 0 takes any free one.",
+        },
+        Key {
+            path: "data",
+            kind: Kind::Path,
+            fallback: Fallback::Value("logq-data"),
+            doc: "The data folder, made if absent. One process owns it.",
+        },
+        Key {
+            path: "body_max",
+            kind: Kind::ByteSize { min: size(1 << 10), max: size(1 << 30) },
+            fallback: Fallback::Value("64 MiB"),
+            doc: "Longest request body as it is sent; a longer one is answered with 413.",
+        },
+        Key {
+            path: "memory_max",
+            kind: Kind::ByteSize { min: size(16 << 20), max: size(1 << 40) },
+            fallback: Fallback::Value("192 MiB"),
+            doc: "Memory for requests in flight and records not yet in segments; beyond it requests wait a little, then are answered with 429.",
+        },
+        Key {
+            path: "flush_size",
+            kind: Kind::ByteSize { min: size(64 << 10), max: size(4 << 30) },
+            fallback: Fallback::Value("64 MiB"),
+            doc: "Records in memory are written as segments when they take this much.",
+        },
+        Key {
+            path: "flush_age",
+            kind: Kind::Duration {
+                min: Duration::from_millis(100),
+                max: Duration::from_secs(86_400),
             },
-            Key {
-                path: "data",
-                kind: Kind::Path,
-                fallback: Fallback::Value("logq-data"),
-                doc: "The data folder, made if absent. One process owns it.",
+            fallback: Fallback::Value("30s"),
+            doc: "... or when the oldest of them is this old.",
+        },
+        Key {
+            path: "retention_age",
+            kind: Kind::Duration {
+                min: Duration::from_secs(60),
+                max: Duration::from_secs(100 * 365 * 86_400),
             },
-            Key {
-                path: "body_max",
-                kind: Kind::ByteSize { min: size(1 << 10), max: size(1 << 30) },
-                fallback: Fallback::Value("64 MiB"),
-                doc: "Longest request body as it is sent; a longer one is answered with 413.",
+            fallback: Fallback::Absent,
+            doc: "Segments whose newest record is older go; absent keeps them for ever.",
+        },
+        Key {
+            path: "retention_size",
+            kind: Kind::ByteSize { min: size(1 << 20), max: size(1 << 50) },
+            fallback: Fallback::Absent,
+            doc: "The oldest segments go while all together are larger; absent keeps them.",
+        },
+    ],
+};
+
+const QUERY: Table = Table {
+    name: "query",
+    doc: "Answers queries.",
+    keys: &[
+        Key {
+            path: "http",
+            kind: Kind::Address,
+            fallback: Fallback::Value("127.0.0.1:3100"),
+            doc: "Where the query API listens; port 0 takes any free one.",
+        },
+        Key {
+            path: "deadline",
+            kind: Kind::Duration {
+                min: Duration::from_millis(10),
+                max: Duration::from_secs(3_600),
             },
-            Key {
-                path: "memory_max",
-                kind: Kind::ByteSize { min: size(16 << 20), max: size(1 << 40) },
-                fallback: Fallback::Value("192 MiB"),
-                doc: "Memory for requests in flight and records not yet in segments; beyond it requests wait a little, then are answered with 429.",
-            },
-            Key {
-                path: "flush_size",
-                kind: Kind::ByteSize { min: size(64 << 10), max: size(4 << 30) },
-                fallback: Fallback::Value("64 MiB"),
-                doc: "Records in memory are written as segments when they take this much.",
-            },
-            Key {
-                path: "flush_age",
-                kind: Kind::Duration {
-                    min: Duration::from_millis(100),
-                    max: Duration::from_secs(86_400),
-                },
-                fallback: Fallback::Value("30s"),
-                doc: "... or when the oldest of them is this old.",
-            },
-            Key {
-                path: "retention_age",
-                kind: Kind::Duration {
-                    min: Duration::from_secs(60),
-                    max: Duration::from_secs(100 * 365 * 86_400),
-                },
-                fallback: Fallback::Absent,
-                doc: "Segments whose newest record is older go; absent keeps them for ever.",
-            },
-            Key {
-                path: "retention_size",
-                kind: Kind::ByteSize { min: size(1 << 20), max: size(1 << 50) },
-                fallback: Fallback::Absent,
-                doc: "The oldest segments go while all together are larger; absent keeps them.",
-            },
-        ],
-    },
-    Table {
-        name: "query",
-        doc: "Answers queries.",
-        keys: &[
-            Key {
-                path: "http",
-                kind: Kind::Address,
-                fallback: Fallback::Value("127.0.0.1:3100"),
-                doc: "Where the query API listens; port 0 takes any free one.",
-            },
-            Key {
-                path: "deadline",
-                kind: Kind::Duration {
-                    min: Duration::from_millis(10),
-                    max: Duration::from_secs(3_600),
-                },
-                fallback: Fallback::Value("30s"),
-                doc: "A query that takes longer is ended.",
-            },
-            Key {
-                path: "memory_max",
-                kind: Kind::ByteSize { min: size(1 << 20), max: size(1 << 40) },
-                fallback: Fallback::Value("256 MiB"),
-                doc: "Memory that the stages of one query may hold.",
-            },
-            Key {
-                path: "rows_max",
-                kind: Kind::Integer { min: 1, max: 100_000_000 },
-                fallback: Fallback::Value("1000000"),
-                doc: "Rows that one query gives out or sorts.",
-            },
-            Key {
-                path: "concurrency",
-                kind: Kind::Integer { min: 1, max: 1_024 },
-                fallback: Fallback::Value("16"),
-                doc: "Queries at the same time; further ones are answered with 429.",
-            },
-        ],
-    },
-];
+            fallback: Fallback::Value("30s"),
+            doc: "A query that takes longer is ended.",
+        },
+        Key {
+            path: "memory_max",
+            kind: Kind::ByteSize { min: size(1 << 20), max: size(1 << 40) },
+            fallback: Fallback::Value("256 MiB"),
+            doc: "Memory that the stages of one query may hold.",
+        },
+        Key {
+            path: "rows_max",
+            kind: Kind::Integer { min: 1, max: 100_000_000 },
+            fallback: Fallback::Value("1000000"),
+            doc: "Rows that one query gives out or sorts.",
+        },
+        Key {
+            path: "concurrency",
+            kind: Kind::Integer { min: 1, max: 1_024 },
+            fallback: Fallback::Value("16"),
+            doc: "Queries at the same time; further ones are answered with 429.",
+        },
+    ],
+};
+
+/// What this process reads when it runs.
+const TABLES: &[Table] = &[COLLECTOR, QUERY];
+/// What one file may say to all roles.
+const CHECKED: &[Table] = &[COLLECTOR, QUERY, agent::daemon::TABLE];
 
 /// Everything that `logq up` needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,23 +143,7 @@ impl Settings {
     /// # Errors
     /// All faults together, one a line, each with its place and the way out.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self> {
-        let text = match file {
-            Some(path) => Some(
-                std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read {}", path.display()))?,
-            ),
-            None => None,
-        };
-        let name = file.map(|path| path.display().to_string()).unwrap_or_default();
-        let environment = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
-        let config = config::load(
-            text.as_deref().map(|text| (name.as_str(), text)),
-            environment,
-            TABLES,
-            &FOREIGN,
-        )?;
+        let config = read(file, TABLES, &FOREIGN)?;
         Ok(Self::from_config(&config))
     }
 
@@ -185,9 +176,34 @@ impl Settings {
     }
 }
 
-/// Every key with its default, as a file that can be used.
+/// Checks what a file and the environment say to every role that this binary has, the agent included.
+///
+/// # Errors
+/// All faults of single keys; if there are none, all faults of the agent's table as a whole.
+pub(crate) fn check(file: &Path) -> Result<()> {
+    let config = read(Some(file), CHECKED, &UNKNOWN)?;
+    AgentOptions::from_config(&config)?;
+    Ok(())
+}
+
+fn read(file: Option<&Path>, tables: &'static [Table], foreign: &[&str]) -> Result<Config> {
+    let text = match file {
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read {}", path.display()))?,
+        ),
+        None => None,
+    };
+    let name = file.map(|path| path.display().to_string()).unwrap_or_default();
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let file = text.as_deref().map(|text| (name.as_str(), text));
+    Ok(config::load(file, environment, tables, foreign)?)
+}
+
+/// Every key of every role with its default, as a file that can be used.
 pub(crate) fn reference() -> String {
-    config::reference(TABLES)
+    config::reference(CHECKED)
 }
 
 #[cfg(test)]
@@ -205,7 +221,11 @@ mod tests {
 
     #[test]
     fn the_reference_is_a_file_that_can_be_loaded() {
-        config::load(Some(("reference", &reference())), [], TABLES, &FOREIGN).unwrap();
+        let text = reference();
+        for (tables, foreign) in [(TABLES, &FOREIGN[..]), (CHECKED, &UNKNOWN)] {
+            config::load(Some(("reference", &text)), [], tables, foreign).unwrap();
+        }
+        assert!(text.contains("[agent]"));
     }
 
     #[test]
@@ -219,5 +239,24 @@ mod tests {
         .unwrap_err();
         let text = faults.to_string();
         assert!(text.contains("logq.toml:2") && text.contains("flush_size"), "{text}");
+    }
+
+    #[test]
+    fn a_check_tells_the_faults_of_all_tables() {
+        let check = |text: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("logq.toml");
+            std::fs::write(&file, text).unwrap();
+            check(&file).map_err(|error| error.to_string())
+        };
+        check("[collector]\n[[agent.sources]]\nkind = \"stdin\"\n[alerting]\nx = 1\n").unwrap();
+        let faults =
+            check("[collector]\ndatta = \"x\"\n[agent]\nbatch_age = 7\n[[agent.sources]]\n")
+                .unwrap_err();
+        assert!(["`data`", "batch_age", "kind"].iter().all(|key| faults.contains(key)), "{faults}");
+        let faults =
+            check("[[agent.sources]]\nkind = \"file\"\n[[agent.sources]]\nkind = \"exec\"\n")
+                .unwrap_err();
+        assert!(faults.contains("`include`") && faults.contains("`command`"), "{faults}");
     }
 }
