@@ -1,6 +1,6 @@
 //! The tree against the declared keys: everything that is wrong is noted, and checking goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::key::{Fallback, Key, Kind, Table};
@@ -133,7 +133,9 @@ impl Checker<'_> {
         let elsewhere =
             keys.iter().map(|key| key.path).find(|path| path.rsplit('.').next() == Some(name));
         let mut level: Vec<&str> = level.collect();
-        level.dedup();
+        // Keys of one table below are not always neighbours.
+        let mut seen = BTreeSet::new();
+        level.retain(|name| seen.insert(*name));
         let help = did_you_mean(nearest(name, level.iter().copied()).or(elsewhere), || {
             format!("known keys are {}", level.join(", "))
         });
