@@ -107,7 +107,7 @@ pub type Reload = Box<dyn Fn() -> Result<AgentOptions, String> + Send + Sync>;
 
 /// Runs the agent until `shutdown`, or until all its sources have come to their end and everything is shipped.
 ///
-/// SIGHUP reads the configuration anew by `reload`.
+/// SIGHUP reads the configuration anew by `reload`; without one it is left to the process.
 ///
 /// # Errors
 /// It cannot start; nothing was read.
@@ -243,7 +243,8 @@ impl Agent {
     async fn work(&mut self, reload: Option<Reload>, shutdown: &Shutdown) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut hangup = signal(SignalKind::hangup()).ok();
+        // Without anything to read anew the signal keeps its usual meaning.
+        let mut hangup = reload.as_ref().and_then(|_| signal(SignalKind::hangup()).ok());
         loop {
             let hung_up = async {
                 match &mut hangup {
@@ -253,9 +254,8 @@ impl Agent {
             };
             tokio::select! {
                 () = shutdown.requested() => return,
-                Some(()) = hung_up => match &reload {
-                    Some(reload) => self.reload(reload(), shutdown).await,
-                    None => tracing::info!("nothing to read anew: there is no configuration file"),
+                Some(()) = hung_up => if let Some(reload) = &reload {
+                    self.reload(reload(), shutdown).await;
                 },
                 _ = ticks.tick() => {
                     if self.running.is_finished() {
