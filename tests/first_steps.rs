@@ -437,8 +437,8 @@ fn the_ready_block_has_commands_that_work() {
       ingest   INGEST
       query    QUERY
 
-      send a file   logq ship --addr INGEST --service NAME FILE
-      search        logq --addr QUERY 'level:>=warn'
+      send a file   LOGQ ship --addr INGEST --service NAME FILE
+      search        LOGQ --addr QUERY 'level:>=warn'
       stop          Ctrl-C
     ");
     assert!(!server.ingest.ends_with(":0") && !server.query.ends_with(":0"));

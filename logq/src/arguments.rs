@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -19,7 +20,9 @@ pub(crate) const INGEST_ADDR: &str = "http://127.0.0.1:4318";
 `logq 'QUERY'` is short for `logq search 'QUERY'`.
 
 Examples:
+  logq up --demo                               try it: three small services, an agent, one story to look at
   logq up                                      start collector and query on this machine
+  logq run agent --config agent.toml           follow logs and ship them, from beside the services
   logq ship --service nova nova-api.log        send a file into it
   logq 'correlation:req-42'                    every record of one interaction, over all services
   logq 'level:>=warn service:nova' --since 2h  what went wrong lately
@@ -37,6 +40,8 @@ pub(crate) enum Command {
     /// Search records
     Search(Search),
     /// Run collector and query in this process
+    ///
+    /// It runs no agent but the demo's: `logq run agent` follows what the table [agent] says.
     Up(Up),
     /// Run one role as a process of its own
     Run(Run),
@@ -94,6 +99,12 @@ pub(crate) struct Up {
     /// Configuration file
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
+    /// Also run three small services that write logs, and an agent that ships them; all of it stays in the data folder
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// Where the demo's gateway takes orders; another port if this one is taken
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", requires = "demo")]
+    pub(crate) demo_http: SocketAddr,
 }
 
 #[derive(Debug, Args)]

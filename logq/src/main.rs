@@ -3,7 +3,9 @@
 mod arguments;
 mod audit;
 mod client;
+mod demo;
 mod exit;
+mod ready;
 mod search;
 mod settings;
 mod ship;

@@ -1,11 +1,14 @@
-//! `logq up`: collector and query in one process.
+//! `logq up`: collector and query in one process, and the demo beside them if it is wanted.
+//!
+//! They stop in the order in which records travel: the shop, its agent, then what takes them in and answers.
 
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::Router;
 use axum::http::{StatusCode, Uri};
 use collector::Collector;
 use query::{Queries, QueryApi};
@@ -17,7 +20,9 @@ use store::{Store, StoreError};
 use tokio::net::TcpListener;
 
 use crate::arguments::Up;
+use crate::demo::Demo;
 use crate::exit::Exit;
+use crate::ready::Ready;
 use crate::settings::Settings;
 
 /// How often the store's troubles are taken over into the health page.
@@ -54,7 +59,8 @@ pub(crate) async fn run(up: &Up) -> Result<Exit> {
     // The folder first: of two faults, the one that names the other process helps more.
     let ingest = listen(&settings.ingest_http, "collector.http").await?;
     let query = listen(&settings.query_http, "query.http").await?;
-    serve_until_stopped(settings, store, ingest, query, shutdown).await
+    let demo = up.demo.then_some(up.demo_http);
+    serve_until_stopped(settings, store, ingest, query, demo, shutdown).await
 }
 
 async fn serve_until_stopped(
@@ -62,48 +68,81 @@ async fn serve_until_stopped(
     store: Arc<Store>,
     ingest: TcpListener,
     query: TcpListener,
+    demo_http: Option<SocketAddr>,
     shutdown: Shutdown,
 ) -> Result<Exit> {
     let (metrics, health) = (Metrics::new(), Health::new());
     health.set("store", Check::Ok);
     let collector = Collector::new(Arc::clone(&store), settings.collector.clone(), &metrics);
     let queries = Queries::new(Arc::clone(&store), settings.query.clone());
-    let api = QueryApi::new(queries, settings.query_concurrency, &metrics);
+    let api = QueryApi::new(queries.clone(), settings.query_concurrency, &metrics);
     let common = health::routes(health.clone(), metrics);
-    let (ingest_addr, query_addr) = (ingest.local_addr()?, query.local_addr()?);
-    let limits = ServerLimits::default();
-    let stop = |shutdown: Shutdown, health: Health| async move {
-        shutdown.requested().await;
-        health.begin_shutdown();
+    let ready =
+        Ready { data: settings.data, ingest: ingest.local_addr()?, query: query.local_addr()? };
+    let (stop, stopping) = Shutdown::new();
+    let serving = |listener: TcpListener, router: Router| {
+        let router = router.merge(common.clone()).fallback(not_found);
+        let stopping = stopping.clone();
+        let stopped = async move { stopping.requested().await };
+        tokio::spawn(serve(listener, router, stopped, ServerLimits::default()))
     };
-    let ingest = serve(
-        ingest,
-        collector.router().merge(common.clone()).fallback(not_found),
-        stop(shutdown.clone(), health.clone()),
-        limits,
-    );
-    let query = serve(
-        query,
-        api.router().merge(common).fallback(not_found),
-        stop(shutdown.clone(), health.clone()),
-        limits,
-    );
-    let watch = tokio::spawn(watch_store(Arc::clone(&store), health, shutdown));
-    println!("{}", ready_block(&settings.data, ingest_addr, query_addr));
-    let (ingest, query) = tokio::join!(ingest, query);
-    ingest.and(query).context("cannot serve")?;
-    watch.abort();
-    // Everything in memory goes into segments before the process ends; what cannot stays in the journal.
-    let closed = tokio::task::spawn_blocking(move || store.close())
-        .await
-        .context("closing the store panicked")?;
-    if let Err(error) = closed {
-        eprintln!(
-            "logq: stopped, but the last records are only in the journal: {error}; the next start reads them from there"
-        );
-        return Ok(Exit::Failure);
+    let (ingest, query) = (serving(ingest, collector.router()), serving(query, api.router()));
+    let watch = tokio::spawn(watch_store(Arc::clone(&store), health.clone(), shutdown.clone()));
+    let ended = match demo_http {
+        None => {
+            announce(&ready.block());
+            shutdown.requested().await;
+            health.begin_shutdown();
+            Ok(())
+        }
+        Some(gateway) => demo_until_stopped(gateway, &ready, &queries, &health, &shutdown).await,
+    };
+    stop.set_off();
+    for server in [ingest, query] {
+        server.await.context("a server panicked")?.context("cannot serve")?;
     }
-    Ok(Exit::Success)
+    watch.abort();
+    let closed = close(store).await?;
+    ended.map(|()| closed)
+}
+
+/// Prints; whoever closed our output has no use for it, and the process goes on.
+fn announce(block: &str) {
+    let _ = writeln!(std::io::stdout(), "{block}");
+}
+
+/// The demo, from its start to its end; the servers have to run for longer.
+async fn demo_until_stopped(
+    gateway: SocketAddr,
+    ready: &Ready,
+    queries: &Queries,
+    health: &Health,
+    shutdown: &Shutdown,
+) -> Result<()> {
+    let demo = Demo::start(&ready.data, gateway, ready.ingest).await?;
+    tokio::select! {
+        story = demo.story(queries) => {
+            announce(&ready.demo_block(&demo, &story));
+            shutdown.requested().await;
+        }
+        () = shutdown.requested() => {}
+    }
+    health.begin_shutdown();
+    demo.stop().await
+}
+
+/// Everything in memory goes into segments before the process ends; what cannot stays in the journal.
+async fn close(store: Arc<Store>) -> Result<Exit> {
+    let closed = tokio::task::spawn_blocking(move || store.close());
+    match closed.await.context("closing the store panicked")? {
+        Ok(()) => Ok(Exit::Success),
+        Err(error) => {
+            eprintln!(
+                "logq: stopped, but the last records are only in the journal: {error}; the next start reads them from there"
+            );
+            Ok(Exit::Failure)
+        }
+    }
 }
 
 async fn listen(addr: &str, key: &str) -> Result<TcpListener> {
@@ -134,22 +173,4 @@ async fn watch_store(store: Arc<Store>, health: Health, shutdown: Shutdown) {
             if troubles.is_empty() { Check::Ok } else { Check::Degraded(troubles.join("; ")) },
         );
     }
-}
-
-fn ready_block(data: &Path, ingest: SocketAddr, query: SocketAddr) -> String {
-    let version = env!("CARGO_PKG_VERSION");
-    let mut ship = "logq ship".to_owned();
-    let mut search = "logq".to_owned();
-    // Commands that work as they stand, also when the ports are not the usual ones.
-    if ingest.to_string() != "127.0.0.1:4318" {
-        ship.push_str(&format!(" --addr http://{ingest}"));
-    }
-    if query.to_string() != "127.0.0.1:3100" {
-        search.push_str(&format!(" --addr http://{query}"));
-    }
-    format!(
-        "logq {version} is ready\n  data     {}\n  ingest   http://{ingest}\n  query    http://{query}\n\n  \
-         send a file   {ship} --service NAME FILE\n  search        {search} 'level:>=warn'\n  stop          Ctrl-C",
-        data.display()
-    )
 }

@@ -108,9 +108,15 @@ impl Home {
 
     /// Starts a server and waits for its ready block.
     pub(crate) fn start(&self) -> Server {
+        self.start_by(self.up(), "stop ")
+    }
+
+    /// Starts a server by a command that began as [`Self::up`], and waits for the line of its ready block in which
+    /// `last` is.
+    pub(crate) fn start_by(&self, mut command: Command, last: &str) -> Server {
         let log = self.folder.path().join("server.log");
         let stderr = File::options().create(true).append(true).open(&log).unwrap();
-        let mut child = self.up().stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let stdout = child.stdout.take().unwrap();
         let mut server = Server {
             child,
@@ -121,7 +127,7 @@ impl Home {
             query: String::new(),
             http: Http::new(),
         };
-        server.ready_block = read_ready_block(stdout);
+        server.ready_block = read_ready_block(stdout, last);
         let address = |name: &str| {
             let mut lines = server.ready_block.lines().map(str::split_whitespace);
             let address = lines.find_map(|mut words| (words.next()? == name).then(|| words.next()));
@@ -135,8 +141,8 @@ impl Home {
     }
 }
 
-/// The lines up to the one that says how to stop. Reads on in the background, so that the server never blocks.
-fn read_ready_block(stdout: ChildStdout) -> String {
+/// The lines up to the one in which `last` is. Reads on in the background, so that the server never blocks.
+fn read_ready_block(stdout: ChildStdout, last: &str) -> String {
     let (sender, lines) = mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -148,7 +154,7 @@ fn read_ready_block(stdout: ChildStdout) -> String {
     while let Ok(line) = lines.recv_timeout(DEADLINE) {
         block.push_str(&line);
         block.push('\n');
-        if line.trim_start().starts_with("stop ") {
+        if line.contains(last) {
             break;
         }
     }
