@@ -307,8 +307,9 @@ pub(crate) fn file_name(number: u64) -> String {
 /// The number in a file's name; `None` for files that are not ours.
 pub(crate) fn file_number(name: &str, suffix: &str) -> Option<u64> {
     let digits = name.strip_suffix(suffix)?;
-    let ours = digits.len() == 16 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    digits.parse().ok().filter(|number| ours && *number > 0)
+    let ours = digits.len() >= 16 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    // There is always a next one, whatever a stray file is called.
+    digits.parse().ok().filter(|number| ours && (1..1 << 63).contains(number))
 }
 
 fn put(bytes: &mut Vec<u8>, values: &[u64]) {
