@@ -38,6 +38,7 @@ struct Heartbeat<'a> {
 struct Acknowledged {
     records: u64,
     batches: u64,
+    store: Option<String>,
 }
 
 /// Sends heartbeats for ever.
@@ -56,8 +57,9 @@ pub(crate) async fn send_once(overview: &Overview) {
     if overview.knows_no_heartbeats(&addr, UNKNOWN_PAUSE) {
         return;
     }
-    let (epoch, ledger) =
-        overview.durable.with_state(|state| (state.epoch.clone(), state.ledger.clone()));
+    let (epoch, ledger, store) = overview.durable.with_state(|state| {
+        (state.epoch.clone(), state.ledger.clone(), state.store.as_ref().map(|it| it.id.clone()))
+    });
     let heartbeat = Heartbeat {
         agent: &overview.agent,
         epoch: epoch.id,
@@ -67,7 +69,11 @@ pub(crate) async fn send_once(overview: &Overview) {
         sent_at: Timestamp::now().to_string(),
         oldest_unshipped: overview.oldest_unshipped().map(|time| time.to_string()),
         ledger,
-        acknowledged_in_epoch: Acknowledged { records: epoch.records, batches: epoch.batches },
+        acknowledged_in_epoch: Acknowledged {
+            records: epoch.records,
+            batches: epoch.batches,
+            store,
+        },
         spool_bytes: overview.durable.usage().disk_bytes,
         sources: overview.sources(),
         trouble: overview.trouble(),

@@ -478,7 +478,8 @@ pattern = "(?<secret>"
 
     #[test]
     fn a_source_needs_few_words() {
-        let options = load("[[agent.sources]]\nkind = \"file\"\ninclude = \"/var/log/*.log\"\n").unwrap();
+        let options =
+            load("[[agent.sources]]\nkind = \"file\"\ninclude = \"/var/log/*.log\"\n").unwrap();
         assert_eq!(options.sources[0].name, "file:/var/log/*.log");
         let twice = "[[agent.sources]]\nkind = \"stdin\"\n".repeat(2);
         let faults = load(&twice).unwrap_err().to_string();

@@ -5,7 +5,7 @@
 //!  "oldest_unshipped":TIME or null,
 //!  "ledger":{"read":N,"filtered":N,"dropped":{"reason":N,…},"dead_lettered":N,"spooled":N,"acknowledged":N,
 //!            "held":N,"reported":N},
-//!  "acknowledged_in_epoch":{"records":N,"batches":N},"spool_bytes":N,"sources":N,"trouble":["…"]}
+//!  "acknowledged_in_epoch":{"records":N,"batches":N,"store":"…"},"spool_bytes":N,"sources":N,"trouble":["…"]}
 //! ```
 //! TIME is RFC 3339. Counts and the names of agent and epoch must be there, members that are not known are passed
 //! over. What a person reads is cut to the bounds below, so that a heartbeat that is kept takes at most about 8 KiB.
@@ -113,12 +113,15 @@ impl AgentLedger {
 }
 
 /// What was acknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledged {
     /// Records in acknowledged batches.
     pub records: u64,
     /// Acknowledged batches.
     pub batches: u64,
+    /// The store that acknowledged them, as it names itself; another one's are not looked for in this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
 }
 
 impl Heartbeat {

@@ -145,8 +145,10 @@ impl Heard {
         let Heartbeat { agent, epoch, .. } = &self.heartbeat;
         let silent = !self.is_alive(now);
         let stored = self.account.epoch;
-        // What is retired cannot be compared; an agent's own counts still can.
-        let (then, before) = match self.account.retired {
+        // What is retired cannot be compared, nor what another store has; an agent's own counts still can.
+        let by = self.heartbeat.acknowledged_in_epoch.store.as_ref();
+        let elsewhere = by.is_some_and(|by| *by != store.identity().0);
+        let (then, before) = match self.account.retired || elsewhere {
             true => (self.heartbeat.acknowledged_in_epoch.records, 0),
             false => (stored.records_accepted, self.records_before),
         };
