@@ -285,6 +285,10 @@ impl Agent {
             ("state", new.state == self.options.state),
             ("http", new.http == self.options.http),
             ("spool_max", new.spool_bytes_max == self.options.spool_bytes_max),
+            ("dead_letters_max", new.dead_letters_bytes_max == self.options.dead_letters_bytes_max),
+            ("host", new.host == self.options.host),
+            ("failover_after", new.failover_after == self.options.failover_after),
+            ("heartbeat_interval", new.heartbeat_interval == self.options.heartbeat_interval),
         ] {
             if !same {
                 return refused(
