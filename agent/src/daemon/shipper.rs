@@ -159,6 +159,8 @@ impl Shipper {
             .store(note.oldest.map_or(0, |oldest| oldest.max(1) as u64), Ordering::Relaxed);
         let mut outgoing =
             Outgoing { number, records: note.records, body: payload.clone(), dead: false };
+        // To report that a report was refused would make the next one, for ever.
+        let told = !note.has_only_reports();
         // It may have become a dead letter just before a crash; then the empty one may have arrived already.
         if self.dead_letters.has(&letter_id(&self.spool, number)) {
             outgoing.bury();
@@ -184,14 +186,14 @@ impl Shipper {
                 }
                 Attempt::Refused { status: status @ (400 | 413), message } if !outgoing.dead => {
                     let letter = self.letter(&outgoing, &name, status, message);
-                    self.bury(&letter, &payload).await;
+                    self.bury(&letter, &payload, told).await;
                     outgoing.bury();
                     continue;
                 }
                 Attempt::Refused { status: status @ (400 | 409 | 413), message } => {
                     let letter = self.letter(&outgoing, &name, status, message);
                     if !outgoing.dead {
-                        self.bury(&letter, &payload).await;
+                        self.bury(&letter, &payload, told).await;
                     }
                     return self.begin_epoch_behind(&outgoing, &letter).await;
                 }
@@ -339,13 +341,16 @@ impl Shipper {
         }
     }
 
-    async fn bury(&self, letter: &DeadLetter, payload: &[u8]) {
+    async fn bury(&self, letter: &DeadLetter, payload: &[u8], told: bool) {
         while let Err(error) = self.dead_letters.keep(letter, payload) {
             self.health
                 .set(CHECK, Check::Degraded(format!("cannot keep a refused batch: {error}")));
             tokio::time::sleep(DISK_PAUSE).await;
         }
         tracing::warn!(id = letter.id, status = letter.status, "batch refused for good");
+        if !told {
+            return;
+        }
         let note = Note { say: vec![reports::dead_lettered(letter)], ..Note::default() };
         if let Err(error) = self.durable.append(&note, None) {
             tracing::warn!(%error, "cannot report the refused batch");

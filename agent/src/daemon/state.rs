@@ -315,6 +315,11 @@ impl Note {
         *self == Self::default()
     }
 
+    /// Whether all records of the entry are the agent's own.
+    pub(crate) fn has_only_reports(&self) -> bool {
+        self.records > 0 && self.records == self.counts.reported
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("a note has only text keys and finite numbers")
     }
