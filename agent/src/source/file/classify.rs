@@ -83,7 +83,7 @@ impl FileSource {
         let Some(candidate) = self.candidates.get(&found.place) else { return false };
         let Some((id, place)) = candidate.of else { return false };
         let held = candidate.stamp == found.stamp
-            && self.table.get(id).is_some_and(|of| of.record.place() == place)
+            && self.table.get(id).is_some_and(|of| of.record.place().is(place))
             && self.is_present(id);
         if held {
             self.hold(found, Some(id), candidate.since);
@@ -128,7 +128,7 @@ impl FileSource {
         sink: Sink<'_>,
     ) -> io::Result<ControlFlow<()>> {
         let (file, about) = open_regular(&found.path)?;
-        if Place::of(&about) != found.place {
+        if !Place::of(&about).is(found.place) {
             self.scan_wanted = true;
             return Ok(Continue(()));
         }
@@ -145,7 +145,11 @@ impl FileSource {
                 Kinship::None => {}
                 Kinship::Copy => {
                     self.hold(&found, Some(id), now);
-                    return Ok(Continue(()));
+                    // If the original is cut now, that has to show in what is known of it.
+                    return Ok(match self.look(id, now)? {
+                        Look::Same(stamp) => self.grow_head(id, stamp.size, sink),
+                        Look::Anew | Look::Absent => Continue(()),
+                    });
                 }
                 Kinship::Rest => {
                     let (path, place) = (real(&found.path).to_path_buf(), found.place);
@@ -168,6 +172,7 @@ impl FileSource {
             path: real(&found.path),
             device: found.place.device,
             inode: found.place.inode,
+            born: found.place.born,
             head: Head::of(&head),
             offset,
             line_number: 1,
@@ -227,6 +232,7 @@ impl FileSource {
             path: real(&found.path),
             device: found.place.device,
             inode: found.place.inode,
+            born: found.place.born,
             head: Head::default(),
             offset: 0,
             line_number: 1,
@@ -247,7 +253,9 @@ impl FileSource {
         let (file, _) = open_regular(&found.path)?;
         let head = read_decompressed_head(file)?;
         let mut rest = None;
-        for id in self.relatives(&found.path) {
+        let mut relatives = self.relatives(&found.path);
+        relatives.extend(self.table.of_family(&found.path));
+        for id in relatives {
             let Some(followed) = self.table.get(id) else { continue };
             let known = &followed.record;
             if known.head.length == 0 || !known.head.begins(&head) {

@@ -124,7 +124,7 @@ impl FileSource {
             return Ok(Continue(false));
         }
         let (file, about) = open_regular(&followed.record.path)?;
-        if Place::of(&about) != followed.record.place() {
+        if !Place::of(&about).is(followed.record.place()) {
             self.scan_wanted = true;
             return Ok(Continue(false));
         }

@@ -1,5 +1,8 @@
 //! Which file is which: by device, inode and how the content begins, never by name alone.
 //!
+//! Inodes are used again, often at once. Most file systems say when an inode was made, which tells a new file from
+//! an old one; where it is not said, the head has to.
+//!
 //! The head is the xxh3 hash of the first 1,024 bytes, or of all there are; it grows with a shorter file. Hashes at
 //! 8, 16, … 512 bytes are kept beside it, because a copy can be shorter than what was read of its original:
 //! lines that came between copying and truncating are in the original only.
@@ -12,6 +15,7 @@ use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
@@ -25,7 +29,7 @@ pub(super) const HEAD_BYTES: usize = 1024;
 const STEPS: usize = 7;
 
 /// How a file begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// How many bytes were hashed, at most 1,024.
     pub length: u32,
@@ -33,6 +37,13 @@ pub struct Head {
     pub hash: u64,
     /// The same of the first 8, 16, … 512 bytes; 0 where the file is shorter.
     pub steps: [u64; STEPS],
+}
+
+impl Default for Head {
+    /// Of nothing: everything begins so.
+    fn default() -> Self {
+        Self::of(b"")
+    }
 }
 
 impl Head {
@@ -51,7 +62,7 @@ impl Head {
     /// Whether content that begins with `bytes` begins as this did.
     pub(super) fn begins(&self, bytes: &[u8]) -> bool {
         let begin = bytes.get(..self.length as usize);
-        begin.is_some_and(|begin| XxHash3_64::oneshot(begin) == self.hash)
+        self.length == 0 || begin.is_some_and(|begin| XxHash3_64::oneshot(begin) == self.hash)
     }
 
     /// As [`begins`](Self::begins), also for content that is shorter than what this was made of, as far as
@@ -70,15 +81,27 @@ fn step_bytes(at: usize) -> usize {
 }
 
 /// Where the content of a file lies, whatever it is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     pub(super) device: u64,
     pub(super) inode: u64,
+    /// When the inode was made, in ns; 0 where the file system does not say.
+    pub(super) born: u64,
 }
 
 impl Place {
     pub(super) fn of(metadata: &Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino() }
+        let born = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let born = born.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(0));
+        Self { device: metadata.dev(), inode: metadata.ino(), born }
+    }
+
+    /// Whether both may be one file: an inode that was made anew is another one, where that is known.
+    pub(super) fn is(self, other: Self) -> bool {
+        let known = self.born != 0 && other.born != 0;
+        self.device == other.device
+            && self.inode == other.inode
+            && (!known || self.born == other.born)
     }
 }
 
@@ -179,26 +202,42 @@ pub(super) fn is_compressed_name(path: &Path) -> bool {
 }
 
 /// The names that a file may have been copied from, as it is called `name`: those that it begins with, cut before
-/// anything but a letter (`app.log` for `app.log.1`), and those that it is with a date inside (`app.log` for
+/// anything but a letter (`app.log` for `app.log.1`), and the one without the numbers (`app.log` for
 /// `app-20260101.log`).
 pub(super) fn originals(name: &OsStr) -> Vec<OsString> {
     let bytes = name.as_bytes();
     let cut = (1..bytes.len()).filter(|at| !bytes[*at].is_ascii_alphabetic());
     let mut found: Vec<OsString> = cut.map(|at| OsString::from_vec(bytes[..at].to_vec())).collect();
-    let plain = [&b".gz"[..], b".zst", b".zstd"].iter().find_map(|end| bytes.strip_suffix(*end));
-    let bytes = plain.unwrap_or(bytes);
-    let Some(extension) = bytes.iter().rposition(|byte| *byte == b'.') else { return found };
-    for at in 1..extension.saturating_sub(1) {
-        if matches!(bytes[at], b'-' | b'_' | b'.') && bytes[at + 1].is_ascii_digit() {
-            found.push(OsString::from_vec([&bytes[..at], &bytes[extension..]].concat()));
-        }
+    let family = family(name);
+    if family != name && !found.contains(&family) {
+        found.push(family);
     }
     found
 }
 
-/// Whether a file called `name` may be a copy of one called `original`.
+/// The name without what rotation adds: the ending of a compressed file, and numbers and dates behind `.`, `-`
+/// and `_`. All of `app.log`, `app.log.2.gz` and `app-2026-01-01.log` are of the family `app.log`.
+pub(super) fn family(name: &OsStr) -> OsString {
+    let bytes = name.as_bytes();
+    let plain = [&b".gz"[..], b".zst", b".zstd"].iter().find_map(|end| bytes.strip_suffix(*end));
+    let bytes = plain.unwrap_or(bytes);
+    let mut rest = Vec::with_capacity(bytes.len());
+    let mut number = false;
+    for (at, byte) in bytes.iter().enumerate() {
+        let next = bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
+        number = at > 0
+            && (next && matches!(byte, b'.' | b'-' | b'_') || number && byte.is_ascii_digit());
+        if !number {
+            rest.push(*byte);
+        }
+    }
+    OsString::from_vec(rest)
+}
+
+/// Whether a file called `name` may hold what one called `original` held.
 pub(super) fn is_related(original: &OsStr, name: &OsStr) -> bool {
-    original != name && originals(name).iter().any(|from| from == original)
+    original != name
+        && (originals(name).iter().any(|from| from == original) || family(original) == family(name))
 }
 
 #[cfg(test)]
@@ -256,6 +295,8 @@ mod tests {
         ] {
             check("app.log", name, true);
         }
+        check("app.log.1", "app.log.2.gz", true);
+        check("0.log", "0.log.20260101-120000.gz", true);
         for name in ["app.log", "app2.log", "other.log", "app.logs", "app-web.log", "ap.log.1", "a"]
         {
             check("app.log", name, false);

@@ -25,6 +25,9 @@ pub struct KnownFile {
     pub device: u64,
     /// Its inode there.
     pub inode: u64,
+    /// When that was made, in ns since 1970; 0 where the file system does not say.
+    #[serde(default)]
+    pub born: u64,
     /// How its (decompressed) content begins.
     pub head: Head,
     /// Up to here it was handed out, in bytes of the decompressed content.
@@ -59,7 +62,7 @@ impl KnownFile {
     }
 
     pub(super) fn place(&self) -> Place {
-        Place { device: self.device, inode: self.inode }
+        Place { device: self.device, inode: self.inode, born: self.born }
     }
 }
 
@@ -125,6 +128,7 @@ mod tests {
             path,
             device: 1,
             inode: 2,
+            born: 0,
             head: Head::of(b"how it begins"),
             offset: 3,
             line_number: 4,

@@ -170,7 +170,8 @@ impl FileSource {
     }
 
     /// Reads what is there, about `budget` bytes at most, each file in its turn. `sink` may block. If it answers
-    /// `Break`, the event counts as taken and the turn ends.
+    /// `Break`, the turn ends, and the source is good for nothing but being dropped: a new one goes on from what
+    /// was stored, and that may include the event which was answered so.
     pub fn turn(
         &mut self,
         now: Instant,

@@ -111,11 +111,12 @@ impl FileSource {
             if stamp.size == one.record.offset || one.trouble.is_some() {
                 continue;
             }
-            if unfinished && now >= one.left_at + self.settings.finish_after {
+            let done = one.finish_at <= now;
+            if unfinished && !done && now >= one.left_at + self.settings.finish_after {
                 continue;
             }
             unread = Some(*older);
-            if !unfinished {
+            if !unfinished || done {
                 self.queue(*older);
             }
             break;
@@ -132,7 +133,7 @@ impl FileSource {
                 Err(error) if is_absent(&error) => return Ok(Look::Absent),
                 Err(error) => return Err(error),
             };
-            if Place::of(&about) != followed.record.place() {
+            if !Place::of(&about).is(followed.record.place()) {
                 return Ok(Look::Absent);
             }
             self.table.keep_open(id, file, now);
@@ -146,9 +147,11 @@ impl FileSource {
         }
         let head = read_head(file)?;
         let record = &mut followed.record;
-        if record.rotated && stamp.size < record.offset && record.head.begins_or_cut(&head) {
+        let shorter = stamp.size < record.offset.max(record.head.length.into());
+        if record.rotated && shorter && record.head.begins_or_cut(&head) {
             // A copy that lacks what was read from the original after it was made.
-            record.offset = stamp.size;
+            record.offset = record.offset.min(stamp.size);
+            record.head = Head::of(&head);
             followed.proven = true;
             return Ok(Look::Same(stamp));
         }
@@ -179,12 +182,19 @@ impl FileSource {
                 self.table.close(id);
                 return Continue(0);
             }
+            if followed.record.head.length == 0 && followed.record.born == 0 {
+                // It was empty, so this may be anything.
+                self.table.close(id);
+                self.table.release(id);
+                self.scan_wanted = true;
+                return Continue(0);
+            }
             followed.record.finished = false;
             followed.finish_at = now + finish_after;
             self.leaving.insert(id);
             self.known(id, sink)?;
         }
-        self.grow_head(id, sink)?;
+        self.grow_head(id, stamp.size, sink)?;
         let Some(followed) = self.table.get_mut(id) else { return Continue(0) };
         if grown && !followed.complete {
             followed.finish_at = followed.finish_at.max(now + finish_after);
@@ -216,12 +226,10 @@ impl FileSource {
     }
 
     /// Takes in more of how a short file begins, now that it is longer.
-    fn grow_head(&mut self, id: u64, sink: Sink<'_>) -> ControlFlow<()> {
+    pub(super) fn grow_head(&mut self, id: u64, size: u64, sink: Sink<'_>) -> ControlFlow<()> {
         let Some(followed) = self.table.get_mut(id) else { return Continue(()) };
         let record = &mut followed.record;
-        if record.head.length as usize >= HEAD_BYTES
-            || followed.seen.size <= record.head.length.into()
-        {
+        if record.head.length as usize >= HEAD_BYTES || size <= record.head.length.into() {
             return Continue(());
         }
         let head = followed.file.as_ref().and_then(|file| read_head(file).ok());

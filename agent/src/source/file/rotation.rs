@@ -14,6 +14,7 @@ use super::identity::{
     read_decompressed_head, read_head,
 };
 use super::known::KnownFile;
+use super::scan::is_same;
 use super::{FileEvent, FileSource, Notice, Sink};
 
 /// A file that holds the content of another.
@@ -86,6 +87,9 @@ impl FileSource {
         {
             record.head = Head::of(&head);
         }
+        if record.origin == record.path {
+            record.path = record.origin.clone();
+        }
         if let Some(folder) = record.path.parent() {
             self.scan_wanted |= self.watch.add(folder);
         }
@@ -112,12 +116,17 @@ impl FileSource {
     ) -> ControlFlow<()> {
         self.table.close(id);
         self.candidates.remove(&body.place);
+        let head = head_at(&body.path).ok();
         self.table.settle(id, body.place, body.path.into());
         let finish_after = self.settings.finish_after;
         let Some(followed) = self.table.get_mut(id) else { return Continue(()) };
         followed.record.compressed = body.compressed;
         followed.record.rotated = true;
         followed.record.finished = false;
+        // It may lack what was read from the original after the copy was made.
+        if let Some(head) = head.filter(|head| !followed.record.head.begins(head)) {
+            followed.record.head = Head::of(&head);
+        }
         if !body.compressed {
             followed.record.offset = followed.record.offset.min(body.stamp.size);
         }
@@ -150,7 +159,7 @@ impl FileSource {
                 }
                 let path = entry.path();
                 let Ok(Some((place, stamp))) = place_at(&path) else { continue };
-                if self.table.at(place).is_some() {
+                if self.is_taken(place, &path) {
                     continue;
                 }
                 let Ok(Some(compressed)) = holds(record, &path, stamp, cut) else { continue };
@@ -164,13 +173,21 @@ impl FileSource {
         best
     }
 
+    /// Whether the file at `path` is that of a known one, and not of another with the inode it had.
+    fn is_taken(&self, place: Place, path: &Path) -> bool {
+        let owner = self.table.at(place).and_then(|id| self.table.get(id));
+        owner.is_some_and(|owner| {
+            owner.file.is_some() || owner.record.head.length > 0 && is_same(&owner.record, path)
+        })
+    }
+
     /// Where the file of `record` is now, if it was renamed within its folder.
     pub(super) fn find_renamed(&self, record: &KnownFile) -> Option<PathBuf> {
         for (folder, _) in homes(record) {
             let Ok(entries) = std::fs::read_dir(folder) else { continue };
             for entry in entries.flatten().filter(|entry| entry.ino() == record.inode) {
                 let path = entry.path();
-                if matches!(place_at(&path), Ok(Some((place, _))) if place == record.place()) {
+                if matches!(place_at(&path), Ok(Some((place, _))) if place.is(record.place())) {
                     return Some(path);
                 }
             }
@@ -194,21 +211,26 @@ fn homes(record: &KnownFile) -> Vec<(&Path, &OsStr)> {
 
 /// Whether the file at `path` holds what `record` does, and if so, whether compressed.
 fn holds(record: &KnownFile, path: &Path, stamp: Stamp, cut: bool) -> io::Result<Option<bool>> {
-    let (file, _) = open_regular(path)?;
-    if is_compressed_name(path) {
-        let head = read_decompressed_head(file)?;
-        return Ok(record.head.begins(&head).then_some(true));
+    let head = head_at(path)?;
+    let begins = if cut { record.head.begins_or_cut(&head) } else { record.head.begins(&head) };
+    if !begins || is_compressed_name(path) {
+        return Ok(begins.then_some(true));
     }
-    let head = read_head(&file)?;
     if stamp.size < record.offset {
-        return Ok((cut && record.head.begins_or_cut(&head)).then_some(false));
+        return Ok(cut.then_some(false));
     }
     let mut before = [b'\n'];
     if record.offset > 0 && record.parts == 0 && !record.finished {
+        let (file, _) = open_regular(path)?;
         read_at(&file, &mut before, record.offset - 1)?;
     }
-    let begins = if cut { record.head.begins_or_cut(&head) } else { record.head.begins(&head) };
-    Ok((begins && before == [b'\n']).then_some(false))
+    Ok((before == [b'\n']).then_some(false))
+}
+
+/// How the content of the file at `path` begins, decompressed if it is named so.
+fn head_at(path: &Path) -> io::Result<Vec<u8>> {
+    let (file, _) = open_regular(path)?;
+    if is_compressed_name(path) { read_decompressed_head(file) } else { read_head(&file) }
 }
 
 /// The size of what a gzip file holds, in 32 bits, as its end says; not to be relied on alone.

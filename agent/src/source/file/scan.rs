@@ -9,7 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::identity::{Place, Stamp, open_regular, place_at, read_decompressed_head, read_head};
+use super::identity::{
+    Place, Stamp, is_related, open_regular, place_at, read_decompressed_head, read_head,
+};
 use super::known::KnownFile;
 use super::patterns::{Found, Walked};
 use super::{FileEvent, FileSource, Notice, Sink};
@@ -137,8 +139,8 @@ impl FileSource {
     ) -> ControlFlow<(), bool> {
         let Some(followed) = self.table.get(id) else { return Continue(false) };
         let back = followed.record.rotated && !followed.record.compressed;
-        let doubtful = back || followed.is_doubtful(found.stamp);
-        if followed.file.is_none() && doubtful && !is_same(&followed.record, &found.path) {
+        let doubtful = followed.is_doubtful(found, back);
+        if doubtful && !may_be(&followed.record, &found.path) {
             self.table.release(id);
             return Continue(false);
         }
@@ -174,12 +176,8 @@ impl FileSource {
             path = real(&found.path);
         }
         let moved = path != record.path || !record.rotated;
-        // An empty file says nothing of what it is; under another name it is another one, if it was not open.
-        let doubtful = moved || followed.is_doubtful(found.stamp);
-        if followed.file.is_none()
-            && doubtful
-            && (record.head.length == 0 || !is_same(record, &found.path))
-        {
+        let doubtful = followed.is_doubtful(found, moved);
+        if doubtful && !may_be(record, &found.path) {
             self.table.release(id);
             return Continue(false);
         }
@@ -247,7 +245,7 @@ impl FileSource {
             let record = followed.record.clone();
             if !record.rotated {
                 match place_at(&record.origin) {
-                    Ok(Some((place, stamp))) if place == record.place() => {
+                    Ok(Some((place, stamp))) if self.table.at(place) == Some(id) => {
                         self.stamped(id, stamp, now);
                         continue;
                     }
@@ -288,14 +286,14 @@ impl FileSource {
         let unread = followed.seen == Stamp::NEVER || followed.seen.size > record.offset;
         self.leaving.insert(id);
         match place_at(&record.path) {
-            Ok(Some((place, stamp))) if place == record.place() => {
+            Ok(Some((place, stamp))) if self.table.at(place) == Some(id) => {
                 self.stamped(id, stamp, now);
                 return Continue(());
             }
             Ok(_) => {}
             Err(_) => return Continue(()),
         }
-        let renamed = self.find_renamed(&record).filter(|path| is_same(&record, path));
+        let renamed = self.find_renamed(&record).filter(|path| may_be(&record, path));
         if let Some(path) = renamed {
             self.table.settle(id, record.place(), path.into());
             self.queue(id);
@@ -338,13 +336,24 @@ pub(super) fn real(path: &Path) -> Arc<Path> {
     std::fs::canonicalize(path).map_or_else(|_| path.into(), Into::into)
 }
 
+/// As [`is_same`], for a file that has another name now. An empty one says nothing of what it is, so its name has
+/// to be a likely one.
+fn may_be(record: &KnownFile, path: &Path) -> bool {
+    if record.head.length > 0 || record.compressed {
+        return is_same(record, path);
+    }
+    let names = record.path.file_name().zip(path.file_name());
+    !record.finished && names.is_some_and(|(before, now)| before == now || is_related(before, now))
+}
+
 /// Whether the file at `path` holds what `record` does; not being able to tell is a yes.
-fn is_same(record: &KnownFile, path: &Path) -> bool {
+pub(super) fn is_same(record: &KnownFile, path: &Path) -> bool {
     let Ok((file, about)) = open_regular(path) else { return true };
-    if Place::of(&about) != record.place() {
+    if !Place::of(&about).is(record.place()) {
         return false;
     }
     let head = if record.compressed { read_decompressed_head(file) } else { read_head(&file) };
-    let long_enough = record.compressed || about.len() >= record.offset;
+    // A copy may lack what was read from its original.
+    let long_enough = record.compressed || record.rotated || about.len() >= record.offset;
     head.map_or(true, |head| long_enough && record.head.begins(&head))
 }

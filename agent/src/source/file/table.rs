@@ -4,17 +4,19 @@
 //! the open files those that were not used for longest are closed first, and an unlinked one is closed last,
 //! because it cannot be opened again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::identity::{Place, Stamp, place_at};
+use super::identity::{Place, Stamp, family, place_at};
 use super::known::KnownFile;
+use super::patterns::Found;
 
 /// A file that cannot be read at the moment.
 #[derive(Debug)]
@@ -60,12 +62,19 @@ impl Followed {
             return Ok(Some(Stamp::of(&file.metadata()?)));
         }
         let there = place_at(&self.record.path)?;
-        Ok(there.filter(|(place, _)| *place == self.record.place()).map(|(_, stamp)| stamp))
+        Ok(there.filter(|(place, _)| place.is(self.record.place())).map(|(_, stamp)| stamp))
     }
 
-    /// Whether another content may have come to its place unseen.
-    pub(super) fn is_doubtful(&self, stamp: Stamp) -> bool {
-        self.gone_since.is_some() || self.record.compressed && self.seen != stamp
+    /// Whether what is found at its place may be another file, with an inode that was free: not while it is open,
+    /// nor if the inode is known to be as old.
+    pub(super) fn is_doubtful(&self, found: &Found, moved: bool) -> bool {
+        if self.file.is_some() || self.record.born != 0 && self.record.born == found.place.born {
+            return false;
+        }
+        let stamp = found.stamp;
+        let was_empty = self.record.finished && self.record.head.length == 0 && stamp.size > 0;
+        let gone = self.gone_since.is_some();
+        moved || gone || was_empty || self.record.compressed && self.seen != stamp
     }
 
     /// Whether it looks otherwise than before; what cannot be looked at is left to the next scan.
@@ -78,9 +87,11 @@ impl Followed {
 #[derive(Debug)]
 pub(super) struct Table {
     files: BTreeMap<u64, Followed>,
-    places: HashMap<Place, u64>,
+    places: HashMap<(u64, u64), u64>,
     paths: HashMap<Arc<Path>, u64>,
     origins: HashMap<Arc<Path>, Vec<u64>>,
+    /// By the path of the origin without what rotation adds to it, if that is another one.
+    families: HashMap<PathBuf, BTreeSet<u64>>,
     open: BTreeMap<u64, u64>,
     open_max: usize,
     ticks: u64,
@@ -95,6 +106,7 @@ impl Table {
             places: HashMap::new(),
             paths: HashMap::new(),
             origins: HashMap::new(),
+            families: HashMap::new(),
             open: BTreeMap::new(),
             open_max: open_max.max(1),
             ticks: 0,
@@ -124,7 +136,9 @@ impl Table {
     }
 
     pub(super) fn at(&self, place: Place) -> Option<u64> {
-        self.places.get(&place).copied()
+        let id = *self.places.get(&(place.device, place.inode))?;
+        let followed = self.files.get(&id)?;
+        followed.record.place().is(place).then_some(id)
     }
 
     pub(super) fn at_path(&self, path: &Path) -> Option<u64> {
@@ -134,6 +148,13 @@ impl Table {
     /// The incarnations of one log, oldest first.
     pub(super) fn of_origin(&self, origin: &Path) -> &[u64] {
         self.origins.get(origin).map_or(&[], Vec::as_slice)
+    }
+
+    /// Files whose origin differs from `path` in what rotation adds only.
+    pub(super) fn of_family(&self, path: &Path) -> Vec<u64> {
+        let family = family_path(path).unwrap_or_else(|| path.to_owned());
+        let rotated = self.families.get(&family).into_iter().flatten();
+        self.of_origin(&family).iter().chain(rotated).copied().collect()
     }
 
     pub(super) fn newest(&self) -> Option<u64> {
@@ -161,9 +182,15 @@ impl Table {
     pub(super) fn restore(&mut self, id: u64, record: KnownFile, now: Instant) {
         self.reserve(id);
         let complete = record.compressed;
-        self.origins.entry(record.origin.clone()).or_default().push(id);
+        match self.origins.entry(record.origin.clone()) {
+            Entry::Occupied(entry) => entry.into_mut().push(id),
+            Entry::Vacant(entry) => _ = entry.insert(vec![id]),
+        }
+        if let Some(family) = family_path(&record.origin) {
+            self.families.entry(family).or_default().insert(id);
+        }
         // Of two that claim one place, the newer is right.
-        self.places.insert(record.place(), id);
+        self.places.insert((record.device, record.inode), id);
         self.paths.insert(record.path.clone(), id);
         let followed = Followed {
             record,
@@ -187,7 +214,7 @@ impl Table {
     /// Its place may belong to another from now on.
     pub(super) fn release(&mut self, id: u64) {
         let Some(followed) = self.files.get(&id) else { return };
-        let place = followed.record.place();
+        let place = (followed.record.device, followed.record.inode);
         if self.places.get(&place) == Some(&id) {
             self.places.remove(&place);
         }
@@ -202,8 +229,9 @@ impl Table {
         }
         followed.record.device = place.device;
         followed.record.inode = place.inode;
+        followed.record.born = place.born;
         followed.record.path = path.clone();
-        self.places.insert(place, id);
+        self.places.insert((place.device, place.inode), id);
         self.paths.insert(path, id);
     }
 
@@ -214,10 +242,19 @@ impl Table {
         if self.paths.get(&followed.record.path) == Some(&id) {
             self.paths.remove(&followed.record.path);
         }
-        if let Some(ids) = self.origins.get_mut(&followed.record.origin) {
+        let origin = &followed.record.origin;
+        if let Some(ids) = self.origins.get_mut(origin) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
-                self.origins.remove(&followed.record.origin);
+                self.origins.remove(origin);
+            }
+        }
+        if let Some(family) = family_path(origin)
+            && let Some(ids) = self.families.get_mut(&family)
+        {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.families.remove(&family);
             }
         }
     }
@@ -267,4 +304,10 @@ impl Table {
         let file = self.files.get(&id).and_then(|followed| followed.file.as_ref());
         file.and_then(|file| file.metadata().ok()).is_some_and(|about| about.nlink() == 0)
     }
+}
+
+fn family_path(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?;
+    let family = family(name);
+    (family != name).then(|| path.with_file_name(family))
 }

@@ -20,6 +20,9 @@ use rustix::io::Errno;
 /// More folders than these are polled.
 const FOLDERS_MAX: usize = 65_536;
 
+/// So many events are taken at a time.
+const EVENTS_MAX: usize = 65_536;
+
 /// A busy writer wakes at most once in this time.
 const WAKE_EVERY: Duration = Duration::from_millis(20);
 
@@ -160,7 +163,8 @@ impl Watch {
         let mut buffer = [MaybeUninit::uninit(); 16 << 10];
         let mut reader = inotify::Reader::new(inotify, &mut buffer);
         let mut lost = Vec::new();
-        loop {
+        // What is left waits for the next turn.
+        for _ in 0..EVENTS_MAX {
             let event = match reader.next() {
                 Ok(event) => event,
                 Err(Errno::INTR) => continue,
