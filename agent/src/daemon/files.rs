@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use super::intake::Stopped;
 use super::reports;
 use super::status::{FILES_SHOWN_MAX, FileStatus, SourceView};
-use super::stream::{Pipeline, SourceCounts, Stream};
-use crate::assemble::{AssembleSettings, Assembler};
+use super::stream::{NO_FILE, Pipeline, SourceCounts, Stream};
+use crate::assemble::{AssembleSettings, Assembler, Logical, kubernetes_attributes};
 use crate::format::{Format, SAMPLE_BYTES_MAX, detect};
-use crate::interpret::Interpreter;
-use crate::lines::decompressed;
+use crate::interpret::{Interpreter, SourceSettings};
+use crate::lines::{LineReader, decompressed};
 use crate::reading::Reading;
 use crate::source::file::{FileEvent, FileSource, Notice};
 
@@ -198,16 +198,32 @@ impl Streams {
             self.logs.retain(|_, stream| stream.used > old || !stream.is_idle());
         }
         let format = match self.reading.format {
-            Format::Auto => detect(&sample(origin).unwrap_or_else(|| line.to_vec())),
+            Format::Auto => {
+                let sample = sample(origin).unwrap_or_else(|| line.to_vec());
+                detect(&unwrapped(&self.assemble, sample))
+            }
             format => format,
         };
         let interpreter = Interpreter::new(
-            self.reading.settings.clone(),
+            self.settings_of(origin),
             origin.to_string_lossy().into_owned(),
             format.reader(self.reading.pattern.as_ref()),
             self.reading.times.clone(),
         );
         Stream::new(Assembler::new(self.assemble.clone()), interpreter)
+    }
+
+    /// What the user says about the source, and what the path says about a container's log.
+    fn settings_of(&self, origin: &Path) -> SourceSettings {
+        let mut settings = self.reading.settings.clone();
+        if self.assemble.container.is_some()
+            && let Some(names) = kubernetes_attributes(origin)
+        {
+            settings.default_service = Some(names.default_service().to_owned());
+            let own = names.attributes().map(|(name, value)| (name.to_owned(), value.to_owned()));
+            settings.attributes.extend(own);
+        }
+        settings
     }
 
     fn flush_due(&mut self, now: Instant) -> Result<(), Stopped> {
@@ -241,4 +257,23 @@ fn sample(path: &Path) -> Option<Vec<u8>> {
     let mut sample = Vec::new();
     decompressed(file).ok()?.take(SAMPLE_BYTES_MAX as u64).read_to_end(&mut sample).ok()?;
     Some(sample).filter(|sample| !sample.is_empty())
+}
+
+/// What programs wrote, of a sample that a container runtime has wrapped.
+fn unwrapped(settings: &AssembleSettings, sample: Vec<u8>) -> Vec<u8> {
+    if settings.container.is_none() {
+        return sample;
+    }
+    let settings = AssembleSettings { container: settings.container, multiline: None };
+    let (mut assembler, mut lines) = (Assembler::new(settings), LineReader::new(&*sample));
+    let mut texts = Vec::with_capacity(sample.len());
+    let mut take = |logical: &Logical<'_>| {
+        texts.extend_from_slice(logical.line.bytes);
+        texts.push(b'\n');
+    };
+    while let Ok(Some((line, end))) = lines.next_line_and_end() {
+        assembler.push(NO_FILE, &line, end, Instant::now(), &mut take);
+    }
+    assembler.flush(&mut take);
+    texts
 }
