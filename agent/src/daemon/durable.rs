@@ -250,6 +250,11 @@ pub(crate) fn write_spool(
     let mut lost = 0;
     while let Some(filled) = intake.next() {
         let number = filled.number;
+        if lost > 0 {
+            // What comes later has positions behind what is lost.
+            lost += filled.note.records;
+            continue;
+        }
         match write(filled, intake, durable, health, stop) {
             Ok(()) => intake.set_durable(number),
             Err(records) => lost += records,
