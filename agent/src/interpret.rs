@@ -276,7 +276,7 @@ fn prefer<'a>(
 }
 
 /// Attribute names are unique in a record: the first of a name keeps it, a later one becomes `NAME#2`, `NAME#3` …
-fn number_later_ones<'a>(attributes: &mut Attributes<'a>, arena: &'a Bump) {
+pub(crate) fn number_later_ones<'a>(attributes: &mut Attributes<'a>, arena: &'a Bump) {
     let pairwise = attributes.len() <= COMPARED_PAIRWISE_MAX;
     let names = |attributes: &Attributes<'a>| attributes.iter().map(|(name, _)| *name).collect();
     let unique = if pairwise {
@@ -315,21 +315,22 @@ fn emptied(mut attributes: Attributes<'_>) -> Attributes<'static> {
     attributes.into_iter().map(|_| ("", ValueRef::Bool(false))).collect()
 }
 
+/// The user's pattern of correlation ids.
 #[derive(Debug)]
-struct CorrelationPattern {
+pub(crate) struct CorrelationPattern {
     regex: Regex,
     group: usize,
     locations: CaptureLocations,
 }
 
 impl CorrelationPattern {
-    fn new(regex: Regex) -> Self {
+    pub(crate) fn new(regex: Regex) -> Self {
         let named = regex.capture_names().position(|name| name == Some("correlation"));
         let group = named.unwrap_or(usize::from(regex.captures_len() > 1));
         Self { locations: regex.capture_locations(), group, regex }
     }
 
-    fn find<'a>(&mut self, message: &'a str) -> Option<&'a str> {
+    pub(crate) fn find<'a>(&mut self, message: &'a str) -> Option<&'a str> {
         self.regex.captures_read(&mut self.locations, message)?;
         let (start, end) = self.locations.get(self.group)?;
         Some(&message[start..end]).filter(|id| (1..=CORRELATION_ID_BYTES_MAX).contains(&id.len()))

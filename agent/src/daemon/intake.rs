@@ -64,7 +64,7 @@ pub(crate) struct Filled {
     pub(crate) note: Note,
 }
 
-/// Why nothing was taken: the agent is stopping.
+/// Why nothing was taken: the agent is stopping, or there was no room in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stopped;
 
@@ -73,6 +73,8 @@ pub(crate) struct Stopped;
 pub(crate) enum WhenFull {
     #[default]
     Wait,
+    /// As `Wait`, but no longer than this; then nothing is taken.
+    WaitUntil(Instant),
     Drop,
 }
 
@@ -107,8 +109,8 @@ struct Open {
     sampled: SampleCounts,
     /// Since when there is something in it.
     since: Option<Instant>,
-    /// Somebody waits for it.
-    wanted: bool,
+    /// When somebody wants it to be written.
+    wanted_at: Option<Instant>,
     full: bool,
     /// Takes nothing more.
     stopped: bool,
@@ -137,7 +139,7 @@ impl Intake {
     /// spool takes nothing, drops and counts it.
     ///
     /// # Errors
-    /// The agent is stopping; the record was not taken.
+    /// The agent is stopping, or the source waits no longer; the record was not taken.
     pub(crate) fn push(
         &self,
         record: &RecordRef<'_>,
@@ -210,6 +212,13 @@ impl Intake {
         Ok(())
     }
 
+    /// Notes where the journal is read from on, without a record.
+    pub(crate) fn cursor_known(&self, source: &str, cursor: &str) {
+        let mut open = self.open();
+        open.cover(Covered::Cursor { source, cursor });
+        self.pushed(open);
+    }
+
     /// Notes that a source was started.
     pub(crate) fn source_started(&self, name: &str) {
         let mut open = self.open();
@@ -229,6 +238,11 @@ impl Intake {
         self.blocked.load(Ordering::Relaxed)
     }
 
+    /// Whether nothing is taken any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.open().stopped
+    }
+
     pub(crate) fn set_blocked(&self, blocked: bool) {
         self.blocked.store(blocked, Ordering::Relaxed);
     }
@@ -238,13 +252,7 @@ impl Intake {
     /// # Errors
     /// It did not become durable in time, or never will.
     pub(crate) fn wait_durable(&self, number: u64, deadline: Instant) -> Result<(), Stopped> {
-        {
-            let mut open = self.open();
-            if open.number == number {
-                open.wanted = true;
-                self.filled.notify_all();
-            }
-        }
+        self.cut_within(number, Duration::ZERO);
         let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
         while *durable <= number {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -258,6 +266,21 @@ impl Intake {
                 .0;
         }
         Ok(())
+    }
+
+    /// Asks for batch `number` to be written within `linger`, which gives others the time to join it.
+    pub(crate) fn cut_within(&self, number: u64, linger: Duration) {
+        let mut open = self.open();
+        let at = Instant::now() + linger;
+        if open.number == number && open.wanted_at.is_none_or(|wanted| at < wanted) {
+            open.wanted_at = Some(at);
+            self.filled.notify_all();
+        }
+    }
+
+    /// Whether batch `number` is durable.
+    pub(crate) fn is_durable(&self, number: u64) -> bool {
+        *self.durable.lock().unwrap_or_else(PoisonError::into_inner) > number
     }
 
     /// Everything pushed so far is made durable; what is pushed meanwhile too, or not.
@@ -281,7 +304,9 @@ impl Intake {
                 }
             }
             let age = open.since.map(|since| since.elapsed());
-            let due = open.full || open.wanted || age.is_some_and(|age| age >= age_max);
+            let wanted_in = open.wanted_at.map(|at| at.saturating_duration_since(Instant::now()));
+            let wanted = wanted_in.is_some_and(|wait| wait.is_zero());
+            let due = open.full || wanted || age.is_some_and(|age| age >= age_max);
             if !open.is_empty() && (due || open.ended) {
                 let filled = open.take();
                 drop(open);
@@ -292,6 +317,8 @@ impl Intake {
                 return None;
             }
             let wait = age.map_or(age_max, |age| age_max.saturating_sub(age));
+            let wait =
+                wanted_in.filter(|wait| !wait.is_zero()).map_or(wait, |wanted| wait.min(wanted));
             // Held records expire while nothing is pushed.
             let wait = wait.max(Duration::from_millis(1)).min(Duration::from_secs(1));
             open = self.filled.wait_timeout(open, wait).unwrap_or_else(PoisonError::into_inner).0;
@@ -366,6 +393,9 @@ impl Intake {
             }
             if when_full == WhenFull::Drop && self.is_blocked() {
                 return Ok(Room::Refused(open));
+            }
+            if matches!(when_full, WhenFull::WaitUntil(deadline) if Instant::now() >= deadline) {
+                return Err(Stopped);
             }
             open.full = true;
             self.filled.notify_all();
@@ -481,7 +511,7 @@ impl Open {
         let number = self.number;
         self.number += 1;
         self.since = None;
-        self.wanted = false;
+        self.wanted_at = None;
         self.full = false;
         Filled {
             number,

@@ -253,7 +253,7 @@ const SOURCE: &[Key] = &[
         "start_at",
         Kind::Enum(&["end", "beginning"]),
         Fallback::Value("end"),
-        "file: where to begin with files that are there when the source starts for the first time; later ones are read whole.",
+        "file, journald: where to begin with what is there when the source starts for the first time; later files are read whole.",
     ),
     key(
         "scan_interval",
@@ -290,15 +290,20 @@ const SOURCE: &[Key] = &[
         "restart_after",
         Kind::Duration { min: Duration::from_millis(10), max: HOUR },
         Fallback::Value("1s"),
-        "exec: how long to wait before an ended program is started again.",
+        "exec, journald: how long to wait before a program that has ended is started again.",
     ),
     // journald
-    key("units", Kind::List(&Kind::Text), Fallback::Absent, "journald: only these units."),
+    key(
+        "units",
+        Kind::List(&Kind::Text),
+        Fallback::Absent,
+        "journald: only these units, `*` and `?` allowed.",
+    ),
     key(
         "journal",
         Kind::Path,
         Fallback::Absent,
-        "journald: a folder of journal files, instead of the machine's own.",
+        "journald: a folder of journal files, or one of them, instead of the machine's own journal.",
     ),
     // otlp
     key("http", Kind::Address, Fallback::Absent, "otlp: where to listen for OTLP over HTTP."),

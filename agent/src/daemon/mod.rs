@@ -16,8 +16,10 @@ mod files;
 mod heartbeat;
 mod identity;
 mod intake;
+mod journald;
 mod keys;
 mod options;
+mod otlp;
 mod pipes;
 mod reports;
 mod shipper;
@@ -308,7 +310,7 @@ impl Agent {
         let old = std::mem::take(&mut self.running);
         let (intake, durable, overview) =
             (Arc::clone(&self.intake), Arc::clone(&self.durable), Arc::clone(&self.overview));
-        let shutdown = shutdown.clone();
+        let (shutdown, before) = (shutdown.clone(), self.options.sources.clone());
         let restarted = tokio::task::spawn_blocking(move || {
             old.stop(Duration::from_secs(86_400), || ());
             // The new sources begin where the durable state says that the old ones ended.
@@ -318,10 +320,22 @@ impl Agent {
                 }
                 tracing::warn!("the spool takes nothing; the new configuration waits for it");
             }
-            sources::start(prepared, &intake, &durable, &overview)
+            let error = match sources::start(prepared, &intake, &durable, &overview) {
+                Ok(running) => return Ok((running, None)),
+                Err(error) => error,
+            };
+            // A port may be taken; the sources before did run.
+            let prepared = sources::prepare(&before)?;
+            let running = sources::start(prepared, &intake, &durable, &overview)
+                .map_err(|again| format!("{error}; and the sources before: {again}"))?;
+            Ok((running, Some(error)))
         });
         match restarted.await {
-            Ok(Ok(running)) => self.running = running,
+            Ok(Ok((running, None))) => self.running = running,
+            Ok(Ok((running, Some(error)))) => {
+                self.running = running;
+                return refused(&self.health, error);
+            }
             Ok(Err(error)) => return refused(&self.health, error),
             Err(error) => return refused(&self.health, error.to_string()),
         }

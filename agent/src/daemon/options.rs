@@ -8,7 +8,9 @@ use record::Value;
 use service::config::{self, Config, Fault, Faults, Values};
 
 use super::intake::{BatchBounds, WhenFull};
+use super::journald::JournalOptions;
 use super::keys::TABLE;
+use super::otlp::OtlpOptions;
 use super::shipper::Named;
 use crate::assemble::{AssembleSettings, Container, Multiline, Traces};
 use crate::delivery::Collector;
@@ -60,6 +62,8 @@ pub(super) enum SourceKind {
     File(FileSettings),
     Stdin,
     Exec { command: Vec<String>, restart_after: Duration },
+    Journald(JournalOptions),
+    Otlp(OtlpOptions),
 }
 
 impl SourceKind {
@@ -68,6 +72,8 @@ impl SourceKind {
             Self::File(_) => "file",
             Self::Stdin => "stdin",
             Self::Exec { .. } => "exec",
+            Self::Journald(_) => "journald",
+            Self::Otlp(_) => "otlp",
         }
     }
 }
@@ -283,10 +289,7 @@ fn kind(values: &Values, faults: &mut Vec<Fault>) -> Option<SourceKind> {
             let settings = FileSettings {
                 include,
                 exclude: values.get("exclude"),
-                start_at: match values.get::<String>("start_at").as_str() {
-                    "beginning" => StartAt::Beginning,
-                    _ => StartAt::End,
-                },
+                start_at: start_at(values),
                 scan_interval: values.get("scan_interval"),
                 files_max: values.get("files_max"),
                 open_files_max: values.get("open_files_max"),
@@ -307,7 +310,28 @@ fn kind(values: &Values, faults: &mut Vec<Fault>) -> Option<SourceKind> {
             }
             Some(SourceKind::Exec { command, restart_after: values.get("restart_after") })
         }
+        "journald" => Some(SourceKind::Journald(JournalOptions {
+            units: values.get("units"),
+            journal: values.get("journal"),
+            start_at: start_at(values),
+            restart_after: values.get("restart_after"),
+        })),
+        "otlp" => {
+            let http: Option<String> = values.get("http");
+            let Some(http) = http else {
+                missing("http", "write http = \"127.0.0.1:4319\"");
+                return None;
+            };
+            Some(SourceKind::Otlp(OtlpOptions { http, body_bytes_max: values.get("body_max") }))
+        }
         _ => None,
+    }
+}
+
+fn start_at(values: &Values) -> StartAt {
+    match values.get::<String>("start_at").as_str() {
+        "beginning" => StartAt::Beginning,
+        _ => StartAt::End,
     }
 }
 
@@ -389,6 +413,12 @@ fn default_name(kind: &SourceKind) -> String {
         SourceKind::File(settings) => format!("file:{}", settings.include.join(",")),
         SourceKind::Stdin => "stdin".to_owned(),
         SourceKind::Exec { command, .. } => format!("exec:{}", command.join(" ")),
+        // Not by its units: with another name it would forget its position.
+        SourceKind::Journald(JournalOptions { journal: Some(journal), .. }) => {
+            format!("journald:{}", journal.display())
+        }
+        SourceKind::Journald(_) => "journald".to_owned(),
+        SourceKind::Otlp(options) => format!("otlp:{}", options.http),
     }
 }
 

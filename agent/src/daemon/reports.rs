@@ -189,6 +189,22 @@ pub(crate) fn of_notice(source: &str, notice: &Notice) -> Option<Report> {
     Some(report(event, true, notice.to_string(), attributes))
 }
 
+pub(crate) fn journal_position_lost(source: &str) -> Report {
+    let message = format!(
+        "the journal has no entry any more where source {source} stopped reading: entries that were removed before they were read are missing"
+    );
+    report("logq.agent.journal_position_lost", true, message, [("source", json!(source))])
+}
+
+pub(crate) fn journal_entry_too_long(source: &str, cursor: Option<&str>, bytes: u64) -> Report {
+    let message = format!(
+        "source {source} left out an entry of the journal of {bytes} bytes as JSON, because it is longer than an agent takes"
+    );
+    let attributes =
+        [("source", json!(source)), ("cursor", json!(cursor)), ("bytes", json!(bytes))];
+    report("logq.agent.journal_entry_too_long", true, message, attributes)
+}
+
 /// Makes records of what is to be said, for as long as the agent runs. What a crash kept from being said is said
 /// by the next start.
 pub(crate) fn say(durable: &Durable, intake: &Intake, agent: &str, host: &str) {

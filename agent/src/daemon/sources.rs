@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 use super::durable::Durable;
 use super::files::{Files, Streams};
 use super::intake::Intake;
+use super::journald::Journal;
 use super::options::{SourceKind, SourceOptions};
+use super::otlp::{self, Receiver};
 use super::pipes::Pipe;
 use super::status::{Overview, SourceView};
 use super::stream::{NO_FILE, Pipeline, StopFlag};
 use crate::process::Processor;
 use crate::source::file::{FileSource, KnownFile, Waker};
+use service::shutdown::{Shutdown, Trigger};
 
 /// How often it is looked whether a source has stopped.
 const STOP_STEP: Duration = Duration::from_millis(5);
@@ -25,6 +28,7 @@ pub(super) struct Running {
     threads: Vec<JoinHandle<()>>,
     stop: StopFlag,
     wakers: Vec<Waker>,
+    triggers: Vec<Trigger>,
     /// Whether all of them end by themselves.
     pub(super) finite: bool,
 }
@@ -42,9 +46,12 @@ impl Running {
         for waker in &self.wakers {
             waker.wake();
         }
-        let deadline = Instant::now() + patience;
+        for trigger in &self.triggers {
+            trigger.set_off();
+        }
+        let deadline = Instant::now().checked_add(patience);
         while !self.threads.iter().all(JoinHandle::is_finished) {
-            if Instant::now() >= deadline {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 refuse();
                 break;
             }
@@ -82,7 +89,7 @@ pub(super) fn prepare(sources: &[SourceOptions]) -> Result<Vec<Prepared>, String
 /// Starts all sources where the durable state says that they stand.
 ///
 /// # Errors
-/// Which source cannot be started, and why; those before it run.
+/// Which source cannot be started, and why; none runs then.
 pub(super) fn start(
     prepared: Vec<Prepared>,
     intake: &Arc<Intake>,
@@ -90,6 +97,22 @@ pub(super) fn start(
     overview: &Overview,
 ) -> Result<Running, String> {
     let mut running = Running { finite: !prepared.is_empty(), ..Running::default() };
+    match start_all(prepared, intake, durable, overview, &mut running) {
+        Ok(()) => Ok(running),
+        Err(error) => {
+            running.stop(Duration::MAX, || ());
+            Err(error)
+        }
+    }
+}
+
+fn start_all(
+    prepared: Vec<Prepared>,
+    intake: &Arc<Intake>,
+    durable: &Arc<Durable>,
+    overview: &Overview,
+    running: &mut Running,
+) -> Result<(), String> {
     let mut views = Vec::new();
     // Of two sources that want the same file the first one has it.
     let mut claimed = BTreeSet::new();
@@ -139,10 +162,28 @@ pub(super) fn start(
                 let pipe = Pipe { path, reading, assemble, pipeline, view };
                 Box::new(move || pipe.run_command(&command, restart_after))
             }
+            SourceKind::Journald(options) => {
+                running.finite = false;
+                let (known, first) = durable.with_state(|state| {
+                    (state.cursors.get(&name).cloned(), !state.started.contains(&name))
+                });
+                let known = known.as_deref();
+                let journal =
+                    Journal::new(name.clone(), options, reading, pipeline, view, known, first);
+                Box::new(move || journal.run())
+            }
+            SourceKind::Otlp(options) => {
+                running.finite = false;
+                let listener = otlp::listen(&options.http).map_err(refuse)?;
+                let (trigger, stopping) = Shutdown::new();
+                running.triggers.push(trigger);
+                let receiver = Receiver::new(&options, reading, pipeline, view);
+                Box::new(move || receiver.run(listener, stopping))
+            }
         };
         let thread = std::thread::Builder::new().name("agent-source".to_owned()).spawn(thread);
         running.threads.push(thread.map_err(|error| refuse(error.to_string()))?);
     }
     *overview.views.lock().unwrap_or_else(PoisonError::into_inner) = views;
-    Ok(running)
+    Ok(())
 }

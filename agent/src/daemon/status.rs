@@ -69,6 +69,9 @@ pub struct SourceStatus {
     pub last_record_ns: i64,
     /// The last thing that went wrong.
     pub last_error: Option<String>,
+    /// Where it listens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
     /// Those furthest behind, 200 at most.
     pub files: Vec<FileStatus>,
 }
@@ -251,6 +254,9 @@ impl AgentStatus {
             ));
             if let Some(error) = &source.last_error {
                 lines.push(format!("  last error: {error}"));
+            }
+            if let Some(http) = &source.http {
+                lines.push(format!("  listens on {http}"));
             }
             if source.kind == "file" {
                 lines.push(format!(

@@ -30,6 +30,8 @@ use thiserror::Error;
 
 use crate::draft::Draft;
 
+pub(crate) use syslog::{FACILITIES, SEVERITIES};
+
 pub use detect::{SAMPLE_BYTES_MAX, SAMPLE_LINES_MAX, detect};
 
 /// Reads lines of one layout.

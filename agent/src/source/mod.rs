@@ -2,3 +2,4 @@
 //! caller can make durable how far it got.
 
 pub mod file;
+pub(crate) mod journald;

@@ -17,10 +17,12 @@ use super::LineFormat;
 use super::header::{Parsed, number};
 use crate::draft::{Draft, Keyed};
 
-const SEVERITIES: [&str; 8] =
+/// The words of syslog's severities, by number.
+pub(crate) const SEVERITIES: [&str; 8] =
     ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 
-const FACILITIES: [&str; 24] = [
+/// The words of its facilities.
+pub(crate) const FACILITIES: [&str; 24] = [
     "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
     "ftp", "ntp", "security", "console", "clock", "local0", "local1", "local2", "local3", "local4",
     "local5", "local6", "local7",

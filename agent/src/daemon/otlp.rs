@@ -1,0 +1,379 @@
+//! OTLP over HTTP: `POST /v1/logs`, protobuf and JSON, as OpenTelemetry's exporters send it.
+//!
+//! The answer 200 comes when the records are durable in the spool, or dropped and counted where the user said so.
+//! Requests of many senders share a batch and its fsync: it is cut [`LINGER`] after the first of them waits for it. A
+//! request is decoded twice, first to find out whether it is whole, so that of one that is not nothing is taken. One
+//! that is refused after it was taken in part, because the spool filled up meanwhile, is sent again and may be doubled:
+//! OTLP has no names for requests, so the promise is at least once.
+//!
+//! Bounds: [`REQUESTS_MAX`] requests are read and decoded at once, others wait [`SLOT_WAIT_MAX`] and are then told to
+//! come again; a body of `body_max`, as sent and unpacked each, within [`BODY_WAIT_MAX`]. So bodies take no more memory
+//! than 2 · `REQUESTS_MAX` · `body_max`. A request that waits for the disk holds none.
+
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use bumpalo::Bump;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use record::{RecordRef, SourceRef, Timestamp, ValueRef};
+use service::http::{ServerLimits, serve};
+use service::shutdown::Shutdown;
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use wire::{DecodeError, Decoded, Encoding, Format, Limits};
+
+use super::intake::{Covered, Intake, Stopped, WhenFull};
+use super::status::SourceView;
+use super::stream::Pipeline;
+use crate::draft::Attributes;
+use crate::interpret::{CorrelationPattern, SourceSettings, number_later_ones};
+use crate::reading::Reading;
+
+/// Requests that are read and decoded at once.
+const REQUESTS_MAX: usize = 8;
+/// How long further ones wait.
+const SLOT_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long a sender may take for its body.
+const BODY_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long a request waits for a spool that takes nothing, before anything of it is taken.
+const SPOOL_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long it waits for room in the open batch.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(5);
+/// How often it is looked whether a batch is durable.
+const DURABLE_STEP: Duration = Duration::from_millis(5);
+/// How long it waits for its batch to be durable.
+const DURABLE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a batch waits for other requests.
+const LINGER: Duration = Duration::from_millis(20);
+/// How often it is looked whether the spool takes something.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// Why records are dropped that cannot be read; the sender is told.
+const REJECTED: &str = "rejected";
+
+/// What the user says about a receiver.
+#[derive(Clone, Debug)]
+pub(super) struct OtlpOptions {
+    pub(super) http: String,
+    /// Longest body, as sent and unpacked.
+    pub(super) body_bytes_max: usize,
+}
+
+/// Listens where the user says.
+///
+/// # Errors
+/// It cannot; names the key.
+pub(super) fn listen(http: &str) -> Result<TcpListener, String> {
+    let listen = || {
+        let listener = TcpListener::bind(http)?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    };
+    listen().map_err(|error: std::io::Error| {
+        format!("cannot listen on {http}; set `http` of this source to another address: {error}")
+    })
+}
+
+/// What the thread of a receiver owns, and all its requests share.
+pub(super) struct Receiver {
+    slots: Arc<Semaphore>,
+    limits: Limits,
+    intake: Arc<Intake>,
+    when_full: WhenFull,
+    records: Mutex<Records>,
+    view: Arc<SourceView>,
+}
+
+/// Makes records of what is received.
+struct Records {
+    settings: SourceSettings,
+    correlation: Option<CorrelationPattern>,
+    pipeline: Pipeline,
+    arena: Bump,
+}
+
+/// Why a request is not taken.
+#[derive(Debug, Error)]
+enum Refusal {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error("the body is larger than {limit_bytes} bytes; send smaller batches")]
+    BodyTooLarge { limit_bytes: usize },
+    #[error("the body was cut off: {0}; send it again")]
+    BodyCutOff(String),
+    #[error("the body did not come within {} s; send it again", BODY_WAIT_MAX.as_secs())]
+    BodySlow,
+    #[error("{REQUESTS_MAX} requests are being taken already; send this one again")]
+    Busy,
+    #[error("the spool of the agent takes nothing at the moment; send it again")]
+    SpoolFull,
+    #[error("the agent is stopping; send it again")]
+    Stopping,
+    #[error("the decoder stopped; this is a bug, please report what was sent")]
+    DecoderPanicked,
+}
+
+impl Refusal {
+    /// OTLP senders try again on 429, 502, 503 and 504 only.
+    fn status(&self) -> u16 {
+        match self {
+            Self::Decode(error) => error.status(),
+            Self::BodyTooLarge { .. } => 413,
+            Self::BodyCutOff(_) => 400,
+            Self::Busy => 429,
+            Self::BodySlow | Self::SpoolFull | Self::Stopping => 503,
+            Self::DecoderPanicked => 500,
+        }
+    }
+
+    fn answer(&self, format: Format) -> Response {
+        let status = self.status();
+        let body = wire::status(format, wire::grpc_code(status), &self.to_string());
+        let retry = matches!(status, 429 | 503).then_some([(RETRY_AFTER, "1")]);
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, [(CONTENT_TYPE, format.content_type())], retry, body).into_response()
+    }
+}
+
+impl Receiver {
+    pub(super) fn new(
+        options: &OtlpOptions,
+        reading: Reading,
+        pipeline: Pipeline,
+        view: Arc<SourceView>,
+    ) -> Self {
+        let mut settings = reading.settings;
+        let correlation = settings.correlation.take().map(CorrelationPattern::new);
+        Self {
+            slots: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            limits: Limits { decoded_bytes_max: options.body_bytes_max, ..Limits::default() },
+            intake: Arc::clone(&pipeline.intake),
+            when_full: pipeline.when_full,
+            records: Mutex::new(Records { settings, correlation, pipeline, arena: Bump::new() }),
+            view,
+        }
+    }
+
+    /// Takes requests until told to stop, and answers those that are under way.
+    pub(super) fn run(self, listener: TcpListener, stopping: Shutdown) {
+        let view = Arc::clone(&self.view);
+        let fail = |error: std::io::Error| {
+            tracing::error!(source = view.name, %error, "the receiver has stopped");
+            view.show(|shown| shown.last_error = Some(error.to_string()));
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .max_blocking_threads(REQUESTS_MAX)
+            .build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(error),
+        };
+        let served = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let addr = listener.local_addr()?;
+            tracing::info!(source = self.view.name, %addr, "takes OTLP");
+            self.view.show(|shown| shown.http = Some(addr.to_string()));
+            let router = Router::new()
+                .route("/v1/logs", post(receive))
+                .route("/otlp/v1/logs", post(receive))
+                .with_state(Arc::new(self));
+            serve(listener, router, stopping.requested(), ServerLimits::default()).await
+        });
+        if let Err(error) = served {
+            fail(error);
+        }
+    }
+
+    async fn ingest(
+        self: Arc<Self>,
+        format: Format,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Decoded, Refusal> {
+        let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
+        let encoding = Encoding::from_header(encoding)?;
+        let slot = tokio::time::timeout(SLOT_WAIT_MAX, Arc::clone(&self.slots).acquire_owned());
+        let slot = slot.await.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Stopping)?;
+        let body = tokio::time::timeout(BODY_WAIT_MAX, self.read(body));
+        let body = body.await.map_err(|_| Refusal::BodySlow)??;
+        let receiver = Arc::clone(&self);
+        let taken = tokio::task::spawn_blocking(move || {
+            let taken = receiver.take(format, encoding, &body);
+            // A sender that goes away frees its place only when its request is done with.
+            drop(slot);
+            taken
+        });
+        let (decoded, batch) = taken.await.map_err(|_| Refusal::DecoderPanicked)??;
+        if let Some(batch) = batch {
+            self.wait_for_batch(batch).await?;
+        }
+        Ok(decoded)
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, Refusal> {
+        let limit_bytes = self.limits.decoded_bytes_max;
+        let mut frames = body.into_data_stream();
+        let mut bytes = Vec::new();
+        while let Some(frame) = frames.next().await {
+            let frame = frame.map_err(|error| Refusal::BodyCutOff(error.to_string()))?;
+            if bytes.len() + frame.len() > limit_bytes {
+                return Err(Refusal::BodyTooLarge { limit_bytes });
+            }
+            bytes.extend_from_slice(&frame);
+        }
+        Ok(bytes.into())
+    }
+
+    /// Takes a whole body; gives the number of the last batch that has something of it.
+    fn take(
+        &self,
+        format: Format,
+        encoding: Encoding,
+        sent: &[u8],
+    ) -> Result<(Decoded, Option<u64>), Refusal> {
+        let begun = Instant::now();
+        let body = wire::decompress(encoding, sent, &self.limits)?;
+        let received_at = Timestamp::now();
+        wire::decode(format, &body, received_at, &self.limits, &mut |_| ())?;
+        self.wait_for_spool(begun + SPOOL_WAIT_MAX)?;
+
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.when_full != WhenFull::Drop {
+            records.pipeline.when_full = WhenFull::WaitUntil(begun + ROOM_WAIT_MAX);
+        }
+        let mut pushed = Ok(None);
+        let decoded = wire::decode(format, &body, received_at, &self.limits, &mut |record| {
+            if let Ok(batch) = pushed {
+                pushed = records.take(record).map(|number| number.or(batch));
+            }
+        })?;
+        if pushed.is_ok() {
+            pushed = records.count(sent.len(), &decoded).and(pushed);
+        }
+        let (counts, last) = (records.pipeline.counts, records.pipeline.last_record);
+        drop(records);
+        self.view.show(|shown| {
+            shown.counts = counts;
+            shown.last_record_ns = last.map_or(0, |time| time.0);
+        });
+        match pushed {
+            Ok(batch) => Ok((decoded, batch)),
+            Err(Stopped) if self.intake.is_stopped() => Err(Refusal::Stopping),
+            Err(Stopped) => Err(Refusal::SpoolFull),
+        }
+    }
+
+    /// So that a request is refused before anything of it is taken.
+    fn wait_for_spool(&self, deadline: Instant) -> Result<(), Refusal> {
+        while self.when_full != WhenFull::Drop && self.intake.is_blocked() {
+            if Instant::now() >= deadline {
+                return Err(Refusal::SpoolFull);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
+    }
+
+    /// A request that waits for its fsync holds no slot: its body is gone.
+    async fn wait_for_batch(&self, batch: u64) -> Result<(), Refusal> {
+        let deadline = Instant::now() + DURABLE_WAIT_MAX;
+        self.intake.cut_within(batch, LINGER);
+        while !self.intake.is_durable(batch) {
+            // The user does not want senders to wait for it.
+            if self.when_full == WhenFull::Drop && self.intake.is_blocked() {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(Refusal::SpoolFull);
+            }
+            tokio::time::sleep(DURABLE_STEP).await;
+        }
+        Ok(())
+    }
+}
+
+impl Records {
+    /// Gives the number of the batch that the record is in.
+    fn take(&mut self, record: &RecordRef<'_>) -> Result<Option<u64>, Stopped> {
+        self.arena.reset();
+        let Self { settings, correlation, pipeline, arena } = self;
+        let pattern = correlation.as_mut().filter(|_| record.correlation_id.is_none());
+        let found = pattern.and_then(|pattern| pattern.find(record.message));
+        let mut lost: Attributes<'_> = Vec::new();
+        let service = prefer("service.name", &settings.service, record.service, &mut lost);
+        let host = prefer("host.name", &settings.host, record.host, &mut lost);
+        let mut attributes = Vec::new();
+        if !lost.is_empty() {
+            attributes.extend_from_slice(record.attributes);
+            attributes.append(&mut lost);
+            number_later_ones(&mut attributes, arena);
+        }
+        let record = RecordRef {
+            service,
+            host,
+            correlation_id: record.correlation_id.or(found),
+            attributes: if attributes.is_empty() { record.attributes } else { &attributes },
+            source: SourceRef { agent: Some(&settings.agent), ..record.source },
+            ..*record
+        };
+        pipeline.record(&record, Covered::Nothing)
+    }
+
+    fn count(&mut self, bytes: usize, decoded: &Decoded) -> Result<(), Stopped> {
+        let counts = &mut self.pipeline.counts;
+        counts.bytes += bytes as u64;
+        counts.timestamps_replaced += decoded.timestamps_replaced;
+        counts.dropped += u64::from(decoded.rejected_total);
+        for _ in 0..decoded.rejected_total {
+            self.pipeline.intake.drop_record(Some(REJECTED), Covered::Nothing)?;
+        }
+        Ok(())
+    }
+}
+
+/// The user's word wins; what the record says is kept if it differs.
+fn prefer<'a>(
+    name: &'a str,
+    wanted: &'a Option<String>,
+    own: Option<&'a str>,
+    lost: &mut Attributes<'a>,
+) -> Option<&'a str> {
+    let Some(wanted) = wanted.as_deref() else { return own };
+    if let Some(own) = own.filter(|own| *own != wanted) {
+        lost.push((name, ValueRef::String(own)));
+    }
+    Some(wanted)
+}
+
+async fn receive(
+    State(receiver): State<Arc<Receiver>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let format = match Format::of_otlp(content_type) {
+        Ok(format) => format,
+        Err(error) => return Refusal::from(error).answer(Format::OtlpJson),
+    };
+    match receiver.ingest(format, &headers, body).await {
+        Ok(decoded) => {
+            let why = decoded.rejected.first().map(|first| first.detail.as_str());
+            let rejected = u64::from(decoded.rejected_total);
+            let body = wire::export_response(format, rejected, why.unwrap_or_default());
+            ([(CONTENT_TYPE, format.content_type())], body).into_response()
+        }
+        Err(refusal) => {
+            tracing::debug!(%refusal, "a request was refused");
+            refusal.answer(format)
+        }
+    }
+}
