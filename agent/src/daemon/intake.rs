@@ -578,6 +578,38 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_that_is_wanted_soon_takes_others_along_and_leaves_long_before_its_age() {
+        let intake = Intake::new(bounds(1 << 20, Duration::from_secs(3_600)), None);
+        let number = push(&intake, 1, 1, WhenFull::Wait).unwrap();
+        let begun = Instant::now();
+        intake.cut_within(number, Duration::from_millis(30));
+        // Who comes later with more patience does not put it off.
+        intake.cut_within(number, Duration::from_secs(3_000));
+        assert_eq!(push(&intake, 1, 2, WhenFull::Wait), Ok(number));
+        assert!(!intake.is_durable(number));
+        let filled = intake.next().unwrap();
+        assert!(begun.elapsed() >= Duration::from_millis(30));
+        assert_eq!(filled.note.records, 2);
+        intake.set_durable(number);
+        assert!(intake.is_durable(number));
+        // The next one is not wanted.
+        let next = push(&intake, 1, 3, WhenFull::Wait).unwrap();
+        intake.cut_within(number, Duration::ZERO);
+        assert_eq!((next, intake.open().wanted_at), (number + 1, None));
+    }
+
+    #[test]
+    fn a_source_waits_for_room_no_longer_than_it_wants() {
+        let intake = Intake::new(bounds(1, Duration::from_secs(3_600)), None);
+        let soon = || WhenFull::WaitUntil(Instant::now() + Duration::from_millis(1));
+        assert_eq!(push(&intake, 1, 1, soon()), Ok(0));
+        assert_eq!(push(&intake, 1, 2, soon()), Err(Stopped));
+        let filled = intake.next().unwrap();
+        assert_eq!(filled.note.records, 1);
+        assert_eq!(push(&intake, 1, 2, soon()), Ok(1));
+    }
+
+    #[test]
     fn a_record_that_waits_alone_leaves_when_it_is_old_enough_or_wanted() {
         let intake = Arc::new(Intake::new(bounds(1 << 20, Duration::from_millis(20)), None));
         push(&intake, 1, 1, WhenFull::Wait).unwrap();

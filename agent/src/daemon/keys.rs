@@ -62,6 +62,16 @@ const TIMEZONE: Kind = Kind::Notation {
     check: |text| times(TimeOptions { timezone: Some(text.to_owned()), ..TimeOptions::default() }),
 };
 
+const UNIT: Kind = Kind::Notation {
+    what: "the name of a unit",
+    example: "nginx.service",
+    // journalctl compares a pattern once, with the units that are in the journal when it is started.
+    check: |text| match text.contains(['*', '?', '[']) || text.is_empty() {
+        true => Err("must be a whole name: a pattern would miss units that come later".to_owned()),
+        false => Ok(()),
+    },
+};
+
 const ACTIONS: &[&str] = &["mask", "hash", "drop", "drop_record"];
 /// The built-in detectors.
 pub(super) const DETECTORS: &[&str] = &["bearer", "password", "card", "email"];
@@ -293,12 +303,7 @@ const SOURCE: &[Key] = &[
         "exec, journald: how long to wait before a program that has ended is started again.",
     ),
     // journald
-    key(
-        "units",
-        Kind::List(&Kind::Text),
-        Fallback::Absent,
-        "journald: only these units, `*` and `?` allowed.",
-    ),
+    key("units", Kind::List(&UNIT), Fallback::Absent, "journald: only these units."),
     key(
         "journal",
         Kind::Path,

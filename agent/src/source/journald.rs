@@ -409,3 +409,157 @@ impl<'a> Visitor<'a> for Element<'a> {
         Ok(Part::Value(self.0.alloc_slice_copy(&bytes)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(line: &str, expected: &[(&str, &str)]) {
+        let arena = Bump::new();
+        let entry = Entry::read(line.as_bytes(), &arena).unwrap();
+        let text =
+            |name: &'static str, value: Option<&str>| Some((name.to_owned(), value?.to_owned()));
+        let mut found: Vec<(String, String)> = [
+            text("cursor", entry.cursor),
+            text(
+                "message",
+                Some(&String::from_utf8_lossy(entry.message))
+                    .filter(|it| !it.is_empty())
+                    .map(|it| &**it),
+            ),
+            text("time", entry.time.map(|time| time.to_string()).as_deref()),
+            text("severity", entry.severity.map(|(_, word)| word)),
+            text("service", entry.service),
+            text("host", entry.host),
+            text("cut", entry.cut.then_some("yes")),
+            text("correlation", entry.id(Role::CorrelationId).map(|(_, id)| id)),
+            text("trace", entry.id(Role::TraceId).map(|(_, id)| id)),
+            text("event", entry.id(Role::EventName).map(|(_, id)| id)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let attributes = entry.attributes.iter();
+        found.extend(attributes.map(|(name, value)| ((*name).to_owned(), value.to_string())));
+        let expected: Vec<_> =
+            expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        assert_eq!(found, expected, "{line}");
+    }
+
+    #[test]
+    fn fields_become_what_the_table_says() {
+        check(
+            r#"{"__CURSOR":"s=1;i=2","MESSAGE":"hello","__REALTIME_TIMESTAMP":"1760000000000001","PRIORITY":"3",
+               "_HOSTNAME":"h1","_SYSTEMD_UNIT":"orders.service","SYSLOG_IDENTIFIER":"java","_PID":"7","_UID":"33",
+               "_MACHINE_ID":"m","__MONOTONIC_TIMESTAMP":"9","SYSLOG_FACILITY":"3","_LINE_BREAK":"line-max",
+               "CORRELATION_ID":"c-1","TRACE_ID":"4bf92f3577b34da6a3ce929d0e0e4736","Order_Id":"o-1","CODE_LINE":"12"}"#,
+            &[
+                ("cursor", "s=1;i=2"),
+                ("message", "hello"),
+                ("time", "2025-10-09T08:53:20.000001Z"),
+                ("severity", "err"),
+                ("service", "orders"),
+                ("host", "h1"),
+                ("cut", "yes"),
+                ("correlation", "c-1"),
+                ("trace", "4bf92f3577b34da6a3ce929d0e0e4736"),
+                ("code.line.number", "12"),
+                ("order_id", "o-1"),
+                ("process.name", "java"),
+                ("process.pid", "7"),
+                ("process.user.id", "33"),
+                ("syslog.facility", "daemon"),
+                ("systemd.unit", "orders.service"),
+            ],
+        );
+        // The service's own clock wins; the id with the better name wins, wherever it stands.
+        check(
+            r#"{"_SOURCE_REALTIME_TIMESTAMP":"1760000000000000","__REALTIME_TIMESTAMP":"1760000009000000",
+               "REQUEST_ID":"r","CORRELATION_ID":"c","TRACE_ID":"nope","EVENT_NAME":"x","_PID":"1","SYSLOG_PID":"2"}"#,
+            &[
+                ("time", "2025-10-09T08:53:20Z"),
+                ("correlation", "c"),
+                ("event", "x"),
+                ("process.pid", "1"),
+                ("request_id", "r"),
+                ("trace_id", "nope"),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_service_is_the_unit_or_else_who_says_to_have_written_it() {
+        for (fields, service) in [
+            (r#""_SYSTEMD_UNIT":"a.service","SYSLOG_IDENTIFIER":"b""#, Some("a")),
+            (r#""_SYSTEMD_UNIT":"user@7.service","_SYSTEMD_USER_UNIT":"a.service""#, Some("a")),
+            (r#""_SYSTEMD_UNIT":"session-1.scope","SYSLOG_IDENTIFIER":"sudo""#, Some("sudo")),
+            (r#""SYSLOG_IDENTIFIER":"kernel""#, Some("kernel")),
+            (r#""_SYSTEMD_UNIT":"init.scope""#, Some("init.scope")),
+            (r#""_COMM":"sh""#, Some("sh")),
+            (r#""_SYSTEMD_UNIT":".service""#, None),
+            (r#""MESSAGE":"x""#, None),
+        ] {
+            let (line, arena) = (format!("{{{fields}}}"), Bump::new());
+            assert_eq!(Entry::read(line.as_bytes(), &arena).unwrap().service, service, "{line}");
+        }
+    }
+
+    #[test]
+    fn values_are_text_bytes_several_or_nothing() {
+        check(
+            r#"{"MESSAGE":[104,105,27],"A":null,"B":[],"C":7}"#,
+            &[("message", "hi\u{1b}"), ("b", ""), ("c", "7")],
+        );
+        check(
+            r#"{"MESSAGE":["one","two"],"A":["1",[50,255]],"B":[255]}"#,
+            &[("message", "one"), ("a", "1"), ("a", "Mv8="), ("b", "/w=="), ("message", "two")],
+        );
+        check(
+            r#"{"PRIORITY":"9","SYSLOG_FACILITY":"99","__REALTIME_TIMESTAMP":"99999999999999999"}"#,
+            &[("priority", "9"), ("syslog.facility", "99")],
+        );
+    }
+
+    #[test]
+    fn what_is_no_entry_is_none() {
+        for line in
+            ["", "-- No entries --", "[]", "{", r#"{"A":"b"} x"#, r#"{"A":[256]}"#, r#"{"A":[-1]}"#]
+        {
+            assert!(Entry::read(line.as_bytes(), &Bump::new()).is_none(), "{line}");
+        }
+        assert!(Entry::read(b"{\"A\":\"\xff\"}", &Bump::new()).is_none());
+    }
+
+    #[test]
+    fn a_cursor_is_found_in_a_piece_and_never_within_a_value() {
+        for (piece, cursor) in [
+            (r#"{"__CURSOR":"s=1","A"#, Some("s=1")),
+            (r#"x","__CURSOR":"s=1","A"#, Some("s=1")),
+            (r#"{"A":"\"__CURSOR\":\"s=1\"#, None),
+            (r#""__CURSOR":"s="#, None),
+            (r#"{"__CURSOR":"s="#, None),
+            ("", None),
+        ] {
+            assert_eq!(find_cursor(piece.as_bytes()), cursor, "{piece}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_makes_a_reader_panic(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = (Entry::read(&line, &Bump::new()), find_cursor(&line));
+        }
+
+        #[test]
+        fn every_field_of_a_service_is_kept(fields in proptest::collection::btree_map("[A-Z][A-Z0-9]{4,8}Q", "[ -~é]{0,20}", 0..20)) {
+            let line = serde_json::to_string(&fields).unwrap();
+            let arena = Bump::new();
+            let entry = Entry::read(line.as_bytes(), &arena).unwrap();
+            let found: std::collections::BTreeMap<_, _> =
+                entry.attributes.iter().map(|(name, value)| (name.to_ascii_uppercase(), value.to_string())).collect();
+            prop_assert_eq!(found, fields);
+        }
+    }
+}
