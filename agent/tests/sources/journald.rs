@@ -259,6 +259,45 @@ async fn a_source_that_starts_at_the_end_takes_what_comes_later_over_restarts_to
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_machines_own_journal_is_read_over_its_boots_and_then_followed() {
+    if !can_run() {
+        return;
+    }
+    let (home, server) = (Home::new(), Server::start([]).await);
+    let journal = home.path("journal");
+    append(&journal, &(0..9).map(|n| said(n, &n.to_string(), "a.service")).collect::<Vec<_>>());
+    // The machine's journal is this one.
+    let real = Command::new("sh").args(["-c", "command -v journalctl"]).output().unwrap().stdout;
+    let real = String::from_utf8(real).unwrap();
+    let script = format!("#!/bin/sh\nexec {} --directory={journal:?} \"$@\"\n", real.trim());
+    let path = install(&home, &script);
+    let source = "[[agent.sources]]\nkind = \"journald\"\nrestart_after = \"10ms\"\n";
+    home.configure(&server.addr, "", &format!("{source}{FROM_BEGINNING}"));
+    let agent = home.start_as(home.command().env("PATH", &path));
+    eventually("all boots arrive", || (messages(&server).len() == 9).then_some(()));
+    // Of the same boot as the last one.
+    append(&journal, &[said(11, "followed", "a.service")]);
+    eventually("it goes on", || messages(&server).contains_key("followed").then_some(()));
+    agent.kill();
+    append(&journal, &[said(12, "next boot", "a.service"), said(15, "last", "a.service")]);
+    let agent = home.start_as(home.command().env("PATH", &path));
+    eventually("the last arrives", || messages(&server).contains_key("last").then_some(()));
+    agent.stop();
+    let messages = messages(&server);
+    assert_eq!(messages.len(), 12, "{messages:?}");
+    assert!(messages.values().all(|count| *count == 1), "{messages:?}");
+}
+
+/// Puts a program in place of journalctl; gives the PATH with it.
+fn install(home: &Home, script: &str) -> String {
+    let program = home.path("bin/journalctl");
+    std::fs::create_dir(home.path("bin")).unwrap();
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", home.path("bin").display(), std::env::var("PATH").unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_journal_that_lost_the_place_is_told_and_read_on() {
     if !can_run() {
         return;
@@ -297,12 +336,8 @@ async fn what_journalctl_prints_badly_is_shipped_or_counted_and_told() {
         "#!/bin/sh\ncase \"$*\" in *lines=1*) echo '{{\"__CURSOR\":\"c-2\"}}'; exit 0;; esac\n\
          [ -e {again:?} ] && {{ echo 'no more' >&2; exit 4; }}\n: >{again:?}\ncat {printed:?}\nexit 3\n"
     );
-    let program = home.path("bin/journalctl");
-    std::fs::create_dir(home.path("bin")).unwrap();
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = install(&home, &script);
     home.configure(&server.addr, "", &source(&home.path("journal"), FROM_BEGINNING));
-    let path = format!("{}:{}", home.path("bin").display(), std::env::var("PATH").unwrap());
     let agent = home.start_as(home.command().env("PATH", path));
 
     agent

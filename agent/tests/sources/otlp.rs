@@ -72,7 +72,7 @@ async fn both_encodings_and_all_compressions_arrive_on_both_paths() {
         for format in [Format::OtlpProtobuf, Format::OtlpJson] {
             let message = format!("{path} {encoding} {}", format.content_type());
             let body = match format {
-                Format::OtlpProtobuf => request(&[message.clone()]),
+                Format::OtlpProtobuf => request(std::slice::from_ref(&message)),
                 _ => format!(
                     r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{{"stringValue":"{message}"}}}}]}}]}}]}}"#
                 )
