@@ -113,7 +113,7 @@ impl Demo {
             let lines = lines_of(queries.clone(), story.correlation_id.clone()).await?;
             let told = |service: &&str| lines.iter().any(|line| line.service == **service);
             let ended = |line: &Line| LAST_MESSAGES.contains(&line.message.as_str());
-            if SERVICES.iter().all(|service| told(&service)) && lines.iter().any(ended) {
+            if SERVICES.iter().all(told) && lines.iter().any(ended) {
                 return Ok(story);
             }
             anyhow::ensure!(
