@@ -16,6 +16,10 @@ test *ARGUMENTS:
 run *ARGUMENTS:
     cargo run --release --locked -- up {{ ARGUMENTS }}
 
+# An agent's day: a million lines in ten minutes; LOGQ_DAY_SEED repeats one, LOGQ_DAY_KEEP=1 keeps its files
+day $LOGQ_DAY_LINES="1000000" $LOGQ_DAY_SECONDS="600":
+    cargo test --locked -p logq --test day
+
 # `just bench ingest`, `just bench queries`, `just bench report`, `just bench agent`
 bench *ARGUMENTS:
     cargo build --release --locked

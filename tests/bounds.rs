@@ -4,14 +4,12 @@
 
 mod server;
 
-use std::io::{BufRead, BufReader, ErrorKind, Write};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-
 use server::requests::{
     GZIP, JSON, PROTOBUF, assert_nothing_is_stored, gzip, ids, lines, named, otlp, send_named,
 };
-use server::{Home, eventually, skipped};
+use server::small_disk::SmallDisk;
+use server::{Home, eventually};
+
 const MIB: usize = 1 << 20;
 
 #[test]
@@ -104,76 +102,6 @@ fn memory_has_its_bound_and_batches_are_taken_again_after_a_flush() {
     assert_eq!(server.jsonl(body(accepted)).accepted(), 500);
     let ids = ids(&server);
     assert_eq!(ids, (0..(accepted + 1) * 500).collect(), "what was refused is not there");
-}
-
-/// A small file system of its own in a mount namespace of its own, gone with the process that holds it.
-struct SmallDisk {
-    holder: Child,
-    path: PathBuf,
-}
-
-impl SmallDisk {
-    /// `None`, loudly, where mounting is not allowed.
-    fn mount(path: PathBuf, size_mib: usize) -> Option<Self> {
-        let script =
-            format!("mount -t tmpfs -o size={size_mib}m tmpfs \"$0\" && echo mounted && exec cat");
-        let holder = Command::new("unshare")
-            .args(["--map-root-user", "--mount", "sh", "-c", &script])
-            .arg(&path)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let mounted = holder.ok().and_then(|mut holder| {
-            let mut line = String::new();
-            BufReader::new(holder.stdout.take()?).read_line(&mut line).ok()?;
-            let disk = Self { holder, path };
-            (line == "mounted\n").then_some(disk)
-        });
-        if mounted.is_none() {
-            skipped(
-                "no file system can be mounted here; the store's own tests have a full disk too",
-            );
-        }
-        mounted
-    }
-
-    /// Begins the command line of a process that sees it.
-    fn launcher(&self) -> Vec<String> {
-        let holder = self.holder.id().to_string();
-        let words = ["nsenter", "--preserve-credentials", "--user", "--mount", "--target", &holder];
-        words.map(str::to_owned).to_vec()
-    }
-
-    fn filler(&self) -> PathBuf {
-        let path = self.path.strip_prefix("/").unwrap();
-        PathBuf::from(format!("/proc/{}/root", self.holder.id())).join(path).join("filler")
-    }
-
-    /// Writes until nothing more fits.
-    fn fill(&self) {
-        let mut file = std::fs::File::create(self.filler()).unwrap();
-        for size in [MIB, 4_096, 1] {
-            let piece = vec![0; size];
-            let error = loop {
-                if let Err(error) = file.write_all(&piece) {
-                    break error;
-                }
-            };
-            assert_eq!(error.kind(), ErrorKind::StorageFull, "{error}");
-        }
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.filler()).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
-    }
 }
 
 #[test]

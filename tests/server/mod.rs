@@ -8,6 +8,7 @@
 
 mod http;
 pub(crate) mod requests;
+pub(crate) mod small_disk;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -328,7 +329,7 @@ pub(crate) fn run(command: &mut Command, input: &[u8]) -> Output {
 }
 
 /// Takes away what the environment of the tests says to `logq`.
-fn without_settings(command: &mut Command) -> &mut Command {
+pub(crate) fn without_settings(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("LOGQ_") {
             command.env_remove(name);
@@ -351,7 +352,12 @@ pub(crate) fn corpus() -> Option<PathBuf> {
     None
 }
 
-/// Says that something is not tested. Goes around the test runner, which shows nothing of a test that passes.
+/// Says that something is not tested.
 pub(crate) fn skipped(reason: &str) {
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+    tell(&format!("SKIPPED: {reason}"));
+}
+
+/// Goes around the test runner, which shows nothing of a test that passes.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
