@@ -108,7 +108,7 @@ impl DeadLetters {
     /// # Errors
     /// It is not there, or is damaged.
     pub(crate) fn read(&self, id: &str) -> io::Result<(DeadLetter, Vec<u8>)> {
-        read(&*self.fs, &self.folder.join(file_name(id)))
+        read(&*self.fs, &self.folder.join(file_name(id))).map_err(|error| unknown(id, error))
     }
 
     /// Marks one to be shipped again; the running agent, or the next one, takes it.
@@ -117,7 +117,9 @@ impl DeadLetters {
     /// It is not there.
     pub(crate) fn retry(&self, id: &str) -> io::Result<()> {
         let name = file_name(id);
-        self.fs.rename(&self.folder.join(&name), &self.retry_folder().join(&name))?;
+        self.fs
+            .rename(&self.folder.join(&name), &self.retry_folder().join(&name))
+            .map_err(|error| unknown(id, error))?;
         self.fs.sync_folder(&self.retry_folder())?;
         self.fs.sync_folder(&self.folder)
     }
@@ -152,6 +154,9 @@ impl DeadLetters {
     /// The disk refuses; what was not done is done the next time.
     pub(crate) fn requeue(&self, durable: &Durable) -> io::Result<()> {
         for id in self.to_retry()? {
+            if is_open(&id, durable) {
+                continue;
+            }
             if !durable.with_state(|state| state.requeued.contains(&id)) {
                 let (letter, payload) = self.read_retry(&id)?;
                 let note = Note {
@@ -176,6 +181,24 @@ impl DeadLetters {
     fn ids(&self, folder: &Path) -> io::Result<Vec<String>> {
         let id = |(name, _): (String, u64)| name.strip_suffix(SUFFIX).map(str::to_owned);
         Ok(self.fs.list(folder)?.into_iter().filter_map(id).collect())
+    }
+}
+
+/// Whether the batch still stands in the spool, to be sent empty: whoever sends it must find the letter, or it would be
+/// sent as it was, and once more under its new name.
+fn is_open(id: &str, durable: &Durable) -> bool {
+    let Some((_, number)) = id.rsplit_once('-') else { return false };
+    let Ok(number) = number.parse() else { return false };
+    let oldest = durable.usage().oldest;
+    letter_id(&durable.spool_id(), number) == id && oldest.is_some_and(|oldest| number >= oldest)
+}
+
+fn unknown(id: &str, error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            io::Error::other(format!("there is no {id}; `dead-letters list` names them"))
+        }
+        _ => error,
     }
 }
 

@@ -48,6 +48,7 @@ use tokio::sync::{oneshot, watch};
 
 use durable::{Durable, StopTime, write_spool};
 use intake::Intake;
+use pipes::StandardInput;
 use shipper::{Figures, Shipper, Until};
 use sources::Running;
 use status::Overview;
@@ -66,6 +67,9 @@ pub use stream::SourceCounts;
 const TICK: Duration = Duration::from_millis(500);
 /// How long sources may take to get what they have read into the spool, at the end and at a reload.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is said while a new configuration cannot be taken over yet.
+const WAITS: &str = "the new one waits until the spool takes what the old sources have read";
 
 /// Why the agent cannot start.
 #[derive(Debug, Error)]
@@ -136,6 +140,7 @@ struct Agent {
     collectors: watch::Sender<Vec<shipper::Named>>,
     until: watch::Sender<Until>,
     running: Running,
+    stdin: Arc<StandardInput>,
     stop_time: StopTime,
     writer: std::thread::JoinHandle<u64>,
     shipping: tokio::task::JoinHandle<()>,
@@ -196,8 +201,9 @@ impl Agent {
         };
         reporter.map_err(start_failed)?;
         let prepared = sources::prepare(&options.sources).map_err(AgentError::Source)?;
-        let running =
-            sources::start(prepared, &intake, &durable, &overview).map_err(AgentError::Source)?;
+        let stdin = Arc::new(StandardInput::default());
+        let running = sources::start(prepared, &intake, &durable, &overview, &stdin)
+            .map_err(AgentError::Source)?;
 
         let (until, until_seen) = watch::channel(Until::Told);
         let shipper = Shipper {
@@ -232,6 +238,7 @@ impl Agent {
             collectors,
             until,
             running,
+            stdin,
             stop_time,
             writer,
             server,
@@ -286,9 +293,9 @@ impl Agent {
         for (key, same) in [
             ("state", new.state == self.options.state),
             ("http", new.http == self.options.http),
+            ("host", new.host == self.options.host),
             ("spool_max", new.spool_bytes_max == self.options.spool_bytes_max),
             ("dead_letters_max", new.dead_letters_bytes_max == self.options.dead_letters_bytes_max),
-            ("host", new.host == self.options.host),
             ("failover_after", new.failover_after == self.options.failover_after),
             ("heartbeat_interval", new.heartbeat_interval == self.options.heartbeat_interval),
         ] {
@@ -310,23 +317,24 @@ impl Agent {
         let old = std::mem::take(&mut self.running);
         let (intake, durable, overview) =
             (Arc::clone(&self.intake), Arc::clone(&self.durable), Arc::clone(&self.overview));
-        let (shutdown, before) = (shutdown.clone(), self.options.sources.clone());
+        let (shutdown, stdin) = (shutdown.clone(), Arc::clone(&self.stdin));
+        let before = self.options.sources.clone();
         let restarted = tokio::task::spawn_blocking(move || {
-            old.stop(Duration::from_secs(86_400), || ());
+            old.stop(|| shutdown.is_requested(), || intake.stop());
             // The new sources begin where the durable state says that the old ones ended.
-            while intake.sync(Instant::now() + SYNC_TIMEOUT).is_err() {
+            while intake.sync(Instant::now() + TICK).is_err() {
                 if shutdown.is_requested() {
                     return Err("the agent was told to stop meanwhile".to_owned());
                 }
-                tracing::warn!("the spool takes nothing; the new configuration waits for it");
+                overview.health.set("configuration", Check::Degraded(WAITS.to_owned()));
             }
-            let error = match sources::start(prepared, &intake, &durable, &overview) {
+            let error = match sources::start(prepared, &intake, &durable, &overview, &stdin) {
                 Ok(running) => return Ok((running, None)),
                 Err(error) => error,
             };
             // A port may be taken; the sources before did run.
             let prepared = sources::prepare(&before)?;
-            let running = sources::start(prepared, &intake, &durable, &overview)
+            let running = sources::start(prepared, &intake, &durable, &overview, &stdin)
                 .map_err(|again| format!("{error}; and the sources before: {again}"))?;
             Ok((running, Some(error)))
         });
@@ -351,17 +359,32 @@ impl Agent {
         self.health.begin_shutdown();
         let told = shutdown.is_requested();
         let drain = self.options.drain;
-        let (running, intake, stop_time, writer) =
-            (self.running, Arc::clone(&self.intake), self.stop_time, self.writer);
-        let ended = tokio::task::spawn_blocking(move || {
-            if told {
-                stop_time.set(Instant::now() + SYNC_TIMEOUT);
-            }
-            running.stop(SYNC_TIMEOUT, || intake.stop());
+        let (running, intake, stdin, writer) =
+            (self.running, Arc::clone(&self.intake), self.stdin, self.writer);
+        let deadline = Instant::now() + SYNC_TIMEOUT;
+        if told {
+            self.stop_time.set(deadline);
+        }
+        let ending = tokio::task::spawn_blocking(move || {
+            stdin.end();
+            running.stop(|| Instant::now() >= deadline, || intake.stop());
             intake.end();
             writer.join().unwrap_or(0)
         });
-        match ended.await {
+        let stop_time = self.stop_time;
+        let hurry = async {
+            // Where all sources have ended there is no hurry, until somebody is in one.
+            shutdown.requested().await;
+            if !told {
+                stop_time.set(Instant::now() + SYNC_TIMEOUT);
+            }
+            std::future::pending().await
+        };
+        let ended = tokio::select! {
+            ended = ending => ended,
+            never = hurry => never,
+        };
+        match ended {
             Ok(0) => {}
             Ok(records) => tracing::error!(
                 records,

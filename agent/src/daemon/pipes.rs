@@ -7,10 +7,12 @@
 use std::io::{self, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::intake::Stopped;
 use super::status::SourceView;
@@ -37,10 +39,22 @@ pub(super) struct Pipe {
 }
 
 /// Bytes of a pipe, or the news that none came.
+#[derive(Debug)]
 struct Chunks {
     receiver: Receiver<Vec<u8>>,
     chunk: Vec<u8>,
     at: usize,
+    /// What has not come by now does not count.
+    end: Arc<AtomicBool>,
+}
+
+/// The standard input of the process. One thread reads it from the first source that wants it on, because a read
+/// cannot be called off; a source that a new configuration begins goes on where the one before it ended, in the
+/// middle of a line too.
+#[derive(Debug, Default)]
+pub(super) struct StandardInput {
+    lines: Mutex<Option<LineReader<Chunks>>>,
+    end: Arc<AtomicBool>,
 }
 
 impl Read for Chunks {
@@ -48,6 +62,7 @@ impl Read for Chunks {
         if self.at == self.chunk.len() {
             self.chunk = match self.receiver.recv_timeout(PATIENCE) {
                 Ok(chunk) => chunk,
+                Err(RecvTimeoutError::Timeout) if self.end.load(Ordering::Relaxed) => return Ok(0),
                 Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::WouldBlock.into()),
                 Err(RecvTimeoutError::Disconnected) => return Ok(0),
             };
@@ -60,20 +75,39 @@ impl Read for Chunks {
     }
 }
 
+impl StandardInput {
+    /// The agent is to end: nothing more is read, and whoever reads lines gets what was read so far, a last line
+    /// without an end too.
+    pub(super) fn end(&self) {
+        self.end.store(true, Ordering::Relaxed);
+    }
+
+    fn begin(&self) -> io::Result<LineReader<Chunks>> {
+        let (sender, receiver) = sync_channel(2);
+        let end = Arc::clone(&self.end);
+        std::thread::Builder::new()
+            .name("agent-stdin-bytes".to_owned())
+            .spawn(move || copy(io::stdin(), &sender, &end))?;
+        Ok(LineReader::new(Chunks::new(receiver, Arc::clone(&self.end))))
+    }
+}
+
+impl Chunks {
+    fn new(receiver: Receiver<Vec<u8>>, end: Arc<AtomicBool>) -> Self {
+        Self { receiver, chunk: Vec::new(), at: 0, end }
+    }
+}
+
 impl Pipe {
     /// Standard input, to its end or until told to stop.
-    pub(super) fn run_stdin(mut self) {
-        let (sender, receiver) = sync_channel(2);
-        // A read of standard input cannot be called off: the thread ends with the process.
-        let reader = std::thread::Builder::new()
-            .name("agent-stdin-bytes".to_owned())
-            .spawn(move || copy(io::stdin(), &sender));
-        match reader {
-            Ok(_) => {
-                let _ = self.read(receiver, None);
-            }
-            Err(error) => self.fail(&format!("cannot start a thread: {error}")),
-        }
+    pub(super) fn run_stdin(mut self, input: &StandardInput) {
+        let mut taken = input.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lines = match taken.take().map_or_else(|| input.begin(), Ok) {
+            Ok(lines) => lines,
+            Err(error) => return self.fail(&format!("cannot start a thread: {error}")),
+        };
+        let _ = self.read(&mut lines, None);
+        *taken = Some(lines);
     }
 
     /// A program, again and again until told to stop.
@@ -110,10 +144,12 @@ impl Pipe {
             return Ok(format!("{program} has no output"));
         };
         let (sender, receiver) = sync_channel(2);
-        let reader = std::thread::spawn(move || copy(output, &sender));
-        let read = self.read(receiver, Some(&mut child));
+        let end = Arc::new(AtomicBool::new(false));
+        let mut lines = LineReader::new(Chunks::new(receiver, Arc::clone(&end)));
+        // Not waited for: something that the program left behind may hold its output open for ever.
+        std::thread::spawn(move || copy(output, &sender, &end));
+        let read = self.read(&mut lines, Some(&mut child));
         let status = child.wait();
-        let _ = reader.join();
         read?;
         Ok(match status {
             Ok(status) => format!("{program} ended with {status}"),
@@ -124,11 +160,11 @@ impl Pipe {
     /// Lines to the end of the input. A program is told to end when the agent is.
     fn read(
         &mut self,
-        receiver: Receiver<Vec<u8>>,
+        lines: &mut LineReader<Chunks>,
         mut child: Option<&mut Child>,
     ) -> Result<(), Stopped> {
         let mut told: Option<Instant> = None;
-        let mut lines = LineReader::new(Chunks { receiver, chunk: Vec::new(), at: 0 });
+        let mut killed = false;
         let mut stream: Option<Stream> = None;
         let mut shown = Instant::now();
         loop {
@@ -140,8 +176,8 @@ impl Pipe {
                     stream.line(&mut self.pipeline, NO_FILE, &line, end, Instant::now())?;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // Standard input has nothing more that was written before.
-                    if child.is_none() && self.stopping() {
+                    // Nothing more comes that was written before.
+                    if self.stopping() && (child.is_none() || killed) {
                         break;
                     }
                 }
@@ -157,8 +193,11 @@ impl Pipe {
                 match &mut child {
                     None if over => break,
                     None => {}
-                    Some(child) if over => drop(child.kill()),
-                    Some(child) if since == now => terminate(child),
+                    Some(child) if over && !killed => {
+                        signal_group(child, Signal::KILL);
+                        killed = true;
+                    }
+                    Some(child) if since == now => signal_group(child, Signal::TERM),
                     Some(_) => {}
                 }
             }
@@ -208,9 +247,9 @@ impl Pipe {
     }
 }
 
-fn copy(mut from: impl Read, to: &SyncSender<Vec<u8>>) {
+fn copy(mut from: impl Read, to: &SyncSender<Vec<u8>>, end: &AtomicBool) {
     let mut buffer = vec![0; CHUNK_BYTES];
-    loop {
+    while !end.load(Ordering::Relaxed) {
         match from.read(&mut buffer) {
             Ok(0) => return,
             Ok(size) => {
@@ -224,9 +263,10 @@ fn copy(mut from: impl Read, to: &SyncSender<Vec<u8>>) {
     }
 }
 
-fn terminate(child: &Child) {
-    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+/// The program and whatever it started.
+fn signal_group(child: &Child, signal: Signal) {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     if let Some(pid) = pid {
-        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::TERM);
+        let _ = kill_process_group(pid, signal);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::durable::Durable;
 use super::files::{Files, Streams};
@@ -12,7 +12,7 @@ use super::intake::Intake;
 use super::journald::Journal;
 use super::options::{SourceKind, SourceOptions};
 use super::otlp::{self, Receiver};
-use super::pipes::Pipe;
+use super::pipes::{Pipe, StandardInput};
 use super::status::{Overview, SourceView};
 use super::stream::{NO_FILE, Pipeline, StopFlag};
 use crate::process::Processor;
@@ -39,9 +39,9 @@ impl Running {
         self.finite && self.threads.iter().all(JoinHandle::is_finished)
     }
 
-    /// Tells all sources to stop and waits for them. Those that still wait for room when `patience` is over get
+    /// Tells all sources to stop and waits for them. Those that still wait for room when `is_over` says so get
     /// none any more: `refuse` sees to that.
-    pub(super) fn stop(self, patience: Duration, refuse: impl FnOnce()) {
+    pub(super) fn stop(self, is_over: impl Fn() -> bool, refuse: impl FnOnce()) {
         self.stop.store(true, Ordering::Relaxed);
         for waker in &self.wakers {
             waker.wake();
@@ -49,9 +49,8 @@ impl Running {
         for trigger in &self.triggers {
             trigger.set_off();
         }
-        let deadline = Instant::now().checked_add(patience);
         while !self.threads.iter().all(JoinHandle::is_finished) {
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            if is_over() {
                 refuse();
                 break;
             }
@@ -95,12 +94,13 @@ pub(super) fn start(
     intake: &Arc<Intake>,
     durable: &Arc<Durable>,
     overview: &Overview,
+    stdin: &Arc<StandardInput>,
 ) -> Result<Running, String> {
     let mut running = Running { finite: !prepared.is_empty(), ..Running::default() };
-    match start_all(prepared, intake, durable, overview, &mut running) {
+    match start_all(prepared, intake, durable, overview, stdin, &mut running) {
         Ok(()) => Ok(running),
         Err(error) => {
-            running.stop(Duration::MAX, || ());
+            running.stop(|| false, || ());
             Err(error)
         }
     }
@@ -111,6 +111,7 @@ fn start_all(
     intake: &Arc<Intake>,
     durable: &Arc<Durable>,
     overview: &Overview,
+    stdin: &Arc<StandardInput>,
     running: &mut Running,
 ) -> Result<(), String> {
     let mut views = Vec::new();
@@ -154,7 +155,8 @@ fn start_all(
             }
             SourceKind::Stdin => {
                 let pipe = Pipe { path: "-".to_owned(), reading, assemble, pipeline, view };
-                Box::new(move || pipe.run_stdin())
+                let stdin = Arc::clone(stdin);
+                Box::new(move || pipe.run_stdin(&stdin))
             }
             SourceKind::Exec { command, restart_after } => {
                 running.finite = false;
