@@ -97,8 +97,8 @@ impl DeadLetters {
     /// # Errors
     /// The folder cannot be read.
     pub(crate) fn list(&self) -> io::Result<Vec<DeadLetter>> {
-        let letters = self.ids(&self.folder)?.into_iter().map(|id| Ok(self.read(&id)?.0));
-        let mut letters = letters.collect::<io::Result<Vec<_>>>()?;
+        let ids = self.ids(&self.folder)?;
+        let mut letters: Vec<_> = ids.iter().filter_map(|id| Some(self.read(id).ok()?.0)).collect();
         letters.sort_by(|a: &DeadLetter, b| a.at.cmp(&b.at));
         Ok(letters)
     }
@@ -151,27 +151,26 @@ impl DeadLetters {
     /// spool's note says that it is there before the file goes.
     ///
     /// # Errors
-    /// The disk refuses; what was not done is done the next time.
+    /// The disk refuses, or a file is damaged; what was not done is done the next time.
     pub(crate) fn requeue(&self, durable: &Durable) -> io::Result<()> {
-        for id in self.to_retry()? {
-            if is_open(&id, durable) {
-                continue;
-            }
-            if !durable.with_state(|state| state.requeued.contains(&id)) {
-                let (letter, payload) = self.read_retry(&id)?;
-                let note = Note {
-                    records: letter.records,
-                    oldest: Some(Timestamp::now().0),
-                    requeued: Some(id.clone()),
-                    ..Note::default()
-                };
-                durable.append(&note, Some(&payload)).map_err(io::Error::other)?;
-            }
-            self.remove_retry(&id)?;
-            let note = Note { requeue_done: Some(id), ..Note::default() };
-            durable.append(&note, None).map_err(io::Error::other)?;
+        let ids = self.to_retry()?.into_iter().filter(|id| !is_open(id, durable));
+        ids.map(|id| self.requeue_one(id, durable)).fold(Ok(()), Result::and)
+    }
+
+    fn requeue_one(&self, id: String, durable: &Durable) -> io::Result<()> {
+        if !durable.with_state(|state| state.requeued.contains(&id)) {
+            let (letter, payload) = self.read_retry(&id)?;
+            let note = Note {
+                records: letter.records,
+                oldest: Some(Timestamp::now().0),
+                requeued: Some(id.clone()),
+                ..Note::default()
+            };
+            durable.append(&note, Some(&payload)).map_err(io::Error::other)?;
         }
-        Ok(())
+        self.remove_retry(&id)?;
+        let note = Note { requeue_done: Some(id), ..Note::default() };
+        durable.append(&note, None).map_err(io::Error::other)
     }
 
     fn retry_folder(&self) -> PathBuf {

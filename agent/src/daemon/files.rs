@@ -164,10 +164,7 @@ impl Streams {
                     None => self.pipeline.intake.file_forgotten(file),
                 }
             }
-            FileEvent::Notice(notice) => {
-                self.notice(&notice);
-                Ok(())
-            }
+            FileEvent::Notice(notice) => self.notice(&notice),
         }
     }
 
@@ -241,13 +238,14 @@ impl Streams {
     }
 
     /// Some are for the log of the agent alone; those about records that may be lost become records.
-    fn notice(&mut self, notice: &Notice) {
+    fn notice(&mut self, notice: &Notice) -> Result<(), Stopped> {
         let text = notice.to_string();
         tracing::warn!(source = self.name, "{text}");
-        if let Some(report) = reports::of_notice(&self.name, notice) {
-            self.pipeline.intake.say(report);
-        }
         self.last_error = Some(text);
+        match reports::of_notice(&self.name, notice) {
+            Some(report) => self.pipeline.intake.say(report),
+            None => Ok(()),
+        }
     }
 }
 

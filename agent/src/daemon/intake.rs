@@ -16,12 +16,16 @@ use record::{RecordRef, Timestamp};
 use wire::OtlpEncoder;
 
 use super::state::{Note, Position, Report};
-use crate::process::{SampleCounts, Sampler};
+use crate::process::{SampleCounts, Sampled, Sampler};
 use crate::source::file::KnownFile;
 
-/// Changes that are not about records, beyond which a batch ends: a rotation of a hundred thousand files is not one
-/// entry of the spool.
-const CHANGES_MAX: usize = 10_000;
+/// Size of a note, about, beyond which a batch ends: what a hundred thousand files or held records change is not one
+/// entry of the spool, which takes 4 MiB at least, batches of 2 MiB among them.
+const NOTE_BYTES_MAX: usize = 1 << 20;
+/// What the place of one file takes in a note.
+const POSITION_BYTES: usize = 80;
+/// What a file, a report or a held record takes beside its texts.
+const FRAME_BYTES: usize = 400;
 
 /// How often whoever waits for room looks whether the spool is blocked.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -104,6 +108,8 @@ struct Open {
     number: u64,
     encoder: OtlpEncoder,
     note: Note,
+    /// How large it will be, about.
+    note_bytes: usize,
     sampler: Option<Sampler>,
     /// What it had counted when the last batch was taken.
     sampled: SampleCounts,
@@ -191,6 +197,8 @@ impl Intake {
     /// Notes who a file is.
     pub(crate) fn file_known(&self, id: u64, file: &KnownFile) -> Result<(), Stopped> {
         let mut open = self.note_room()?;
+        let paths = file.origin.as_os_str().len() + file.path.as_os_str().len();
+        open.note_bytes += FRAME_BYTES + 2 * paths;
         open.note.files.entry(id).or_default().then_known(file.clone());
         self.pushed(open);
         Ok(())
@@ -199,6 +207,7 @@ impl Intake {
     /// Notes that a file is read to its end and nothing more will come.
     pub(crate) fn file_finished(&self, id: u64) -> Result<(), Stopped> {
         let mut open = self.note_room()?;
+        open.note_bytes += POSITION_BYTES;
         open.note.files.entry(id).or_default().finished = true;
         self.pushed(open);
         Ok(())
@@ -207,6 +216,7 @@ impl Intake {
     /// Notes that a file need not be remembered.
     pub(crate) fn file_forgotten(&self, id: u64) -> Result<(), Stopped> {
         let mut open = self.note_room()?;
+        open.note_bytes += POSITION_BYTES;
         open.note.files.entry(id).or_default().forgotten = true;
         self.pushed(open);
         Ok(())
@@ -227,10 +237,15 @@ impl Intake {
     }
 
     /// Notes what is to be said; it becomes a record once it is durable.
-    pub(crate) fn say(&self, report: Report) {
-        let mut open = self.open();
+    ///
+    /// # Errors
+    /// The agent is stopping; it was not noted.
+    pub(crate) fn say(&self, report: Report) -> Result<(), Stopped> {
+        let mut open = self.note_room()?;
+        open.note_bytes += FRAME_BYTES + 2 * report.message.len();
         open.note.say.push(report);
         self.pushed(open);
+        Ok(())
     }
 
     /// Whether the spool takes nothing at the moment.
@@ -411,7 +426,7 @@ impl Intake {
         if open.stopped {
             return Err(Stopped);
         }
-        if open.changes() < CHANGES_MAX {
+        if open.note_bytes < NOTE_BYTES_MAX {
             Ok(open)
         } else {
             drop(open);
@@ -436,16 +451,12 @@ impl Open {
     }
 
     fn has_room(&self, bytes: usize, bounds: &BatchBounds) -> bool {
-        if self.changes() >= CHANGES_MAX {
+        if self.note_bytes >= NOTE_BYTES_MAX {
             return false;
         }
         self.encoder.is_empty()
             || (self.encoder.records() < bounds.records_max
                 && self.encoder.len() + bytes <= bounds.bytes_max)
-    }
-
-    fn changes(&self) -> usize {
-        self.note.files.len()
     }
 
     fn drop_for(&mut self, reason: &str) {
@@ -468,9 +479,11 @@ impl Open {
         match covered {
             Covered::Nothing => {}
             Covered::Files(places) => {
+                let before = self.note.files.len();
                 for (id, position) in places {
                     self.note.files.entry(*id).or_default().position = Some(*position);
                 }
+                self.note_bytes += (self.note.files.len() - before) * POSITION_BYTES;
             }
             Covered::Cursor { source, cursor } => match self.note.cursors.get_mut(source) {
                 Some(known) => cursor.clone_into(known),
@@ -484,7 +497,11 @@ impl Open {
     /// A record, and those that it sets free before it; or nothing, if it has to wait or is dropped.
     fn sample(&mut self, record: &RecordRef<'_>) {
         let Some(mut sampler) = self.sampler.take() else { return self.encode(record) };
-        sampler.push(record, Timestamp::now(), |record| self.encode(record));
+        let sampled = sampler.push(record, Timestamp::now(), |record| self.encode(record));
+        if let Sampled::Held(_) = sampled {
+            // In base64.
+            self.note_bytes += FRAME_BYTES + OtlpEncoder::bytes_max(record) / 3 * 4;
+        }
         self.sampler = Some(sampler);
     }
 
@@ -513,6 +530,7 @@ impl Open {
         self.since = None;
         self.wanted_at = None;
         self.full = false;
+        self.note_bytes = 0;
         Filled {
             number,
             request: std::mem::take(&mut self.encoder).finish(),

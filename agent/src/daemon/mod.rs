@@ -43,7 +43,7 @@ use service::metrics::Metrics;
 use service::shutdown::Shutdown;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use durable::{Durable, StopTime, write_spool};
@@ -124,8 +124,11 @@ pub async fn run(
     started: oneshot::Sender<Started>,
 ) -> Result<(), AgentError> {
     let mut agent = Agent::start(options).await?;
+    // Without anything to read anew the signal keeps its usual meaning; with it nobody who was told that the agent runs
+    // ends it by asking.
+    let hangup = reload.as_ref().and_then(|_| signal(SignalKind::hangup()).ok());
     let _ = started.send(agent.started.clone());
-    agent.work(reload, &shutdown).await;
+    agent.work(reload, hangup, &shutdown).await;
     agent.stop(&shutdown).await;
     Ok(())
 }
@@ -249,11 +252,15 @@ impl Agent {
     }
 
     /// Until told to stop, or until nothing more can come.
-    async fn work(&mut self, reload: Option<Reload>, shutdown: &Shutdown) {
+    async fn work(
+        &mut self,
+        reload: Option<Reload>,
+        mut hangup: Option<Signal>,
+        shutdown: &Shutdown,
+    ) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        // Without anything to read anew the signal keeps its usual meaning.
-        let mut hangup = reload.as_ref().and_then(|_| signal(SignalKind::hangup()).ok());
+        let mut requeue_error = String::new();
         loop {
             let hung_up = async {
                 match &mut hangup {
@@ -272,9 +279,14 @@ impl Agent {
                     }
                     let (durable, dead_letters) = (Arc::clone(&self.durable), self.dead_letters.clone());
                     let requeue = move || dead_letters.requeue(&durable);
-                    if let Ok(Err(error)) = tokio::task::spawn_blocking(requeue).await {
-                        tracing::warn!(%error, "cannot ship a dead letter again");
+                    let error = match tokio::task::spawn_blocking(requeue).await {
+                        Ok(Err(error)) => error.to_string(),
+                        _ => String::new(),
+                    };
+                    if !error.is_empty() && error != requeue_error {
+                        tracing::warn!(error, "cannot ship a dead letter again; it is tried twice a second");
                     }
+                    requeue_error = error;
                 }
             }
         }
