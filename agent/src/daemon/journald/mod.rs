@@ -157,7 +157,8 @@ impl Journal {
                 let found = self.options.first_cursor(&place.cursor)?;
                 if found.as_ref() != Some(&place.cursor) {
                     tracing::warn!(source = self.name, "the journal has lost its place");
-                    intake.say(reports::journal_position_lost(&self.name));
+                    // Where the agent is stopping nothing is read either, and the next start finds the same.
+                    let _ = intake.say(reports::journal_position_lost(&self.name));
                     self.place = match found {
                         Some(next) => Some(Place::before(next)),
                         None => self.options.last_cursor()?.map(Place::after),
@@ -271,7 +272,7 @@ impl Journal {
         pipeline.intake.drop_record(Some("entry_too_long"), covered)?;
         if !told {
             let report = reports::journal_entry_too_long(&self.name, cursor.as_deref(), bytes);
-            pipeline.intake.say(report);
+            pipeline.intake.say(report)?;
         }
         if let Some(cursor) = cursor {
             self.place = Some(Place::after(cursor));
