@@ -18,6 +18,7 @@ use crate::format::{Format, SAMPLE_BYTES_MAX, detect};
 use crate::interpret::{Interpreter, SourceSettings};
 use crate::lines::{LineReader, decompressed};
 use crate::reading::Reading;
+use crate::source;
 use crate::source::file::{FileEvent, FileSource, Notice};
 
 /// How much is read before the source looks at anything else.
@@ -89,7 +90,7 @@ impl Files {
 
     fn show(&self) {
         let mut files = self.source.status();
-        let lag_bytes = files.iter().map(|file| file.lag_bytes).sum();
+        let lag_bytes = behind_bytes(&files);
         let files_known = self.streams.origins.len();
         files.sort_by_key(|file| std::cmp::Reverse(file.lag_bytes));
         files.truncate(FILES_SHOWN_MAX);
@@ -249,6 +250,12 @@ impl Streams {
     }
 }
 
+/// What is there and could be shipped. An unfinished line is no record yet, and may never become one: the copy of a
+/// log that ends in half a line must not hold the watermark for ever.
+fn behind_bytes(files: &[source::file::FileStatus]) -> u64 {
+    files.iter().map(|file| file.lag_bytes - file.incomplete_line_bytes).sum()
+}
+
 /// How a file begins, for finding out its format. A compressed one is undone.
 fn sample(path: &Path) -> Option<Vec<u8>> {
     let file = File::open(path).ok().filter(|file| file.metadata().is_ok_and(|m| m.is_file()))?;
@@ -274,4 +281,28 @@ fn unwrapped(settings: &AssembleSettings, sample: Vec<u8>) -> Vec<u8> {
     }
     assembler.flush(&mut take);
     texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unfinished_line_is_not_behind() {
+        let check = |size: u64, incomplete_line_bytes: u64, behind: u64| {
+            let file = source::file::FileStatus {
+                file: 1,
+                path: "app.log".into(),
+                offset: 100,
+                size,
+                lag_bytes: size - 100,
+                incomplete_line_bytes,
+                error: None,
+            };
+            assert_eq!(behind_bytes(&[file.clone(), file]), 2 * behind, "{size}");
+        };
+        check(100, 0, 0);
+        check(150, 50, 0);
+        check(150, 20, 30);
+    }
 }

@@ -63,7 +63,7 @@ pub struct SourceStatus {
     pub counts: SourceCounts,
     /// Files that are known.
     pub files_known: usize,
-    /// Bytes that are there and not read.
+    /// Bytes that are there and not read, unfinished lines aside.
     pub lag_bytes: u64,
     /// The time of the last record, ns since 1970; 0 before the first.
     pub last_record_ns: i64,
@@ -325,7 +325,7 @@ fn show(metrics: &Metrics, overview: Arc<Overview>) {
     );
     let lag = metrics.gauge_vec(
         "agent_source_lag_bytes",
-        "Bytes that are there and not read, by source.",
+        "Bytes that are there and not read, unfinished lines aside, by source.",
         &["source"],
     );
     let files =
