@@ -186,8 +186,7 @@ fn settle(agent: &Agent, timeline: &Timeline) -> serde_json::Value {
         }
         assert!(
             started.elapsed() < SETTLE_DEADLINE,
-            "the agent does not come to an end: {status:#}\n{}\n{}",
-            timeline.around(Duration::ZERO, Duration::MAX, &[]),
+            "the agent does not come to an end: {status:#}\n{timeline}\n{}",
             last_lines(&agent.log())
         );
         std::thread::sleep(Duration::from_millis(100));

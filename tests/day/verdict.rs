@@ -34,7 +34,7 @@ impl Verdict<'_> {
         let stored = self.collector.ids(self.written.len() as u64);
         let mut faults = self.faults_of_lines(&stored);
         let stored = stored.into_iter().collect();
-        self.check_fragments(&stored, &mut faults);
+        self.check_fragments(&stored, status, &mut faults);
         self.check_truncations(&stored, &mut faults);
         self.check_accounts(status, &mut faults);
         faults
@@ -88,8 +88,9 @@ impl Verdict<'_> {
     }
 
     /// Records that are no line can only be halves of lines that a truncation tore. The first half, at the end of a
-    /// copy, is not stored where the agent had read the whole line before it was truncated away.
-    fn check_fragments(&self, stored: &BTreeSet<u64>, faults: &mut Vec<String>) {
+    /// copy, is not stored where the agent had read the whole line before it was truncated away, nor where it has only
+    /// ever seen the copy: that may be a log, whose last line it waits for and says so.
+    fn check_fragments(&self, stored: &BTreeSet<u64>, status: &Value, faults: &mut Vec<String>) {
         let of_deleted = self.deleted.fragments.iter().map(|text| (text, Path::new("gone")));
         let of_files = self.files.fragments.iter().map(|(text, path)| (text, path.as_path()));
         let mut pieces = self.collector.fragments().unwrap();
@@ -99,6 +100,7 @@ impl Verdict<'_> {
             let whole = id_of_first_half(fragment).is_some_and(|id| stored.contains(&id));
             let what = match (found, whole) {
                 (true, false) | (false, true) => continue,
+                (false, false) if is_waited_for(status, path) => continue,
                 (true, true) => "DOUBLED, in pieces too",
                 (false, false) => "MISSING a piece",
             };
@@ -151,6 +153,15 @@ impl Verdict<'_> {
             faults.push(format!("logq audit ends with {code}, agent: {ledger}\n{answer:#}"));
         }
     }
+}
+
+/// Whether the agent says that it waits for the end of the last line of a file.
+fn is_waited_for(status: &Value, path: &Path) -> bool {
+    let sources = status["sources"].as_array().into_iter().flatten();
+    let mut files = sources.filter_map(|source| source["files"].as_array()).flatten();
+    files.any(|file| {
+        file["path"].as_str() == path.to_str() && file["incomplete_line_bytes"] != Value::from(0)
+    })
 }
 
 /// The id of the line that a fragment begins, if it goes so far.
