@@ -98,6 +98,8 @@ pub(crate) struct AgentResult {
     records: u64,
     seed: u64,
     raw_bytes: u64,
+    /// Of other work on the machine, over the minute before.
+    load_average_before: f64,
     rsyslog_version: Option<String>,
     shipping: Vec<Shipping>,
     idle: Vec<Resting>,
@@ -155,6 +157,7 @@ struct Bench<'a> {
 /// # Errors
 /// When a program cannot be run, and when a single record is not accounted for.
 pub(crate) async fn run(options: &AgentOptions) -> anyhow::Result<AgentResult> {
+    let load_average_before = load_average()?;
     let home = Home::open(None)?;
     let agent = match &options.agent {
         Some(path) => path.clone(),
@@ -177,6 +180,7 @@ pub(crate) async fn run(options: &AgentOptions) -> anyhow::Result<AgentResult> {
         records: options.records,
         seed: options.seed,
         raw_bytes: bench.corpus_bytes,
+        load_average_before,
         rsyslog_version: bench.rsyslog_version(),
         shipping,
         idle,
@@ -185,6 +189,12 @@ pub(crate) async fn run(options: &AgentOptions) -> anyhow::Result<AgentResult> {
         binary_bytes,
         binary_stripped_bytes,
     })
+}
+
+fn load_average() -> anyhow::Result<f64> {
+    let text = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
+    let first = text.split_whitespace().next().and_then(|load| load.parse().ok());
+    first.context("/proc/loadavg has another form than proc(5) says")
 }
 
 fn write_corpus(options: &AgentOptions, path: &Path) -> anyhow::Result<u64> {
@@ -288,7 +298,8 @@ impl Bench<'_> {
         child::rsyslog(program, home, file, to.addr, queue)
     }
 
-    /// Processes that have read `files` small files, at rest for `settle` and then watched for `window`.
+    /// Processes that have read `files` small files, at rest for `settle` and then watched for `window`. rsyslog
+    /// only with one.
     async fn resting(
         &self,
         what: &str,
@@ -321,12 +332,11 @@ impl Bench<'_> {
             agent.runs.push(rest(&started.process, settle, window).await?);
             started.process.stop()?;
             server.stop()?;
-            if self.rsyslogd.is_some() {
+            if self.rsyslogd.is_some() && files == 1 {
                 let receiver = Discard::stream()?;
                 let home = home.join("rsyslog");
                 let process = self.start_rsyslog(&home, &glob, &receiver, Queue::Memory)?;
-                let bytes = LINE.len() as u64 * u64::from(files);
-                until_received(&receiver, bytes, &process).await?;
+                until_received(&receiver, LINE.len() as u64, &process).await?;
                 rsyslog.runs.push(rest(&process, settle, window).await?);
             }
             fs::remove_dir_all(&home)?;

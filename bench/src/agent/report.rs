@@ -43,9 +43,10 @@ impl AgentResult {
         // Writing to memory does not fail.
         let _ = writeln!(
             out,
-            "{} records, {raw_mb:.1} MB of JSON lines, seed {}; medians of {rounds} runs\n\n{}\n{}",
+            "{} records, {raw_mb:.1} MB of JSON lines, seed {}; medians of {rounds} runs; load average before: {:.1}\n\n{}\n{}",
             self.records,
             self.seed,
+            self.load_average_before,
             self.shipping_table(),
             self.target_table()
         );
@@ -102,25 +103,17 @@ impl AgentResult {
         );
         add("memory, highest peak of those above", loaded("logq"), "≤ 60 MB", loaded("rsyslog"));
         let files = self.many_files;
-        let following = |index, show: &dyn Fn(&Resting) -> String| of(&self.following, index, show);
-        add(
-            &format!("CPU of a core, {files} idle files, over 30 s"),
-            following(0, &cpu),
-            "< 1 %",
-            following(1, &cpu),
-        );
-        add(
-            &format!("memory, {files} idle files"),
-            following(0, &memory),
-            "",
-            following(1, &memory),
-        );
-        add(
-            &format!("peak memory, {files} files found and read"),
-            following(0, &peak),
-            "",
-            following(1, &peak),
-        );
+        let mut following = |what: &str, show: &dyn Fn(&Resting) -> String, target: &str| {
+            add(
+                &format!("{what}, {files} idle files in 100 folders"),
+                of(&self.following, 0, show),
+                target,
+                String::new(),
+            );
+        };
+        following("CPU of a core over 30 s", &cpu, "< 1 %");
+        following("memory", &memory, "");
+        following("peak memory", &peak, "");
         add("binary", mb(self.binary_bytes), "", String::new());
         let stripped = self.binary_stripped_bytes.map_or_else(|| "not measured".to_owned(), mb);
         add("binary, stripped", stripped, "", String::new());
@@ -154,7 +147,8 @@ impl AgentResult {
             "# The agent, {date}\n\n\
              On {}, shared by all processes; release builds, defaults of the agent and the server. MB is 1,000,000 bytes of \
              lines; the file is there, and in the page cache, when the shipper starts. The clock runs from the start of the \
-             process to the last acknowledgement. The agent syncs each batch to its spool before it is sent; `logq` syncs it \
+             process to the last acknowledgement, the second included that the last batch waits for more records (`batch_age`). The \
+             load average is that of other work on the machine: above 0 it slows all down. The agent syncs each batch to its spool before it is sent; `logq` syncs it \
              before it acknowledges. {rsyslog} Memory is `VmRSS`, peaks are `VmHWM`, pages of the binary included. Made with \
              `cargo run --release -p bench -- agent --results bench/results`; every single run is in the JSON file beside this \
              page.\n\n{}",
