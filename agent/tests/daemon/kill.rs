@@ -74,7 +74,7 @@ fn every_line_arrives_once_through_kills_under_load_and_a_failing_collector() {
                 std::fs::rename(folder.join("a.log"), rotated).unwrap();
                 files[0] = open("a.log");
             }
-            if number % 100 == 0 {
+            if number.is_multiple_of(100) {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }

@@ -22,7 +22,7 @@ fn through_kills_correlations_are_kept_whole_or_dropped_whole_and_failing_ones_a
     let keys = "batch_records = 50\n[agent.sample]\nkeep_ratio = 0.3\nwindow = \"5s\"";
     home.configure(&[&collector.addr], keys, &home.logs_source("format = \"json\""));
     // Every fourth correlation fails at its last step.
-    let fails = |correlation: usize| correlation % 4 == 0;
+    let fails = |correlation: usize| correlation.is_multiple_of(4);
     let mut agent = home.start();
     for step in 0..STEPS {
         for part in 0..4 {
