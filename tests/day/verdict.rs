@@ -159,9 +159,7 @@ impl Verdict<'_> {
 fn is_waited_for(status: &Value, path: &Path) -> bool {
     let sources = status["sources"].as_array().into_iter().flatten();
     let mut files = sources.filter_map(|source| source["files"].as_array()).flatten();
-    files.any(|file| {
-        file["path"].as_str() == path.to_str() && file["incomplete_line_bytes"] != 0
-    })
+    files.any(|file| file["path"].as_str() == path.to_str() && file["incomplete_line_bytes"] != 0)
 }
 
 /// The id of the line that a fragment begins, if it goes so far.
