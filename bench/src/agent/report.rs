@@ -149,7 +149,8 @@ impl AgentResult {
              lines; the file is there, and in the page cache, when the shipper starts. The clock runs from the start of the \
              process to the last acknowledgement, the second included that the last batch waits for more records (`batch_age`). The \
              load average is that of other work on the machine: above 0 it slows all down. The agent syncs each batch to its spool before it is sent; `logq` syncs it \
-             before it acknowledges. {rsyslog} Memory is `VmRSS`, peaks are `VmHWM`, pages of the binary included. Made with \
+             before it acknowledges, and with its work on the same cores, and its 429 while segments are built, it sets the \
+             pace. {rsyslog} Memory is `VmRSS`, peaks are `VmHWM`, pages of the binary included. Made with \
              `cargo run --release -p bench -- agent --results bench/results`; every single run is in the JSON file beside this \
              page.\n\n{}",
             report::cores(),
