@@ -281,3 +281,41 @@ fn a_rotation_while_the_file_is_closed_is_found_in_its_folder() {
     assert_eq!(agent.settled(), ["two", "three"]);
     nothing_more(&mut agent);
 }
+
+#[test]
+fn a_file_that_was_cut_and_then_removed_is_read_while_it_is_open() {
+    for copied in [true, false] {
+        let mut agent = Agent::new(&["a.log"]);
+        agent.append("a.log", "the first line\n");
+        assert_eq!(agent.read(), ["the first line"]);
+        let mut writer = open(&agent.path("a.log"));
+        if copied {
+            agent.copy("a.log", "a.log.1");
+        }
+        agent.truncate("a.log");
+        agent.append("a.log", "the second line\n");
+        agent.remove("a.log");
+        agent.append("a.log", "the fourth line\n");
+        assert_eq!(agent.read(), ["the second line", "the fourth line"], "{copied}");
+        writer.write_all(b"the third line\n").unwrap();
+        assert_eq!(agent.settled(), ["the third line"], "{copied}");
+        let copy = if copied { "copy" } else { "no copy" };
+        assert_eq!(agent.notices(), [format!("truncated a.log at 15, {copy}, unread 0")]);
+        nothing_more(&mut agent);
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_and_then_renamed_is_read_under_a_name_that_is_not_included() {
+    let mut agent = Agent::new(&["a.log"]);
+    agent.append("a.log", "the first line\n");
+    assert_eq!(agent.read(), ["the first line"]);
+    agent.copy("a.log", "a.log.1");
+    agent.truncate("a.log");
+    agent.append("a.log", "the second line\n");
+    agent.rename("a.log", "a.log.2");
+    agent.append("a.log", "the third line\n");
+    assert_eq!(agent.settled(), ["the second line", "the third line"]);
+    assert_eq!(agent.notices(), ["truncated a.log at 15, copy, unread 0"]);
+    nothing_more(&mut agent);
+}

@@ -14,6 +14,7 @@ use super::identity::{
 };
 use super::known::KnownFile;
 use super::patterns::{Found, Walked};
+use super::read::Look;
 use super::{FileEvent, FileSource, Notice, Sink};
 
 /// How long a finished file is remembered that is no longer found: its compressed form may turn up.
@@ -249,6 +250,12 @@ impl FileSource {
                         self.stamped(id, stamp, now);
                         continue;
                     }
+                    Ok(_) if self.was_cut(id, now) => {
+                        // What it holds now left as well, which the next scan finds; nothing else leads to it.
+                        self.scan_wanted = true;
+                        self.began_anew(id, now, sink)?;
+                        continue;
+                    }
                     Ok(_) => self.left(id, &record, now, sink)?,
                     // Nothing can be said of it.
                     Err(_) => continue,
@@ -259,6 +266,12 @@ impl FileSource {
             }
         }
         Continue(())
+    }
+
+    /// Whether an open file has another content now.
+    fn was_cut(&mut self, id: u64, now: Instant) -> bool {
+        let is_open = self.table.get(id).is_some_and(|followed| followed.file.is_some());
+        is_open && matches!(self.look(id, now), Ok(Look::Anew))
     }
 
     /// A file left its origin. If it is open, it is read on under any name; the name is for the next start.
