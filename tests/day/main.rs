@@ -133,7 +133,7 @@ fn every_line_is_stored_exactly_once_whatever_happens_on_the_way() {
         written: &written,
         files: &files,
         deleted: &deleted,
-        paths: &LOGS.map(|name| root.join(name).display().to_string()),
+        logs: &logs,
         collector: &collector,
         timeline: &timeline,
     };

@@ -4,7 +4,8 @@
 //!
 //! * a file is removed for good only when the store has all of it, or while the agent has it open and is not killed
 //!   or restarted before the store has all of it: a line that was deleted unread is lost to anyone;
-//! * a line that was truncated away after the copy was made may be lost: it is then in no file any more;
+//! * a line that was truncated away after the copy was made may be lost: it is then in no file any more. The agent tells
+//!   of the truncation, if it had the content before; what came and went while it was down is as if it had never been;
 //! * a file is compressed only when the program has let go of it, as `logrotate` says itself;
 //! * logs in `all/` are included together with their rotated files, and are rotated at any time. Of those in `live/`
 //!   only the log itself is included, so it is rotated only when the store has a line of its present content:
@@ -124,7 +125,7 @@ impl Rotation<'_> {
     }
 
     fn copy_and_truncate(&self, log: &Log, number: u32, random: &mut Random) {
-        log.begin_window();
+        log.begin_window(self.is_begun(log));
         std::fs::copy(&log.path, rotated(log, number, random)).unwrap();
         std::thread::sleep(Duration::from_millis(random.pick(&[0, 0, 5, 100])));
         OpenOptions::new().write(true).open(&log.path).unwrap().set_len(0).unwrap();
@@ -203,7 +204,7 @@ impl Rotation<'_> {
         let text = format!("{} {{\nrotate 10000\n{directives}\n{script}\n}}\n", log.path.display());
         std::fs::write(&config, text).unwrap();
         if copies {
-            log.begin_window();
+            log.begin_window(self.is_begun(log));
         }
         let mut child = Command::new("logrotate")
             .args(["--force", "--state"])

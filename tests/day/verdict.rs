@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::collector::Collector;
 use super::server::eventually;
 use super::timeline::Timeline;
 use super::truth::{Content, Files};
-use super::writer::{Written, actor};
+use super::writer::{Log, Written};
 
 /// So many of one kind of fault are told in full.
 const TOLD_MAX: usize = 10;
@@ -22,8 +23,7 @@ pub(crate) struct Verdict<'a> {
     pub(crate) written: &'a BTreeMap<u64, Written>,
     pub(crate) files: &'a Files,
     pub(crate) deleted: &'a Content,
-    /// Of each log.
-    pub(crate) paths: &'a [String],
+    pub(crate) logs: &'a [Log],
     pub(crate) collector: &'a Collector<'a>,
     pub(crate) timeline: &'a Timeline,
 }
@@ -46,7 +46,7 @@ impl Verdict<'_> {
         let (mut missing, mut doubled) = (Vec::new(), Vec::new());
         for (id, written) in self.written {
             let on_disk = self.files.ids.contains_key(id) || self.deleted.ids.contains(id);
-            assert!(on_disk || written.in_window, "line {id} is in no file: {written:?}");
+            assert!(on_disk || written.window.is_some(), "line {id} is in no file: {written:?}");
             match times.get(id).copied().unwrap_or(0) {
                 0 if on_disk => missing.push(*id),
                 0 | 1 => {}
@@ -79,10 +79,10 @@ impl Verdict<'_> {
             faults.push(format!(
                 "{what} {} lines of {}, ids {first} to {last}, written from {:.3} s to {:.3} s, in {place}\n{}",
                 ids.len(),
-                self.paths[*log],
+                self.logs[*log].path.display(),
                 from.as_secs_f64(),
                 to.as_secs_f64(),
-                self.timeline.around(from.saturating_sub(AROUND), to + AROUND, &[actor(*log)])
+                self.timeline.around(from.saturating_sub(AROUND), to + AROUND, &[self.logs[*log].actor()])
             ));
         }
     }
@@ -113,15 +113,25 @@ impl Verdict<'_> {
     /// What truncations took away was told of.
     fn check_truncations(&self, stored: &BTreeSet<u64>, faults: &mut Vec<String>) {
         let lost = self.written.iter().filter(|(id, _)| !stored.contains(id));
-        let lost_of: BTreeSet<usize> = lost.map(|(_, written)| written.log).collect();
+        let windows: BTreeSet<(usize, u64)> =
+            lost.filter_map(|(_, written)| Some((written.log, written.window?))).collect();
         let query = "service:logq-agent event_name:logq.agent.file_truncated";
         let events = self.collector.rows(query).unwrap();
-        for log in lost_of {
-            let path = &self.paths[log];
-            let told = |event: &&Value| event["attributes"]["logq.path"] == **path;
-            if events.iter().find(told).is_none() {
-                faults
-                    .push(format!("lines of {path} are lost, and no truncation of it is told of"));
+        for (log, number) in windows {
+            let (log, window) = (&self.logs[log], self.logs[log].window(number));
+            // It may have another name since.
+            let stem = log.path.with_extension("").display().to_string();
+            let told = events.iter().any(|event| {
+                let at: Timestamp = event["timestamp"].as_str().unwrap().parse().unwrap();
+                let path = event["attributes"]["logq.path"].as_str().unwrap();
+                at >= window.from && path.starts_with(&stem)
+            });
+            if window.is_known && !told {
+                faults.push(format!(
+                    "UNTOLD: lines of {} were lost when it was truncated after {}",
+                    log.path.display(),
+                    window.from
+                ));
             }
         }
     }

@@ -4,13 +4,15 @@
 //! now and then a line is written in two halves, with some time in between. A half whose file was rotated meanwhile is
 //! completed where it was begun, as by a program with several threads.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use jiff::Timestamp;
 
 use super::timeline::{Random, Timeline};
 
@@ -23,8 +25,16 @@ const HALF_WAITS_MS: u64 = 1_500;
 pub(crate) struct Written {
     pub(crate) log: usize,
     pub(crate) at: Duration,
-    /// Some of it was written while the log was being copied and truncated.
-    pub(crate) in_window: bool,
+    /// While which copying and truncating of the log it was written, in part at least.
+    pub(crate) window: Option<u64>,
+}
+
+/// A time in which a log is copied and truncated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) from: Timestamp,
+    /// Whether the agent knew the content for good, so that it can tell that it was truncated.
+    pub(crate) is_known: bool,
 }
 
 /// One program's log.
@@ -33,8 +43,9 @@ pub(crate) struct Log {
     pub(crate) number: usize,
     pub(crate) path: PathBuf,
     open: Mutex<Open>,
-    /// Odd while it is being copied and truncated.
+    /// Odd while it is being copied and truncated; then it is the window's number.
     window: AtomicU64,
+    windows: Mutex<BTreeMap<u64, Window>>,
 }
 
 #[derive(Debug, Default)]
@@ -62,11 +73,12 @@ struct Half {
 impl Log {
     pub(crate) fn create(number: usize, path: PathBuf) -> Self {
         let open = Open { file: Some(appending(&path)), ..Open::default() };
-        Self { number, path, open: Mutex::new(open), window: AtomicU64::new(0) }
+        let (window, windows) = (AtomicU64::new(0), Mutex::default());
+        Self { number, path, open: Mutex::new(open), window, windows }
     }
 
     pub(crate) fn actor(&self) -> String {
-        actor(self.number)
+        format!("log {}", self.number)
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {
@@ -105,8 +117,9 @@ impl Log {
 
     fn note(&self, open: &mut Open, id: u64, window: u64, timeline: &Timeline) {
         let after = self.window.load(Ordering::SeqCst);
-        let in_window = window % 2 == 1 || after != window;
-        open.written.push((id, Written { log: self.number, at: timeline.now(), in_window }));
+        let window =
+            if window % 2 == 1 { Some(window) } else { (after != window).then_some(window + 1) };
+        open.written.push((id, Written { log: self.number, at: timeline.now(), window }));
     }
 
     fn complete(&self, open: &mut Open, timeline: &Timeline) {
@@ -155,8 +168,14 @@ impl Log {
     }
 
     /// From here on lines may be lost to a truncation.
-    pub(crate) fn begin_window(&self) {
-        self.window.fetch_add(1, Ordering::SeqCst);
+    pub(crate) fn begin_window(&self, is_known: bool) {
+        let number = self.window.fetch_add(1, Ordering::SeqCst) + 1;
+        let window = Window { from: Timestamp::now(), is_known };
+        self.windows.lock().unwrap().insert(number, window);
+    }
+
+    pub(crate) fn window(&self, number: u64) -> Window {
+        self.windows.lock().unwrap()[&number]
     }
 
     /// The file was truncated.
@@ -171,10 +190,6 @@ impl Log {
     pub(crate) fn take_written(&self) -> Vec<(u64, Written)> {
         std::mem::take(&mut self.open().written)
     }
-}
-
-pub(crate) fn actor(log: usize) -> String {
-    format!("log {log}")
 }
 
 fn appending(path: &Path) -> File {
