@@ -7,6 +7,7 @@
 //! [`sync_folder`](FileSystem::sync_folder) covered. Everything else may be there, be missing, or be there in
 //! parts. [`ModelFileSystem`] does all of that on purpose.
 
+pub mod failpoint;
 mod model;
 mod real;
 
@@ -82,9 +83,11 @@ pub fn write_whole(
     let temporary = folder.join(format!("{name}.tmp"));
     let path = folder.join(name);
     fs.write_synced(&temporary, content)?;
+    failpoint::reach("file.written");
     if let Err(error) = fs.rename(&temporary, &path) {
         let _ = fs.remove(&temporary);
         return Err(error);
     }
+    failpoint::reach("file.renamed");
     Ok(path)
 }

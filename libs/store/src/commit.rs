@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as ChannelSender, SyncSender};
 use std::time::{Duration, Instant};
 
+use file_system::failpoint;
 use record::Timestamp;
 use wire::DECODER_VERSION;
 
@@ -248,6 +249,7 @@ impl Committer {
         }
         self.shared.change_view(|pieces| pieces.growing = self.memtable.parts());
         drop(counters);
+        failpoint::reach("commit.visible");
         for (answer, result, _) in answers {
             answer(result);
         }
@@ -255,6 +257,7 @@ impl Committer {
 
     /// Seals every part, rolls the journal, and sends both to the flush thread.
     fn cut(&mut self, cuts: &ChannelSender<Cut>, done: Option<SyncSender<Result<()>>>) {
+        failpoint::reach("commit.cut");
         let cut = self.next_cut;
         self.next_cut += 1;
         let journal_floor = self.journal.roll();

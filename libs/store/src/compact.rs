@@ -13,6 +13,7 @@ use std::time::Duration;
 use arrow::array::AsArray;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef, TimestampNanosecondType};
+use file_system::failpoint;
 use ql::Field;
 use record::{NANOS_PER_DAY, Timestamp};
 
@@ -154,6 +155,7 @@ fn merge(shared: &Arc<Shared>, inputs: &[Arc<Segment>]) -> Result<()> {
     let files = merge_files(name, inputs)?;
     let folder = shared.segment_folder();
     segment::write_files(&*shared.fs, &folder, &files)?;
+    failpoint::reach("compact.written");
     let meta = files.meta;
     let published = shared
         .fs
@@ -186,6 +188,7 @@ fn replace(
         ..CatalogChange::default()
     };
     locked(&shared.catalog).apply(&change)?;
+    failpoint::reach("replace.published");
     *marks = change.marks;
     drop(marks);
     let new = change
@@ -200,6 +203,7 @@ fn replace(
         pieces.segments.extend(new);
     });
     drop(counters);
+    failpoint::reach("replace.swapped");
     old.iter().for_each(|segment| segment.doom());
     Ok(())
 }
@@ -346,5 +350,6 @@ fn expire(shared: &Arc<Shared>) -> Result<()> {
     }
     let rows = expired.iter().map(|segment| u64::from(segment.meta().rows)).sum();
     tracing::info!(segments = expired.len(), rows, "records expired");
+    failpoint::reach("expire.chosen");
     replace(shared, Vec::new(), &expired, rows)
 }

@@ -6,6 +6,8 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use file_system::failpoint;
+
 use crate::catalog::{CatalogChange, Marks};
 use crate::combine::Combined;
 use crate::error::{Result, StoreError};
@@ -77,6 +79,7 @@ fn join(mut older: Cut, newer: Cut) -> Cut {
 /// Writes all segments of a cut, publishes them, and lets the journal go.
 pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
     let metas = write_segments(shared, cut)?;
+    failpoint::reach("flush.written");
     let journal_floor = cut.journal_floor;
     if let Err(error) = publish(shared, cut, &metas) {
         let folder = shared.segment_folder();
@@ -87,12 +90,14 @@ pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
         .into_iter()
         .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&shared.fs), shared.segment_folder())));
     let segments: Vec<_> = segments.collect();
+    failpoint::reach("flush.published");
     shared.statistics.flushes.fetch_add(1, Ordering::Relaxed);
     shared.statistics.segments_written.fetch_add(segments.len() as u64, Ordering::Relaxed);
     shared.change_view(|pieces| {
         pieces.segments.extend(segments);
         pieces.sealed.retain(|(sealed, _)| *sealed > cut.cut);
     });
+    failpoint::reach("flush.swapped");
     JournalWriter::remove_below(&*shared.fs, &shared.journal_folder(), journal_floor)
 }
 

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use file_system::failpoint;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -117,6 +118,7 @@ impl Catalog for SqliteCatalog {
     fn apply(&mut self, change: &CatalogChange) -> Result<()> {
         let transaction = self.connection.transaction().map_err(StoreError::catalog("change"))?;
         apply_in(&transaction, change)?;
+        failpoint::check("catalog.in_transaction").map_err(StoreError::catalog("change"))?;
         transaction.commit().map_err(StoreError::catalog("change"))
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use file_system::{FileSystem, JournalFile};
+use file_system::{FileSystem, JournalFile, failpoint};
 
 use super::entry::{self, Entry};
 use super::{FILE_BYTES, FILE_HEADER_BYTES, FileHeader, file_name};
@@ -68,14 +68,17 @@ impl JournalWriter {
                 &mut self.group,
             );
         }
-        let written =
-            file.handle.write_at(&self.group, file.synced_to).and_then(|()| file.handle.sync());
+        let written = file.handle.write_at(&self.group, file.synced_to).and_then(|()| {
+            failpoint::check("journal.written")?;
+            file.handle.sync()
+        });
         if let Err(error) = written {
             let path = self.folder.join(file_name(file.file_id));
             self.roll();
             return Err(StoreError::io("write", &path)(error));
         }
         file.synced_to += self.group.len() as u64;
+        failpoint::reach("journal.synced");
         Ok(())
     }
 
@@ -96,6 +99,7 @@ impl JournalWriter {
     ) -> Result<()> {
         for (file_id, path) in super::list_files(fs, folder)? {
             if file_id < floor {
+                failpoint::reach("journal.unlink");
                 fs.remove(&path).map_err(StoreError::io("remove", &path))?;
             }
         }
@@ -113,6 +117,7 @@ impl JournalWriter {
             first_record_seq,
         };
         let opened = self.fs.create_preallocated(&path, length).and_then(|mut handle| {
+            failpoint::reach("journal.created");
             handle.write_at(&header.to_bytes(), 0)?;
             handle.sync()?;
             self.fs.sync_folder(&self.folder)?;

@@ -22,7 +22,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use file_system::{FileSystem, write_whole};
+use file_system::{FileSystem, failpoint, write_whole};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use tantivy::directory::OwnedBytes;
 
@@ -114,8 +114,11 @@ impl Drop for Segment {
 /// Writes both files durably, but for the folder, which the caller syncs once for all of a flush.
 pub(crate) fn write_files(fs: &dyn FileSystem, folder: &Path, files: &SegmentFiles) -> Result<()> {
     let id = files.meta.id;
-    let written = write_whole(fs, folder, &file_name(id, INDEX_SUFFIX), &files.index)
-        .and_then(|_| write_whole(fs, folder, &file_name(id, RECORDS_SUFFIX), &files.records));
+    let written =
+        write_whole(fs, folder, &file_name(id, INDEX_SUFFIX), &files.index).and_then(|_| {
+            failpoint::check("segment.half_written")?;
+            write_whole(fs, folder, &file_name(id, RECORDS_SUFFIX), &files.records)
+        });
     if let Err(error) = written {
         remove_files(fs, folder, id);
         return Err(StoreError::io("write", folder)(error));
@@ -127,6 +130,7 @@ pub(crate) fn write_files(fs: &dyn FileSystem, folder: &Path, files: &SegmentFil
 pub(crate) fn remove_files(fs: &dyn FileSystem, folder: &Path, id: SegmentId) {
     for suffix in [RECORDS_SUFFIX, INDEX_SUFFIX] {
         let path = folder.join(file_name(id, suffix));
+        failpoint::reach("segment.unlink");
         if let Err(error) = fs.remove(&path) {
             tracing::warn!(path = %path.display(), %error, "cannot remove a file of a replaced segment");
         }
