@@ -152,20 +152,16 @@ fn merge(shared: &Arc<Shared>, inputs: &[Arc<Segment>]) -> Result<()> {
         journal_end: inputs.iter().map(|segment| segment.meta().journal_end).max().unwrap_or(0),
         replaces: inputs.iter().map(|segment| segment.meta().id).collect(),
     };
+    shared.settle()?;
     let files = merge_files(name, inputs)?;
     let folder = shared.segment_folder();
     segment::write_files(&*shared.fs, &folder, &files)?;
     failpoint::reach("compact.written");
-    let meta = files.meta;
-    let published = shared
-        .fs
-        .sync_folder(&folder)
-        .map_err(StoreError::io("sync", &folder))
-        .and_then(|()| replace(shared, vec![meta.clone()], inputs, 0));
-    if published.is_err() {
-        segment::remove_files(&*shared.fs, &folder, meta.id);
-        return published;
+    if let Err(error) = shared.fs.sync_folder(&folder) {
+        segment::remove_files(&*shared.fs, &folder, files.meta.id);
+        return Err(StoreError::io("sync", &folder)(error));
     }
+    replace(shared, vec![files.meta], inputs, 0)?;
     shared.statistics.compactions.fetch_add(1, Ordering::Relaxed);
     shared.statistics.segments_compacted.fetch_add(inputs.len() as u64, Ordering::Relaxed);
     Ok(())
@@ -187,7 +183,7 @@ fn replace(
         marks: Marks { next_segment_id: shared.next_segment_id(), counters, ..marks.clone() },
         ..CatalogChange::default()
     };
-    locked(&shared.catalog).apply(&change)?;
+    shared.apply(&change)?;
     failpoint::reach("replace.published");
     *marks = change.marks;
     drop(marks);

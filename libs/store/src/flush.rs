@@ -78,14 +78,11 @@ fn join(mut older: Cut, newer: Cut) -> Cut {
 
 /// Writes all segments of a cut, publishes them, and lets the journal go.
 pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
+    shared.settle()?;
     let metas = write_segments(shared, cut)?;
     failpoint::reach("flush.written");
     let journal_floor = cut.journal_floor;
-    if let Err(error) = publish(shared, cut, &metas) {
-        let folder = shared.segment_folder();
-        metas.iter().for_each(|meta| segment::remove_files(&*shared.fs, &folder, meta.id));
-        return Err(error);
-    }
+    publish(shared, cut, &metas)?;
     let segments = metas
         .into_iter()
         .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&shared.fs), shared.segment_folder())));
@@ -98,7 +95,14 @@ pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
         pieces.sealed.retain(|(sealed, _)| *sealed > cut.cut);
     });
     failpoint::reach("flush.swapped");
-    JournalWriter::remove_below(&*shared.fs, &shared.journal_folder(), journal_floor)
+    // The cut is published: to write it again would double it. The files go with the next one.
+    let removed =
+        JournalWriter::remove_below(&*shared.fs, &shared.journal_folder(), journal_floor);
+    if let Err(error) = &removed {
+        tracing::warn!(%error, "cannot remove journal files that are in segments");
+    }
+    shared.trouble("journal removal", removed.err().map(|error| error.to_string()));
+    Ok(())
 }
 
 /// The catalog transaction of a cut.
@@ -119,7 +123,7 @@ fn publish(shared: &Shared, cut: &Cut, metas: &[SegmentMeta]) -> Result<()> {
         },
         senders: cut.senders.clone(),
     };
-    locked(&shared.catalog).apply(&change)?;
+    shared.apply(&change)?;
     *marks = change.marks;
     Ok(())
 }

@@ -21,6 +21,8 @@ pub struct StoreOptions {
     pub retention_age: Option<Duration>,
     /// The oldest segments go while all together are larger; `None` keeps them.
     pub retention_bytes: Option<u64>,
+    /// Preallocated length of a journal file; a longer entry gets a file of its own size.
+    pub journal_file_bytes: u64,
     /// Days with a part of their own; further ones share one.
     pub open_parts_max: usize,
     /// Threads that build segments.
@@ -38,6 +40,7 @@ impl Default for StoreOptions {
             compaction_width: 4,
             retention_age: None,
             retention_bytes: None,
+            journal_file_bytes: 64 << 20,
             open_parts_max: 64,
             build_threads: std::thread::available_parallelism().map_or(2, usize::from).min(8),
         }

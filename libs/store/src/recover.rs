@@ -50,6 +50,7 @@ pub(crate) fn replay(shared: &Arc<Shared>) -> Result<Committer> {
         journal: JournalWriter::new(
             shared.fs.clone(),
             folder.clone(),
+            shared.options.journal_file_bytes,
             (floor.saturating_sub(1), 0),
         ),
         memtable: Memtable::default(),
@@ -81,7 +82,8 @@ pub(crate) fn replay(shared: &Arc<Shared>) -> Result<Committer> {
         }
     }
     locked(&shared.dedup).keep_bounds();
-    committer.journal = JournalWriter::new(shared.fs.clone(), folder, last);
+    committer.journal =
+        JournalWriter::new(shared.fs.clone(), folder, shared.options.journal_file_bytes, last);
     shared.change_view(|pieces| pieces.growing = committer.memtable.parts());
     Ok(committer)
 }

@@ -23,7 +23,7 @@ use file_system::RealFileSystem;
 use record::Timestamp;
 use wire::{BatchName, Encoding, Format};
 
-use crate::catalog::{Catalog, Marks, SqliteCatalog};
+use crate::catalog::{Catalog, CatalogChange, Marks, SqliteCatalog};
 use crate::chunk::DecodedBatch;
 use crate::commit::{Command, Committer};
 use crate::compact;
@@ -35,7 +35,7 @@ use crate::ledger::{Counters, Ledger};
 use crate::lock::{FolderLock, lock_folder};
 use crate::options::StoreOptions;
 use crate::recover;
-use crate::segment::{Segment, SegmentId};
+use crate::segment::{self, Segment, SegmentId};
 use crate::sender::Sender;
 use crate::view::{Part, View};
 
@@ -122,6 +122,9 @@ pub(crate) struct Shared {
     pub(crate) marks: Mutex<Marks>,
     pub(crate) dedup: Mutex<Dedup>,
     next_segment_id: AtomicU64,
+    /// Segments of catalog transactions that failed: whether they happened shows at the next start, so their files
+    /// must stay until a later transaction has succeeded, which is built on the state before them.
+    in_doubt: Mutex<Vec<SegmentId>>,
     /// Memory of parts, growing and sealed.
     pub(crate) part_bytes: AtomicUsize,
     reserved_bytes: AtomicUsize,
@@ -130,7 +133,8 @@ pub(crate) struct Shared {
     pub(crate) compacting: Mutex<()>,
     /// Why the store is not wholly well; shown by the health page.
     pub(crate) troubles: Mutex<BTreeMap<&'static str, String>>,
-    _lock: FolderLock,
+    /// None over a model, which nobody else can open.
+    _lock: Option<FolderLock>,
 }
 
 /// What the view is made of; whoever changes it publishes a new view.
@@ -174,11 +178,22 @@ impl Store {
         fs: Arc<dyn StoreFiles>,
     ) -> Result<Self> {
         let lock = lock_folder(folder)?;
+        let catalog = Box::new(SqliteCatalog::open(&folder.join("catalog.db"))?);
+        Self::start(folder, options, fs, catalog, Some(lock))
+    }
+
+    /// As [`Store::open`], with everything given that reaches the disk.
+    pub(crate) fn start(
+        folder: &Path,
+        options: StoreOptions,
+        fs: Arc<dyn StoreFiles>,
+        mut catalog: Box<dyn Catalog>,
+        lock: Option<FolderLock>,
+    ) -> Result<Self> {
         for name in ["journal", "segments"] {
             let path = folder.join(name);
             fs.create_folder(&path).map_err(StoreError::io("create", &path))?;
         }
-        let mut catalog = Box::new(SqliteCatalog::open(&folder.join("catalog.db"))?);
         let state = catalog.load()?;
         recover::remove_orphans(&*fs, &folder.join("segments"), &state.segments)?;
         let segments = state
@@ -198,6 +213,7 @@ impl Store {
             dedup: Mutex::new(Dedup::restore(state.senders, state.agents, state.marks.forgotten)),
             next_segment_id: AtomicU64::new(state.marks.next_segment_id.max(1)),
             marks: Mutex::new(state.marks),
+            in_doubt: Mutex::default(),
             part_bytes: AtomicUsize::new(0),
             reserved_bytes: AtomicUsize::new(0),
             statistics: Statistics::default(),
@@ -377,6 +393,30 @@ impl Shared {
 
     fn publish(&self) {
         self.change_view(|_| {});
+    }
+
+    /// One transaction of the catalog. When it fails, nobody knows whether it happened until the next start.
+    pub(crate) fn apply(&self, change: &CatalogChange) -> Result<()> {
+        let applied = locked(&self.catalog).apply(change);
+        let mut in_doubt = locked(&self.in_doubt);
+        match &applied {
+            Ok(()) => {
+                let folder = self.segment_folder();
+                in_doubt.drain(..).for_each(|id| segment::remove_files(&*self.fs, &folder, id));
+            }
+            Err(_) => in_doubt.extend(change.add.iter().map(|meta| meta.id)),
+        }
+        applied
+    }
+
+    /// Lets a transaction that changes nothing succeed if an earlier one failed, so that no more files than those of
+    /// one attempt wait for the catalog.
+    pub(crate) fn settle(&self) -> Result<()> {
+        if locked(&self.in_doubt).is_empty() {
+            return Ok(());
+        }
+        let marks = locked(&self.marks);
+        self.apply(&CatalogChange { marks: marks.clone(), ..CatalogChange::default() })
     }
 
     pub(crate) fn new_segment_id(&self) -> SegmentId {

@@ -17,6 +17,8 @@ use wire::{BatchName, Encoding, Format, Limits};
 use crate::store::OnAppended;
 use crate::*;
 
+mod model;
+
 fn options() -> StoreOptions {
     StoreOptions {
         segment_rows: 100,

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use file_system::RealFileSystem;
+use file_system::{FileSystem, RealFileSystem};
 use record::Timestamp;
 use wire::{BatchName, Encoding, Format};
 
@@ -31,9 +31,15 @@ fn entry(seq: u64, payload: &[u8]) -> Entry<'_> {
     }
 }
 
+const FILE_BYTES: u64 = 1 << 20;
+
+fn writer(fs: Arc<dyn FileSystem>, folder: &Path) -> JournalWriter {
+    JournalWriter::new(fs, folder.to_owned(), FILE_BYTES, (0, 0))
+}
+
 /// Writes each payload as a group of its own; gives the file.
 fn written(folder: &Path, payloads: &[&[u8]]) -> std::path::PathBuf {
-    let mut writer = JournalWriter::new(Arc::new(RealFileSystem), folder.to_owned(), (0, 0));
+    let mut writer = writer(Arc::new(RealFileSystem), folder);
     for (seq, payload) in payloads.iter().enumerate() {
         writer.append(&mut [entry(seq as u64, payload)]).unwrap();
     }
@@ -88,7 +94,7 @@ fn a_flipped_bit_before_a_later_group_is_damage_and_the_rest_is_kept() {
 #[test]
 fn a_bad_entry_that_nobody_vouches_for_is_a_torn_group() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = JournalWriter::new(Arc::new(RealFileSystem), folder.path().to_owned(), (0, 0));
+    let mut writer = writer(Arc::new(RealFileSystem), folder.path());
     writer.append(&mut [entry(0, b"one"), entry(1, b"two")]).unwrap();
     let path = folder.path().join(file_name(1));
     let mut bytes = std::fs::read(&path).unwrap();
@@ -114,7 +120,7 @@ fn nothing_behind_the_trusted_end_is_read() {
 fn a_new_file_tells_where_the_one_before_ends() {
     let folder = tempfile::tempdir().unwrap();
     let fs: Arc<dyn StoreFiles> = Arc::new(RealFileSystem);
-    let mut writer = JournalWriter::new(fs.clone(), folder.path().to_owned(), (0, 0));
+    let mut writer = writer(fs.clone(), folder.path());
     writer.append(&mut [entry(0, b"one")]).unwrap();
     let end = read_file(&*fs, 1, &folder.path().join(file_name(1)), None).unwrap().unwrap().end;
     assert_eq!(writer.roll(), 2);
