@@ -42,6 +42,9 @@ pub(crate) fn run(shared: &Arc<Shared>, wakes: &Receiver<()>) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        if !shared.options.maintenance {
+            continue;
+        }
         let turn = locked(&shared.compacting);
         let done = caught("compact", || compact_due(shared).and_then(|()| expire(shared)));
         if let Err(error) = &done {

@@ -17,6 +17,9 @@ pub struct StoreOptions {
     pub compacted_rows: usize,
     /// Segments of like size that are merged at once.
     pub compaction_width: usize,
+    /// Merges and expiry happen by themselves; if not, only when [`Store::compact_all`](crate::Store::compact_all) is
+    /// called.
+    pub maintenance: bool,
     /// Segments older than this go; `None` keeps them.
     pub retention_age: Option<Duration>,
     /// The oldest segments go while all together are larger; `None` keeps them.
@@ -38,6 +41,7 @@ impl Default for StoreOptions {
             segment_rows: 100_000,
             compacted_rows: 400_000,
             compaction_width: 4,
+            maintenance: true,
             retention_age: None,
             retention_bytes: None,
             journal_file_bytes: 64 << 20,

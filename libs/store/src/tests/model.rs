@@ -130,6 +130,7 @@ impl World {
                 retention_bytes: self.retain.then_some(30_000),
                 journal_file_bytes: 4_096,
                 build_threads: 1,
+                maintenance: false,
                 ..options()
             };
             let opened = Store::start(
