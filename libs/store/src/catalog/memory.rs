@@ -2,6 +2,7 @@
 //! their content, as restarts share a disk.
 #![cfg(test)]
 
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 
 use file_system::ModelFileSystem;
@@ -24,11 +25,18 @@ struct Disk {
     committed: CatalogState,
     /// What it would be if the commit that failed had happened.
     in_doubt: Option<CatalogState>,
+    /// The next commit fails.
+    fails: bool,
 }
 
 impl MemoryCatalog {
     pub(crate) fn new(fs: ModelFileSystem) -> Self {
         Self { disk: Arc::default(), fs: Some(fs) }
+    }
+
+    /// Lets the next commit fail, or none.
+    pub(crate) fn fail_next(&self, fails: bool) {
+        self.disk.lock().expect("no test panics while it holds this").fails = fails;
     }
 }
 
@@ -52,9 +60,11 @@ impl Catalog for MemoryCatalog {
         let mut state = disk.committed.clone();
         apply_to(&mut state, change);
         let was_dead = self.fs.as_ref().is_some_and(ModelFileSystem::is_dead);
-        match self.fs.as_ref().map_or(Ok(()), ModelFileSystem::other_operation) {
+        let fails = std::mem::take(&mut disk.fails);
+        let operation = self.fs.as_ref().map_or(Ok(()), ModelFileSystem::other_operation);
+        match operation.and_then(|()| if fails { Err(ErrorKind::Other.into()) } else { Ok(()) }) {
             Ok(()) => {
-                *disk = Disk { committed: state, in_doubt: None };
+                *disk = Disk { committed: state, in_doubt: None, fails: false };
                 Ok(())
             }
             Err(error) => {

@@ -44,6 +44,8 @@ enum Step {
     Kill,
     /// The n-th operation of the next step, or of the next start, meets this.
     Fail(u64, io::ErrorKind),
+    /// The next transaction of the catalog fails, and may have happened.
+    FailCommit,
     CrashAt(u64),
     KillAt(u64),
     /// Retention by bytes, from the next start on.
@@ -62,6 +64,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Crash),
         1 => Just(Step::Kill),
         4 => (1u64..30, kind).prop_map(|(after, kind)| Step::Fail(after, kind)),
+        2 => Just(Step::FailCommit),
         3 => (1u64..40).prop_map(Step::CrashAt),
         2 => (1u64..40).prop_map(Step::KillAt),
         1 => any::<bool>().prop_map(Step::Retain),
@@ -157,6 +160,7 @@ impl World {
     /// After a start: what was acknowledged is there, what was never sent is not, and each batch is there whole.
     fn take_stock(&mut self) {
         self.fs.clear_plan();
+        self.catalog.fail_next(false);
         let there = self.visible();
         for batch in &self.batches {
             let ids: BTreeSet<u64> = batch.ids.clone().collect();
@@ -179,6 +183,7 @@ impl World {
     /// While the store runs nothing comes or goes but what a step says.
     fn check(&mut self) {
         self.fs.clear_plan();
+        self.catalog.fail_next(false);
         let there = self.visible();
         let gone = &self.present - &there;
         assert!(there.is_subset(&self.present), "unasked: {:?}", &there - &self.present);
@@ -242,6 +247,7 @@ impl World {
                 let _ = self.fs.other_operation();
             }
             Step::Fail(after, kind) => return self.fs.plan(*after, Fault::Fail(*kind)),
+            Step::FailCommit => return self.catalog.fail_next(true),
             Step::CrashAt(after) => return self.fs.plan(*after, Fault::Crash),
             Step::KillAt(after) => return self.fs.plan(*after, Fault::Kill),
             Step::Retain(retain) => return self.retain = *retain,
