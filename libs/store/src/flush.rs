@@ -96,8 +96,7 @@ pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
     });
     failpoint::reach("flush.swapped");
     // The cut is published: to write it again would double it. The files go with the next one.
-    let removed =
-        JournalWriter::remove_below(&*shared.fs, &shared.journal_folder(), journal_floor);
+    let removed = JournalWriter::remove_below(&*shared.fs, &shared.journal_folder(), journal_floor);
     if let Err(error) = &removed {
         tracing::warn!(%error, "cannot remove journal files that are in segments");
     }

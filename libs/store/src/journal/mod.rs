@@ -11,11 +11,13 @@
 //! * Entries are written in groups, one `fdatasync` a group; a group is acknowledged after it.
 //! * After a failed write or sync a file is never written again. Its successor's header says up to where
 //!   it is to be trusted (the last successful sync); what lay behind was not acknowledged from it.
-//! * So only the last file may have a torn end, which is cut. A bad entry for which a later one vouches is
-//!   damage: its bytes go to `DATA/quarantine/`, it is reported, and all good entries around it are kept.
+//! * So only the last file may have a torn end, which is cut. A bad entry for which a later one vouches, or of which
+//!   every sector was written (`torn.rs`), is damage: its bytes go to `DATA/quarantine/`, it is reported, and all
+//!   good entries around it are kept.
 
 mod entry;
 mod reader;
+mod torn;
 mod writer;
 
 pub(crate) use entry::Entry;

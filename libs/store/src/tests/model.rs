@@ -240,10 +240,8 @@ impl World {
             }
             Step::Crash | Step::Kill => {
                 // The threads of the old process may still try; a dead file system lets none of it through.
-                self.fs.plan(
-                    1,
-                    if matches!(step, Step::Crash) { Fault::Crash } else { Fault::Kill },
-                );
+                self.fs
+                    .plan(1, if matches!(step, Step::Crash) { Fault::Crash } else { Fault::Kill });
                 let _ = self.fs.other_operation();
             }
             Step::Fail(after, kind) => return self.fs.plan(*after, Fault::Fail(*kind)),
