@@ -20,6 +20,7 @@ use record::{NANOS_PER_DAY, Timestamp};
 use crate::catalog::{CatalogChange, Marks};
 use crate::chunk::Chunk;
 use crate::combine::Combined;
+use crate::deletes;
 use crate::error::{Result, StoreError};
 use crate::evaluate::Columns;
 use crate::flush::caught;
@@ -28,7 +29,7 @@ use crate::segment::{self, RowSet, Segment, SegmentBuilder, SegmentMeta, Segment
 use crate::store::{Shared, locked};
 
 /// Rows that a merge holds in memory.
-const WINDOW_ROWS: usize = 32_768;
+pub(crate) const WINDOW_ROWS: usize = 32_768;
 /// Segments with which merges do not wait for flushes any more.
 const SEGMENTS_WAITING_MAX: usize = 256;
 /// How often retention looks when nothing is flushed.
@@ -37,12 +38,14 @@ const TICK: Duration = Duration::from_secs(5);
 const TIER_FACTOR: u32 = 4;
 
 pub(crate) fn run(shared: &Arc<Shared>, wakes: &Receiver<()>) {
+    let mut wait = TICK;
     loop {
-        match wakes.recv_timeout(TICK) {
+        match wakes.recv_timeout(wait) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
         let turn = locked(&shared.compacting);
+        wait = deletes::work(shared).min(TICK);
         let done = caught("compact", || compact_due(shared).and_then(|()| expire(shared)));
         if let Err(error) = &done {
             tracing::error!(%error, "cannot compact; the segments stay as they are");
@@ -171,24 +174,46 @@ fn merge(shared: &Arc<Shared>, inputs: &[Arc<Segment>]) -> Result<()> {
     Ok(())
 }
 
-/// The catalog transaction and the swap of the view.
 fn replace(
     shared: &Arc<Shared>,
     add: Vec<SegmentMeta>,
     old: &[Arc<Segment>],
     expired: u64,
 ) -> Result<()> {
+    swap(shared, Swap { add, old, expired, ..Swap::default() })
+}
+
+/// Segments that take the place of others, and what became of the rows that are in none of them.
+#[derive(Debug, Default)]
+pub(crate) struct Swap<'a> {
+    pub(crate) add: Vec<SegmentMeta>,
+    pub(crate) old: &'a [Arc<Segment>],
+    /// Rows dropped by retention.
+    pub(crate) expired: u64,
+    /// Rows that each delete has taken out. None of these deletes has rows in `add`.
+    pub(crate) deleted: BTreeMap<u64, u64>,
+}
+
+/// The catalog transaction and the swap of the view.
+pub(crate) fn swap(shared: &Arc<Shared>, swap: Swap<'_>) -> Result<()> {
     let mut marks = locked(&shared.marks);
     let mut counters = marks.counters.clone();
-    counters.expired += expired;
+    let deleted: u64 = swap.deleted.values().sum();
+    counters.expired += swap.expired;
+    counters.deleted += deleted;
     let change = CatalogChange {
-        add,
-        remove: old.iter().map(|segment| segment.meta().id).collect(),
+        add: swap.add.clone(),
+        remove: swap.old.iter().map(|segment| segment.meta().id).collect(),
         marks: Marks { next_segment_id: shared.next_segment_id(), counters, ..marks.clone() },
+        deletes: deletes::changed_by(shared, &swap),
         ..CatalogChange::default()
     };
     locked(&shared.catalog).apply(&change)?;
+    locked(&shared.deletes).take(change.deletes);
     failpoint::reach("replace.published");
+    if deleted > 0 {
+        failpoint::reach("delete.published");
+    }
     *marks = change.marks;
     drop(marks);
     let new = change
@@ -197,14 +222,16 @@ fn replace(
         .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&shared.fs), shared.segment_folder())));
     let new: Vec<_> = new.collect();
     let mut counters = locked(&shared.counters);
-    counters.expired += expired;
+    counters.expired += swap.expired;
+    counters.deleted += deleted;
     shared.change_view(|pieces| {
+        deletes::after_swap(&mut pieces.deletes, &swap);
         pieces.segments.retain(|segment| !change.remove.contains(&segment.meta().id));
         pieces.segments.extend(new);
     });
     drop(counters);
     failpoint::reach("replace.swapped");
-    old.iter().for_each(|segment| segment.doom());
+    swap.old.iter().for_each(|segment| segment.doom());
     Ok(())
 }
 
@@ -230,7 +257,7 @@ fn merge_files(name: SegmentName, inputs: &[Arc<Segment>]) -> Result<segment::Se
 }
 
 /// Gives a batch the merged schema's types: dictionaries where it says so, overflow where it has it.
-fn to_schema(
+pub(crate) fn to_schema(
     batch: arrow::array::RecordBatch,
     schema: &SchemaRef,
 ) -> Result<arrow::array::RecordBatch> {
@@ -244,7 +271,7 @@ fn to_schema(
 }
 
 /// The union of the inputs' columns, and the attributes that are in the index of every input that has them.
-fn merged_schema(inputs: &[Arc<Segment>]) -> Result<(SchemaRef, BTreeSet<String>)> {
+pub(crate) fn merged_schema(inputs: &[Arc<Segment>]) -> Result<(SchemaRef, BTreeSet<String>)> {
     let mut attributes: BTreeMap<(String, AttributeType), (u64, bool)> = BTreeMap::new();
     let mut overflow = false;
     for input in inputs {
