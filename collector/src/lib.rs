@@ -13,6 +13,7 @@
 mod admission;
 mod agents;
 mod answer;
+mod deletes;
 mod ingest;
 mod json_lines;
 mod ledger;
@@ -29,6 +30,7 @@ use wire::Limits;
 
 pub use crate::agents::{Acknowledged, AgentLedger, AgentList, AgentStatus, Heartbeat, Rfc3339};
 use crate::agents::{Agents, HEARTBEATS_MAX};
+pub use crate::deletes::DeleteReport;
 use crate::metrics::Metrics;
 use record::Timestamp;
 use store::Store;
@@ -58,6 +60,7 @@ pub struct Collector {
     options: CollectorOptions,
     decoding: Semaphore,
     heartbeats: Semaphore,
+    deletes: Semaphore,
     agents: Arc<Agents>,
     metrics: Metrics,
 }
@@ -73,7 +76,8 @@ impl Collector {
         let metrics = Metrics::new(registry, &store, &agents);
         let decoding = Semaphore::new(options.decode_threads);
         let heartbeats = Semaphore::new(HEARTBEATS_MAX);
-        Arc::new(Self { store, options, decoding, heartbeats, agents, metrics })
+        let deletes = Semaphore::new(deletes::DELETES_MAX);
+        Arc::new(Self { store, options, decoding, heartbeats, deletes, agents, metrics })
     }
 
     /// No agent that is alive holds a record older than this which it has not shipped: the oldest unshipped time
@@ -93,6 +97,9 @@ impl Collector {
             .route("/api/v1/agents", get(agents::list))
             .route("/api/v1/ledger", get(ledger::show))
             .route("/api/v1/flush", post(ledger::flush))
+            .route("/api/v1/delete", post(deletes::make))
+            .route("/api/v1/deletes", get(deletes::list))
+            .route("/api/v1/deletes/{id}", get(deletes::show))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(Arc::clone(self))
     }

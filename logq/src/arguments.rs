@@ -51,12 +51,14 @@ pub(crate) enum Command {
     CheckConfig(CheckConfig),
     /// Print the account of every record; fail where it does not add up
     Audit(Audit),
+    /// Delete records for good: hidden at once, removed from the disk in the background, with proof
+    Delete(Delete),
 }
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 7] =
-        ["search", "up", "run", "ship", "check-config", "audit", "help"];
+    pub(crate) const NAMES: [&'static str; 8] =
+        ["search", "up", "run", "ship", "check-config", "audit", "delete", "help"];
 }
 
 #[derive(Debug, Args)]
@@ -146,6 +148,36 @@ pub(crate) struct Audit {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
     pub(crate) output: OutputForm,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Which records: a filter such as `correlation:req-42`, without stages; `*` is all of them
+    pub(crate) query: String,
+    /// Whose records
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: String,
+    /// From when: a length before now (15m, 2h, 7d) or a time; since ever if not said
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// Until when: as --since; records of the future too if not said
+    #[arg(long)]
+    pub(crate) until: Option<String>,
+    /// Only say how many records match
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Wait until they are gone from the disk and show the proof; this is so if nothing is said
+    #[arg(long, overrides_with = "no_wait")]
+    pub(crate) wait: bool,
+    /// Do not wait until they are gone from the disk
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// The ingest address
+    #[arg(long, env = "LOGQ_INGEST_ADDR", default_value = INGEST_ADDR)]
+    pub(crate) addr: String,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod arguments;
 mod audit;
 mod client;
+mod delete;
 mod demo;
 mod exit;
 mod ready;
@@ -46,6 +47,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Search(search) => wait(1, search::run(&search)),
         Command::Ship(ship) => wait(1, ship::run(ship)),
         Command::Audit(audit) => wait(1, audit::run(&audit)),
+        Command::Delete(delete) => wait(1, delete::run(&delete)),
         Command::CheckConfig(check) => Ok(check_config(&check)),
     };
     exit.map(ExitCode::from)

@@ -17,7 +17,6 @@ mod metrics;
 mod plan;
 mod queries;
 mod stages;
-pub mod time_parameter;
 
 pub use batch::{Batch, Records, Rows};
 pub use cell::Cell;
@@ -27,4 +26,5 @@ pub use http::QueryApi;
 pub use json::write_lines;
 pub use plan::Plan;
 pub use queries::{LIMIT_DEFAULT, Prepared, Queries, Request, SINCE_DEFAULT};
+pub use record::time_parameter;
 pub use stages::{Flow, STAGES, StageHelp};

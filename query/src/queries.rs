@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use record::Timestamp;
+use record::{Timestamp, time_parameter};
 use store::{Store, View};
 
 use crate::error::QueryError;
 use crate::execute::{Execution, QueryLimits, Sink, Summary};
 use crate::plan::Plan;
-use crate::time_parameter;
 
 /// Records or rows given out if the caller does not say.
 pub const LIMIT_DEFAULT: usize = 100;
@@ -109,7 +108,9 @@ impl Queries {
 
 /// Says when there are records outside of a range in which nothing was found.
 fn hint(view: &View, tenant: &str, signal: &str, time: &Range<i64>) -> Option<String> {
-    let (sources, _) = view.sources(tenant, signal, i64::MIN..i64::MAX);
+    let (mut sources, _) = view.sources(tenant, signal, i64::MIN..i64::MAX);
+    // Times of records that are deleted are not to be told.
+    sources.retain(|source| !source.is_screened());
     let first = sources.iter().map(|source| source.time_range().0).min()?;
     let last = sources.iter().map(|source| source.time_range().1).max()?;
     if last >= time.end {

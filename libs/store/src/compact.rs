@@ -20,15 +20,18 @@ use record::{NANOS_PER_DAY, Timestamp};
 use crate::catalog::{CatalogChange, Marks};
 use crate::chunk::Chunk;
 use crate::combine::Combined;
+use crate::deletes;
 use crate::error::{Result, StoreError};
 use crate::evaluate::Columns;
 use crate::flush::caught;
 use crate::schema::{self, AttributeType};
-use crate::segment::{self, RowSet, Segment, SegmentBuilder, SegmentMeta, SegmentName};
+use crate::segment::{
+    self, RowSet, Segment, SegmentBuilder, SegmentFiles, SegmentMeta, SegmentName,
+};
 use crate::store::{Shared, locked};
 
 /// Rows that a merge holds in memory.
-const WINDOW_ROWS: usize = 32_768;
+pub(crate) const WINDOW_ROWS: usize = 32_768;
 /// Segments with which merges do not wait for flushes any more.
 const SEGMENTS_WAITING_MAX: usize = 256;
 /// How often retention looks when nothing is flushed.
@@ -37,8 +40,9 @@ const TICK: Duration = Duration::from_secs(5);
 const TIER_FACTOR: u32 = 4;
 
 pub(crate) fn run(shared: &Arc<Shared>, wakes: &Receiver<()>) {
+    let mut wait = TICK;
     loop {
-        match wakes.recv_timeout(TICK) {
+        match wakes.recv_timeout(wait) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -46,6 +50,7 @@ pub(crate) fn run(shared: &Arc<Shared>, wakes: &Receiver<()>) {
             continue;
         }
         let turn = locked(&shared.compacting);
+        wait = deletes::work(shared).min(TICK);
         let done = caught("compact", || compact_due(shared).and_then(|()| expire(shared)));
         if let Err(error) = &done {
             tracing::error!(%error, "cannot compact; the segments stay as they are");
@@ -155,39 +160,67 @@ fn merge(shared: &Arc<Shared>, inputs: &[Arc<Segment>]) -> Result<()> {
         journal_end: inputs.iter().map(|segment| segment.meta().journal_end).max().unwrap_or(0),
         replaces: inputs.iter().map(|segment| segment.meta().id).collect(),
     };
-    shared.settle()?;
     let files = merge_files(name, inputs)?;
-    let folder = shared.segment_folder();
-    segment::write_files(&*shared.fs, &folder, &files)?;
+    write(shared, &files)?;
     failpoint::reach("compact.written");
-    if let Err(error) = shared.fs.sync_folder(&folder) {
-        segment::remove_files(&*shared.fs, &folder, files.meta.id);
-        return Err(StoreError::io("sync", &folder)(error));
-    }
     replace(shared, vec![files.meta], inputs, 0)?;
     shared.statistics.compactions.fetch_add(1, Ordering::Relaxed);
     shared.statistics.segments_compacted.fetch_add(inputs.len() as u64, Ordering::Relaxed);
     Ok(())
 }
 
-/// The catalog transaction and the swap of the view.
+/// Writes a segment durably, so that it can be published.
+pub(crate) fn write(shared: &Shared, files: &SegmentFiles) -> Result<()> {
+    shared.settle()?;
+    let folder = shared.segment_folder();
+    segment::write_files(&*shared.fs, &folder, files)?;
+    if let Err(error) = shared.fs.sync_folder(&folder) {
+        segment::remove_files(&*shared.fs, &folder, files.meta.id);
+        return Err(StoreError::io("sync", &folder)(error));
+    }
+    Ok(())
+}
+
 fn replace(
     shared: &Arc<Shared>,
     add: Vec<SegmentMeta>,
     old: &[Arc<Segment>],
     expired: u64,
 ) -> Result<()> {
+    swap(shared, Swap { add, old, expired, ..Swap::default() })
+}
+
+/// Segments that take the place of others, and what became of the rows that are in none of them.
+#[derive(Debug, Default)]
+pub(crate) struct Swap<'a> {
+    pub(crate) add: Vec<SegmentMeta>,
+    pub(crate) old: &'a [Arc<Segment>],
+    /// Rows dropped by retention.
+    pub(crate) expired: u64,
+    /// Rows that each delete has taken out. None of these deletes has rows in `add`.
+    pub(crate) deleted: BTreeMap<u64, u64>,
+}
+
+/// The catalog transaction and the swap of the view.
+pub(crate) fn swap(shared: &Arc<Shared>, swap: Swap<'_>) -> Result<()> {
     let mut marks = locked(&shared.marks);
     let mut counters = marks.counters.clone();
-    counters.expired += expired;
+    let deleted: u64 = swap.deleted.values().sum();
+    counters.expired += swap.expired;
+    counters.deleted += deleted;
     let change = CatalogChange {
-        add,
-        remove: old.iter().map(|segment| segment.meta().id).collect(),
+        add: swap.add.clone(),
+        remove: swap.old.iter().map(|segment| segment.meta().id).collect(),
         marks: Marks { next_segment_id: shared.next_segment_id(), counters, ..marks.clone() },
+        deletes: deletes::changed_by(shared, &swap),
         ..CatalogChange::default()
     };
     shared.apply(&change)?;
+    locked(&shared.deletes).take(change.deletes);
     failpoint::reach("replace.published");
+    if deleted > 0 {
+        failpoint::reach("delete.published");
+    }
     *marks = change.marks;
     drop(marks);
     let new = change
@@ -196,18 +229,20 @@ fn replace(
         .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&shared.fs), shared.segment_folder())));
     let new: Vec<_> = new.collect();
     let mut counters = locked(&shared.counters);
-    counters.expired += expired;
+    counters.expired += swap.expired;
+    counters.deleted += deleted;
     shared.change_view(|pieces| {
+        deletes::after_swap(&mut pieces.deletes, &swap);
         pieces.segments.retain(|segment| !change.remove.contains(&segment.meta().id));
         pieces.segments.extend(new);
     });
     drop(counters);
     failpoint::reach("replace.swapped");
-    old.iter().for_each(|segment| segment.doom());
+    swap.old.iter().for_each(|segment| segment.doom());
     Ok(())
 }
 
-fn merge_files(name: SegmentName, inputs: &[Arc<Segment>]) -> Result<segment::SegmentFiles> {
+fn merge_files(name: SegmentName, inputs: &[Arc<Segment>]) -> Result<SegmentFiles> {
     let (schema, indexed) = merged_schema(inputs)?;
     let mut builder = SegmentBuilder::new(name, &schema, indexed)?;
     for window in windows(inputs)? {
@@ -229,7 +264,7 @@ fn merge_files(name: SegmentName, inputs: &[Arc<Segment>]) -> Result<segment::Se
 }
 
 /// Gives a batch the merged schema's types: dictionaries where it says so, overflow where it has it.
-fn to_schema(
+pub(crate) fn to_schema(
     batch: arrow::array::RecordBatch,
     schema: &SchemaRef,
 ) -> Result<arrow::array::RecordBatch> {
@@ -243,7 +278,7 @@ fn to_schema(
 }
 
 /// The union of the inputs' columns, and the attributes that are in the index of every input that has them.
-fn merged_schema(inputs: &[Arc<Segment>]) -> Result<(SchemaRef, BTreeSet<String>)> {
+pub(crate) fn merged_schema(inputs: &[Arc<Segment>]) -> Result<(SchemaRef, BTreeSet<String>)> {
     let mut attributes: BTreeMap<(String, AttributeType), (u64, bool)> = BTreeMap::new();
     let mut overflow = false;
     for input in inputs {

@@ -98,6 +98,12 @@ pub enum StoreError {
         /// The first failure of the group that this batch was in.
         detail: String,
     },
+    /// Too many deletes are not done yet.
+    #[error("{limit} deletes are not done yet; try again when one of them is")]
+    TooManyDeletes {
+        /// The bound.
+        limit: usize,
+    },
     /// The store is shutting down.
     #[error("the store is shutting down; send again to its successor")]
     Closed,

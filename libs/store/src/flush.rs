@@ -43,6 +43,7 @@ pub(crate) fn run(shared: &Arc<Shared>, cuts: &Receiver<Cut>, compactions: &Sync
             match caught("flush", || flush(shared, &cut)) {
                 Ok(()) => {
                     shared.trouble("flush", None);
+                    shared.flushed_cuts.store(cut.cut + 1, Ordering::Release);
                     if let Some(done) = done {
                         let _ = done.send(Ok(()));
                     }
@@ -108,8 +109,9 @@ pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
 fn publish(shared: &Shared, cut: &Cut, metas: &[SegmentMeta]) -> Result<()> {
     let mut marks = locked(&shared.marks);
     let mut counters = cut.counters.clone();
-    // Expiry writes its own count and may have done so after the cut.
+    // Expiry and deletes write their own counts and may have done so after the cut.
     counters.expired = marks.counters.expired.max(counters.expired);
+    counters.deleted = marks.counters.deleted.max(counters.deleted);
     let change = CatalogChange {
         add: metas.to_vec(),
         remove: Vec::new(),
@@ -121,6 +123,7 @@ fn publish(shared: &Shared, cut: &Cut, metas: &[SegmentMeta]) -> Result<()> {
             forgotten: cut.senders.forgotten,
         },
         senders: cut.senders.clone(),
+        ..CatalogChange::default()
     };
     shared.apply(&change)?;
     *marks = change.marks;

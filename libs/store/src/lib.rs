@@ -6,6 +6,7 @@ mod combine;
 mod commit;
 mod compact;
 mod dedup;
+mod deletes;
 mod error;
 mod evaluate;
 mod files;
@@ -24,6 +25,10 @@ mod view;
 
 pub use chunk::{BatchBuilder, Chunk, DecodedBatch};
 pub use dedup::AgentAccount;
+pub use deletes::{
+    ACTIVE_MAX as DELETES_ACTIVE_MAX, DONE_MAX as DELETES_DONE_MAX, Delete, DeleteCounts,
+    DeleteRequest, DeleteStatus,
+};
 pub use error::{Result, StoreError};
 pub use evaluate::{Columns, fixed_column};
 pub use files::StoreFiles;

@@ -82,6 +82,9 @@ pub(crate) fn replay(shared: &Arc<Shared>) -> Result<Committer> {
         }
     }
     locked(&shared.dedup).keep_bounds();
+    // Should the journal have lost its end: what comes now is not what a delete from before is about.
+    let floors = shared.view().deletes.iter().map(|delete| delete.before_seq).max();
+    committer.next_record_seq = committer.next_record_seq.max(floors.unwrap_or(0));
     committer.journal =
         JournalWriter::new(shared.fs.clone(), folder, shared.options.journal_file_bytes, last);
     shared.change_view(|pieces| pieces.growing = committer.memtable.parts());

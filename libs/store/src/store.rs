@@ -28,6 +28,7 @@ use crate::chunk::DecodedBatch;
 use crate::commit::{Command, Committer};
 use crate::compact;
 use crate::dedup::{AgentAccount, Dedup};
+use crate::deletes::{self, ActiveDelete, Register};
 use crate::error::{Result, StoreError};
 use crate::files::StoreFiles;
 use crate::flush;
@@ -100,8 +101,8 @@ pub type OnAppended = Box<dyn FnOnce(Result<Appended>) + Send>;
 /// A running store. Dropping it stops the threads without a flush; see [`Store::close`].
 #[derive(Debug)]
 pub struct Store {
-    shared: Arc<Shared>,
-    commands: SyncSender<Command>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) commands: SyncSender<Command>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -121,6 +122,10 @@ pub(crate) struct Shared {
     /// The catalog's marks as last written; counters in it are those of the last cut.
     pub(crate) marks: Mutex<Marks>,
     pub(crate) dedup: Mutex<Dedup>,
+    /// All deletes as the catalog has them; the last lock to be taken.
+    pub(crate) deletes: Mutex<Register>,
+    /// Cuts with a smaller number are in segments, and their journal files are gone.
+    pub(crate) flushed_cuts: AtomicU64,
     next_segment_id: AtomicU64,
     /// Segments of catalog transactions that failed: whether they happened shows at the next start, so their files
     /// must stay until a later transaction has succeeded, which is built on the state before them.
@@ -144,6 +149,8 @@ pub(crate) struct ViewPieces {
     /// Sealed parts by their cut.
     pub(crate) sealed: Vec<(u64, Vec<Arc<Part>>)>,
     pub(crate) growing: Vec<Arc<Part>>,
+    /// Deletes that are not done, by id.
+    pub(crate) deletes: Vec<Arc<ActiveDelete>>,
 }
 
 /// Counts since the start, for metrics.
@@ -201,16 +208,19 @@ impl Store {
             .into_iter()
             .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&fs), folder.join("segments"))))
             .collect();
+        let (register, active) = deletes::restore(state.deletes)?;
         let shared = Arc::new(Shared {
             fs,
             folder: folder.to_owned(),
             store_id: state.store_id,
             generation: state.generation,
             view: RwLock::default(),
-            pieces: Mutex::new(ViewPieces { segments, ..ViewPieces::default() }),
+            pieces: Mutex::new(ViewPieces { segments, deletes: active, ..ViewPieces::default() }),
             catalog: Mutex::new(catalog),
             counters: Mutex::new(state.marks.counters.clone()),
             dedup: Mutex::new(Dedup::restore(state.senders, state.agents, state.marks.forgotten)),
+            deletes: Mutex::new(register),
+            flushed_cuts: AtomicU64::new(0),
             next_segment_id: AtomicU64::new(state.marks.next_segment_id.max(1)),
             marks: Mutex::new(state.marks),
             in_doubt: Mutex::default(),
@@ -222,8 +232,8 @@ impl Store {
             options,
             _lock: lock,
         });
-        let committer = recover::replay(&shared)?;
         shared.publish();
+        let committer = recover::replay(&shared)?;
         let (commands, receiver) = mpsc::sync_channel(COMMANDS_MAX);
         let (cuts, cut_receiver) = mpsc::channel();
         let (compactions, compaction_receiver) = mpsc::sync_channel(1);
@@ -381,7 +391,11 @@ impl Shared {
             .cloned()
             .collect();
         self.part_bytes.store(parts.iter().map(|part| part.bytes()).sum(), Ordering::Release);
-        let view = Arc::new(View { segments: pieces.segments.clone(), parts });
+        let view = Arc::new(View {
+            segments: pieces.segments.clone(),
+            parts,
+            deletes: pieces.deletes.clone(),
+        });
         let old = std::mem::replace(
             &mut *self.view.write().unwrap_or_else(PoisonError::into_inner),
             view,

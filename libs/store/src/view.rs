@@ -10,6 +10,7 @@ use arrow::datatypes::{TimestampNanosecondType, UInt64Type};
 use ql::{Field, Filter};
 
 use crate::chunk::{Chunk, PartDay};
+use crate::deletes::{ActiveDelete, screened};
 use crate::error::{Result, StoreError};
 use crate::evaluate::{Columns, Rows, evaluate};
 use crate::segment::{RowSet, Segment};
@@ -45,6 +46,8 @@ pub struct View {
     pub(crate) segments: Vec<Arc<Segment>>,
     /// Sealed ones first, then those that still grow.
     pub(crate) parts: Vec<Arc<Part>>,
+    /// Deletes that are not done, whose records are hidden; by id.
+    pub(crate) deletes: Vec<Arc<ActiveDelete>>,
 }
 
 impl View {
@@ -64,8 +67,19 @@ impl View {
     }
 
     /// The sources of a tenant's records of one signal, and how many of them lie wholly outside of
-    /// `time` and are left out.
+    /// `time` and are left out. What is deleted cannot be found in them.
     pub fn sources(&self, tenant: &str, signal: &str, time: Range<i64>) -> (Vec<Source>, usize) {
+        self.sources_without(tenant, signal, time, |_| true)
+    }
+
+    /// As [`View::sources`], without the records of some of the deletes only.
+    pub(crate) fn sources_without(
+        &self,
+        tenant: &str,
+        signal: &str,
+        time: Range<i64>,
+        hides: impl Fn(&ActiveDelete) -> bool,
+    ) -> (Vec<Source>, usize) {
         let segments = self
             .segments
             .iter()
@@ -86,6 +100,15 @@ impl View {
             first < time.end && last >= time.start
         });
         let pruned = all - sources.len();
+        let deletes: Vec<&Arc<ActiveDelete>> = self
+            .deletes
+            .iter()
+            .filter(|delete| delete.tenant == tenant && delete.signal == signal && hides(delete))
+            .collect();
+        if !deletes.is_empty() {
+            let screen = |source| screened(source, deletes.iter().copied());
+            sources = sources.into_iter().map(screen).collect();
+        }
         (sources, pruned)
     }
 }
@@ -97,6 +120,8 @@ pub enum Source {
     Segment(Arc<Segment>),
     /// In memory.
     Chunk(Arc<Chunk>),
+    /// One of the others of which deletes hide some rows, and what all rows match that they do not hide.
+    Screened(Box<Source>, Arc<Filter>),
 }
 
 impl Source {
@@ -105,6 +130,7 @@ impl Source {
         match self {
             Source::Segment(segment) => segment.meta().time_range,
             Source::Chunk(chunk) => chunk.time_range,
+            Source::Screened(source, _) => source.time_range(),
         }
     }
 
@@ -113,6 +139,7 @@ impl Source {
         match self {
             Source::Segment(segment) => segment.meta().rows as usize,
             Source::Chunk(chunk) => chunk.rows(),
+            Source::Screened(source, _) => source.rows(),
         }
     }
 
@@ -129,6 +156,7 @@ impl Source {
         match self {
             Source::Segment(segment) => segment.select(filter, time, newest),
             Source::Chunk(chunk) => Ok(chunk.select(filter, time)),
+            Source::Screened(source, shown) => source.select(&both(filter, shown), time, newest),
         }
     }
 
@@ -140,6 +168,7 @@ impl Source {
         match self {
             Source::Segment(segment) => segment.count(filter, time),
             Source::Chunk(chunk) => Ok(chunk.select(filter, time).len()),
+            Source::Screened(source, shown) => source.count(&both(filter, shown), time),
         }
     }
 
@@ -148,6 +177,7 @@ impl Source {
         match self {
             Source::Segment(segment) => segment.roll_up(filter, time),
             Source::Chunk(_) => None,
+            Source::Screened(source, shown) => source.roll_up(&both(filter, shown), time),
         }
     }
 
@@ -159,6 +189,7 @@ impl Source {
         match self {
             Source::Segment(segment) => segment.read(rows, columns),
             Source::Chunk(chunk) => chunk.read(rows, columns),
+            Source::Screened(source, _) => source.read(rows, columns),
         }
     }
 
@@ -179,8 +210,18 @@ impl Source {
         match self {
             Source::Segment(segment) => &segment.meta().overflow_names,
             Source::Chunk(chunk) => &chunk.overflow_names,
+            Source::Screened(source, _) => source.overflow_names(),
         }
     }
+
+    /// Whether deletes hide rows of it, as far as is known.
+    pub fn is_screened(&self) -> bool {
+        matches!(self, Source::Screened(..))
+    }
+}
+
+fn both(filter: &Filter, shown: &Filter) -> Filter {
+    Filter::and(vec![filter.clone(), shown.clone()])
 }
 
 impl Chunk {

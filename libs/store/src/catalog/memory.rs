@@ -86,5 +86,8 @@ fn apply_to(state: &mut CatalogState, change: &CatalogChange) {
     state.senders.extend(senders.into_iter().filter_map(|(sender, state)| Some((sender, state?))));
     state.agents.retain(|(agent, _)| !agents.contains_key(agent));
     state.agents.extend(agents.into_iter().filter_map(|(agent, state)| Some((agent, state?))));
+    state.deletes.retain(|delete| !change.deletes.contains_key(&delete.id));
+    state.deletes.extend(change.deletes.values().flatten().cloned());
+    state.deletes.sort_by_key(|delete| delete.id);
     state.marks = change.marks.clone();
 }

@@ -6,6 +6,7 @@
 mod memory;
 mod sqlite;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use memory::MemoryCatalog;
 pub(crate) use sqlite::SqliteCatalog;
 
+use crate::deletes::Delete;
 use crate::error::Result;
 use crate::ledger::Counters;
 use crate::segment::{SegmentId, SegmentMeta};
@@ -47,6 +49,8 @@ pub(crate) struct CatalogState {
     pub(crate) senders: Vec<(Sender, SenderState)>,
     /// Agents with retired epochs.
     pub(crate) agents: Vec<(Agent, AgentState)>,
+    /// By id.
+    pub(crate) deletes: Vec<Delete>,
 }
 
 /// One transaction.
@@ -56,6 +60,8 @@ pub(crate) struct CatalogChange {
     pub(crate) remove: Vec<SegmentId>,
     pub(crate) marks: Marks,
     pub(crate) senders: SenderChange,
+    /// Rows that are new or changed, or gone.
+    pub(crate) deletes: BTreeMap<u64, Option<Delete>>,
 }
 
 /// Where the catalog is kept.
@@ -68,8 +74,6 @@ pub(crate) trait Catalog: Debug + Send {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::ledger::Counters;
     use crate::sender::SenderAccount;

@@ -5,6 +5,7 @@
 //! segments(id INTEGER PRIMARY KEY, value TEXT, crc INTEGER) SegmentMeta (JSON)
 //! senders(name TEXT PRIMARY KEY, value TEXT, crc INTEGER)   Sender (JSON) → SenderState (JSON)
 //! agents(name TEXT PRIMARY KEY, value TEXT, crc INTEGER)    Agent (JSON) → AgentState (JSON), of retired epochs
+//! deletes(id INTEGER PRIMARY KEY, value TEXT, crc INTEGER)  Delete (JSON)
 //! ```
 //! `crc` is crc32c over name, a zero byte, value.
 
@@ -35,7 +36,8 @@ impl SqliteCatalog {
                  CREATE TABLE IF NOT EXISTS marks(name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
                  CREATE TABLE IF NOT EXISTS segments(id INTEGER PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
                  CREATE TABLE IF NOT EXISTS senders(name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
-                 CREATE TABLE IF NOT EXISTS agents(name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);",
+                 CREATE TABLE IF NOT EXISTS agents(name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
+                 CREATE TABLE IF NOT EXISTS deletes(id INTEGER PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);",
             )
             .map_err(StoreError::catalog("open"))?;
         let catalog = Self { connection, path: path.to_owned() };
@@ -112,6 +114,11 @@ impl Catalog for SqliteCatalog {
                 .collect(),
             senders: self.keyed("SELECT name, value, crc FROM senders ORDER BY name")?,
             agents: self.keyed("SELECT name, value, crc FROM agents ORDER BY name")?,
+            deletes: self
+                .rows("SELECT CAST(id AS TEXT), value, crc FROM deletes ORDER BY id")?
+                .into_iter()
+                .map(|(_, delete)| delete)
+                .collect(),
         })
     }
 
@@ -151,6 +158,12 @@ fn apply_in(transaction: &Transaction<'_>, change: &CatalogChange) -> Result<()>
         "DELETE FROM agents WHERE name = ?1",
         "INSERT OR REPLACE INTO agents(name, value, crc) VALUES (?1, ?2, ?3)",
         &change.senders.agents,
+    )?;
+    put_rows(
+        transaction,
+        "DELETE FROM deletes WHERE id = ?1",
+        "INSERT OR REPLACE INTO deletes(id, value, crc) VALUES (?1, ?2, ?3)",
+        &change.deletes,
     )?;
     put_mark(transaction, "marks", &change.marks)
 }

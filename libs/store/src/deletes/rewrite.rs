@@ -1,0 +1,259 @@
+//! The part of the compaction thread that removes what deletes have hidden.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use file_system::failpoint;
+use ql::Field;
+
+use super::{ActiveDelete, count_if_open, register};
+use crate::chunk::Chunk;
+use crate::combine::Combined;
+use crate::compact::{self, Swap};
+use crate::error::{Result, StoreError};
+use crate::evaluate::Columns;
+use crate::flush::caught;
+use crate::schema::AttributeType;
+use crate::segment::{
+    self, RowBitmap, RowSet, Segment, SegmentBuilder, SegmentFiles, SegmentId, SegmentName,
+};
+use crate::store::{Shared, locked};
+use crate::view::Source;
+
+/// How long deletes keep merges and retention waiting; one segment is written whatever it takes.
+const TURN: Duration = Duration::from_secs(1);
+/// How soon to look again whether the last query that reads an old segment has ended.
+const UNLINK_TICK: Duration = Duration::from_millis(100);
+/// How soon to try again what failed.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// Gets the active deletes on; says how soon to look again. The caller holds `compacting`.
+pub(crate) fn work(shared: &Arc<Shared>) -> Duration {
+    let ready = ready(shared);
+    if ready.is_empty() {
+        return RETRY;
+    }
+    let started = Instant::now();
+    let concerns = |segment: &Segment| ready.iter().any(|delete| delete.concerns(segment.meta()));
+    let mut segments = shared.view().segments().to_vec();
+    segments.retain(|segment| concerns(segment));
+    let mut failed = BTreeSet::new();
+    while let Some(segment) = segments.pop() {
+        let wanted: Vec<_> =
+            ready.iter().filter(|delete| delete.concerns(segment.meta())).cloned().collect();
+        if let Err(error) = caught("rewrite", || rewrite(shared, segment, &wanted)) {
+            tracing::error!(%error, "cannot remove what was deleted; it stays hidden");
+            let mut register = locked(&shared.deletes);
+            for delete in wanted {
+                register.troubles.insert(delete.id, error.to_string());
+                failed.insert(delete.id);
+            }
+        }
+        if started.elapsed() >= TURN && !segments.is_empty() {
+            return Duration::ZERO;
+        }
+    }
+    let mut again = RETRY;
+    let trouble =
+        failed.first().map(|id| format!("delete {id} and others: a segment cannot be rewritten"));
+    shared.trouble("deletes", trouble);
+    for delete in ready.iter().filter(|delete| !failed.contains(&delete.id)) {
+        let finished = caught("rewrite", || finish(shared, delete.id));
+        let trouble = match finished {
+            Ok(None) => continue,
+            Ok(Some(waiting)) => {
+                again = UNLINK_TICK;
+                waiting
+            }
+            Err(error) => error.to_string(),
+        };
+        locked(&shared.deletes).troubles.insert(delete.id, trouble);
+    }
+    again
+}
+
+/// The deletes whose records are in segments only, and counted.
+fn ready(shared: &Shared) -> Vec<Arc<ActiveDelete>> {
+    // Read before the view: what was flushed by then is in it.
+    let flushed = shared.flushed_cuts.load(Ordering::Acquire);
+    let view = shared.view();
+    let mut ready = view.deletes.clone();
+    ready.retain(|delete| {
+        if delete.cut >= flushed {
+            return false;
+        }
+        match caught("count rows of", || count_if_open(shared, &view, delete)) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(id = delete.id, %error, "cannot count what a delete hides");
+                locked(&shared.deletes).troubles.insert(delete.id, error.to_string());
+                false
+            }
+        }
+    });
+    ready
+}
+
+/// Takes the records of some deletes, oldest first, out of a segment.
+fn rewrite(
+    shared: &Arc<Shared>,
+    segment: Arc<Segment>,
+    deletes: &[Arc<ActiveDelete>],
+) -> Result<()> {
+    let mut hidden = RowBitmap::empty(segment.meta().rows);
+    let mut deleted = BTreeMap::new();
+    let source = Source::Segment(Arc::clone(&segment));
+    for delete in deletes {
+        let rows = segment.select(&delete.condition(&source), i64::MIN..i64::MAX, None)?;
+        let before = hidden.len();
+        (0..rows.len()).for_each(|place| hidden.insert(rows.row(place)));
+        deleted.insert(delete.id, (hidden.len() - before) as u64);
+    }
+    drop(source);
+    let old = [segment];
+    if hidden.is_empty() {
+        let id = old[0].meta().id;
+        shared.change_view(|pieces| {
+            let looked = |delete: &&mut Arc<ActiveDelete>| deleted.contains_key(&delete.id);
+            for delete in pieces.deletes.iter_mut().filter(looked) {
+                Arc::make_mut(delete).clean.insert(id);
+            }
+        });
+        return Ok(());
+    }
+    if hidden.len() == old[0].meta().rows as usize {
+        return compact::swap(shared, Swap { old: &old, deleted, ..Swap::default() });
+    }
+    let files = files_without(shared, &old[0], &hidden)?;
+    compact::write(shared, &files)?;
+    failpoint::reach("delete.rewritten");
+    let swap = Swap { add: vec![files.meta], old: &old, deleted, ..Swap::default() };
+    compact::swap(shared, swap)
+}
+
+/// The segment again, without some of its rows.
+fn files_without(
+    shared: &Shared,
+    segment: &Arc<Segment>,
+    hidden: &RowBitmap,
+) -> Result<SegmentFiles> {
+    let meta = segment.meta();
+    let mut kept = hidden.clone();
+    kept.invert();
+    let windows: Vec<RowSet> = (0..meta.rows)
+        .step_by(compact::WINDOW_ROWS)
+        .map(|start| kept.rows_in(start..start.saturating_add(compact::WINDOW_ROWS as u32)))
+        .filter(|rows| !rows.is_empty())
+        .map(RowSet::List)
+        .collect();
+    let gone = columns_without_values(segment, hidden, &windows)?;
+    let (schema, mut indexed) = compact::merged_schema(std::slice::from_ref(segment))?;
+    let left = schema.fields().iter().filter(|field| !gone.contains(field.name())).cloned();
+    let schema = Arc::new(arrow::datatypes::Schema::new(left.collect::<Vec<_>>()));
+    indexed.retain(|name| !gone.contains(&AttributeType::String.column(name)));
+    let name = SegmentName {
+        id: shared.new_segment_id(),
+        tenant: meta.tenant.clone(),
+        signal: meta.signal.clone(),
+        received_at_max: meta.received_at_max,
+        journal_end: meta.journal_end,
+        replaces: vec![meta.id],
+    };
+    let mut builder = SegmentBuilder::new(name, &schema, indexed)?;
+    let names = Arc::new(meta.overflow_names.clone());
+    for rows in &windows {
+        let batch = segment.read(rows, &Columns::All)?;
+        let left = batch.schema_ref().fields().iter().enumerate();
+        let left = left.filter(|(_, field)| !gone.contains(field.name())).map(|(place, _)| place);
+        let batch =
+            batch.project(&left.collect::<Vec<_>>()).map_err(StoreError::segment("rewrite"))?;
+        let chunk = Chunk::new(batch, Arc::clone(&names), meta.received_at_max);
+        let chunks = [Arc::new(chunk)];
+        let combined = Combined::with_fields(&chunks, &schema);
+        let (batch, names) =
+            combined.batch(0..combined.rows()).map_err(StoreError::segment("rewrite"))?;
+        builder.add(&compact::to_schema(batch, &schema)?, names)?;
+    }
+    builder.finish()
+}
+
+/// Attribute columns in which only hidden rows have values: their names are to go as well.
+fn columns_without_values(
+    segment: &Segment,
+    hidden: &RowBitmap,
+    kept: &[RowSet],
+) -> Result<BTreeSet<String>> {
+    let mut columns = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    let rows = hidden.rows_in(0..segment.meta().rows);
+    for rows in rows.chunks(compact::WINDOW_ROWS) {
+        let batch = segment.read(&RowSet::List(rows.to_vec()), &Columns::All)?;
+        for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+            if let Some((_, name)) = AttributeType::of_column(field.name())
+                && column.logical_null_count() < column.len()
+            {
+                columns.insert(field.name().clone());
+                names.insert(Field::Attribute(name.to_owned()));
+            }
+        }
+    }
+    for rows in kept {
+        if columns.is_empty() {
+            break;
+        }
+        let batch = segment.read(rows, &Columns::Fields(names.clone()))?;
+        columns.retain(|name| {
+            batch
+                .column_by_name(name)
+                .is_none_or(|column| column.logical_null_count() == column.len())
+        });
+        names.retain(|field| {
+            let name = field.attribute().unwrap_or_default();
+            AttributeType::ALL.iter().any(|kind| columns.contains(&kind.column(name)))
+        });
+    }
+    Ok(columns)
+}
+
+/// Ends a delete if no segment has records of it and no file of an old one is left; else says what it waits for.
+fn finish(shared: &Shared, id: u64) -> Result<Option<String>> {
+    let view = shared.view();
+    let Some(delete) = view.deletes.iter().find(|delete| delete.id == id) else {
+        return Ok(None);
+    };
+    if view.segments().iter().any(|segment| delete.concerns(segment.meta())) {
+        return Ok(Some("more segments are to be looked into".to_owned()));
+    }
+    let clean_from = delete.clean_from.unwrap_or(SegmentId(shared.next_segment_id()));
+    let first_time = delete.clean_from.is_none();
+    drop(view);
+    if first_time {
+        shared.change_view(|pieces| {
+            for delete in pieces.deletes.iter_mut().filter(|delete| delete.id == id) {
+                Arc::make_mut(delete).clean_from = Some(clean_from);
+            }
+        });
+    }
+    let folder = shared.segment_folder();
+    let listed = shared.fs.list(&folder).map_err(StoreError::io("list", &folder))?;
+    // Taken after the list, so that what a flush publishes meanwhile is known.
+    let known: BTreeSet<SegmentId> =
+        shared.view().segments().iter().map(|segment| segment.meta().id).collect();
+    let left = listed.into_iter().find(|(name, _)| {
+        segment::segment_of_file(name.strip_suffix(".tmp").unwrap_or(name))
+            .is_some_and(|segment| segment < clean_from && !known.contains(&segment))
+    });
+    if let Some((name, _)) = left {
+        return Ok(Some(format!(
+            "file {name} of an old segment is still there; it goes when the last query that reads it ends, or \
+             with the next start"
+        )));
+    }
+    for folder in [folder, shared.journal_folder()] {
+        shared.fs.sync_folder(&folder).map_err(StoreError::io("sync", &folder))?;
+    }
+    register::end(shared, id)?;
+    Ok(None)
+}
