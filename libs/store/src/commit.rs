@@ -67,10 +67,16 @@ pub(crate) struct Committer {
     pub(crate) memtable: Memtable,
     pub(crate) next_record_seq: u64,
     pub(crate) next_cut: u64,
+    /// Cuts of the replay that could not be flushed yet.
+    pub(crate) pending: Vec<Cut>,
 }
 
 impl Committer {
     pub(crate) fn run(mut self, commands: &Receiver<Command>, cuts: &ChannelSender<Cut>) {
+        for cut in self.pending.drain(..) {
+            // The flush thread lives as long as this one.
+            let _ = cuts.send(cut);
+        }
         if !self.shared.view().deletes.is_empty() {
             // What the journal had of their records has to go to segments first.
             self.cut(cuts, None);

@@ -20,14 +20,16 @@ use record::{NANOS_PER_DAY, Timestamp};
 use crate::catalog::{CatalogChange, Marks};
 use crate::chunk::Chunk;
 use crate::combine::Combined;
+use crate::damage::{Quarantined, Scrub};
 use crate::deletes;
 use crate::error::{Result, StoreError};
 use crate::evaluate::Columns;
 use crate::flush::caught;
 use crate::schema::{self, AttributeType};
 use crate::segment::{
-    self, RowSet, Segment, SegmentBuilder, SegmentFiles, SegmentMeta, SegmentName,
+    self, RowSet, Segment, SegmentBuilder, SegmentFiles, SegmentId, SegmentMeta, SegmentName,
 };
+use crate::sender::{Sender, SenderState};
 use crate::store::{Shared, locked};
 
 /// Rows that a merge holds in memory.
@@ -41,6 +43,7 @@ const TIER_FACTOR: u32 = 4;
 
 pub(crate) fn run(shared: &Arc<Shared>, wakes: &Receiver<()>) {
     let mut wait = TICK;
+    let mut scrub = Scrub::default();
     loop {
         match wakes.recv_timeout(wait) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
@@ -50,6 +53,7 @@ pub(crate) fn run(shared: &Arc<Shared>, wakes: &Receiver<()>) {
             continue;
         }
         let turn = locked(&shared.compacting);
+        scrub.work(shared);
         wait = deletes::work(shared).min(TICK);
         let done = caught("compact", || compact_due(shared).and_then(|()| expire(shared)));
         if let Err(error) = &done {
@@ -158,7 +162,8 @@ fn merge(shared: &Arc<Shared>, inputs: &[Arc<Segment>]) -> Result<()> {
             .max()
             .unwrap_or(0),
         journal_end: inputs.iter().map(|segment| segment.meta().journal_end).max().unwrap_or(0),
-        replaces: inputs.iter().map(|segment| segment.meta().id).collect(),
+        replaces: replaced_by(shared, inputs)?,
+        senders: senders(inputs)?,
     };
     let files = merge_files(name, inputs)?;
     write(shared, &files)?;
@@ -199,6 +204,8 @@ pub(crate) struct Swap<'a> {
     pub(crate) expired: u64,
     /// Rows that each delete has taken out. None of these deletes has rows in `add`.
     pub(crate) deleted: BTreeMap<u64, u64>,
+    /// Why all of `old` cannot be read and is set apart.
+    pub(crate) quarantine: Option<String>,
 }
 
 /// The catalog transaction and the swap of the view.
@@ -208,11 +215,18 @@ pub(crate) fn swap(shared: &Arc<Shared>, swap: Swap<'_>) -> Result<()> {
     let deleted: u64 = swap.deleted.values().sum();
     counters.expired += swap.expired;
     counters.deleted += deleted;
+    let quarantined = quarantined_by(&swap);
+    let lost: u64 = quarantined.iter().map(|segment| u64::from(segment.meta.rows)).sum();
+    counters.quarantined += lost;
     let change = CatalogChange {
         add: swap.add.clone(),
         remove: swap.old.iter().map(|segment| segment.meta().id).collect(),
         marks: Marks { next_segment_id: shared.next_segment_id(), counters, ..marks.clone() },
         deletes: deletes::changed_by(shared, &swap),
+        quarantined: quarantined
+            .iter()
+            .map(|segment| (segment.meta.id, Some(Quarantined::clone(segment))))
+            .collect(),
         ..CatalogChange::default()
     };
     shared.apply(&change)?;
@@ -231,15 +245,58 @@ pub(crate) fn swap(shared: &Arc<Shared>, swap: Swap<'_>) -> Result<()> {
     let mut counters = locked(&shared.counters);
     counters.expired += swap.expired;
     counters.deleted += deleted;
+    counters.quarantined += lost;
+    let set_apart = !quarantined.is_empty();
     shared.change_view(|pieces| {
         deletes::after_swap(&mut pieces.deletes, &swap);
         pieces.segments.retain(|segment| !change.remove.contains(&segment.meta().id));
         pieces.segments.extend(new);
+        pieces.quarantined.extend(quarantined);
     });
     drop(counters);
     failpoint::reach("replace.swapped");
-    swap.old.iter().for_each(|segment| segment.doom());
+    if !set_apart {
+        swap.old.iter().for_each(|segment| segment.doom());
+    }
     Ok(())
+}
+
+/// The inputs, and what they replaced and is still on the disk: should the catalog be made again from footers, none
+/// of them may come back.
+pub(crate) fn replaced_by(shared: &Shared, inputs: &[Arc<Segment>]) -> Result<Vec<SegmentId>> {
+    let folder = shared.segment_folder();
+    let files = shared.fs.list(&folder).map_err(StoreError::io("list", &folder))?;
+    let there: BTreeSet<SegmentId> =
+        files.iter().filter_map(|(name, _)| segment::segment_of_file(name)).collect();
+    let mut replaced: BTreeSet<SegmentId> = inputs.iter().map(|input| input.meta().id).collect();
+    let before = inputs.iter().flat_map(|input| &input.meta().replaces);
+    replaced.extend(before.filter(|id| there.contains(id)));
+    Ok(replaced.into_iter().collect())
+}
+
+/// What the footers of segments tell of senders, together.
+pub(crate) fn senders(segments: &[Arc<Segment>]) -> Result<Vec<(Sender, SenderState)>> {
+    let mut senders = BTreeMap::new();
+    for segment in segments {
+        for (sender, state) in segment.senders()? {
+            segment::keep_newer(&mut senders, sender, state);
+        }
+    }
+    Ok(senders.into_iter().collect())
+}
+
+fn quarantined_by(swap: &Swap<'_>) -> Vec<Arc<Quarantined>> {
+    let Some(reason) = &swap.quarantine else { return Vec::new() };
+    let found_at = Timestamp::now().0;
+    let quarantined = swap.old.iter().map(|segment| {
+        Arc::new(Quarantined { meta: segment.meta().clone(), reason: reason.clone(), found_at })
+    });
+    quarantined.collect()
+}
+
+/// Makes a segment again from its columns.
+pub(crate) fn rewrite(shared: &Arc<Shared>, segment: &Arc<Segment>) -> Result<()> {
+    merge(shared, std::slice::from_ref(segment))
 }
 
 fn merge_files(name: SegmentName, inputs: &[Arc<Segment>]) -> Result<SegmentFiles> {

@@ -14,7 +14,7 @@ use crate::error::{Result, StoreError};
 use crate::journal::JournalWriter;
 use crate::ledger::Counters;
 use crate::segment::{self, Segment, SegmentMeta, SegmentName};
-use crate::sender::SenderChange;
+use crate::sender::{Sender, SenderChange, SenderState};
 use crate::store::{Shared, locked};
 use crate::view::Part;
 
@@ -121,6 +121,7 @@ fn publish(shared: &Shared, cut: &Cut, metas: &[SegmentMeta]) -> Result<()> {
             next_segment_id: shared.next_segment_id(),
             counters,
             forgotten: cut.senders.forgotten,
+            rebuilding: false,
         },
         senders: cut.senders.clone(),
         ..CatalogChange::default()
@@ -135,6 +136,8 @@ struct Job<'a> {
     part: &'a Part,
     combined: &'a Combined<'a>,
     rows: std::ops::Range<usize>,
+    /// Those of the tenant in this cut, in its first segment.
+    senders: Vec<(Sender, SenderState)>,
 }
 
 fn write_segments(shared: &Arc<Shared>, cut: &Cut) -> Result<Vec<SegmentMeta>> {
@@ -142,12 +145,16 @@ fn write_segments(shared: &Arc<Shared>, cut: &Cut) -> Result<Vec<SegmentMeta>> {
     let combined: Vec<(&Part, Combined<'_>)> =
         parts.iter().map(|part| (part, Combined::new(&part.chunks))).collect();
     let mut jobs = Vec::new();
+    let mut told = BTreeSet::new();
     for (part, combined) in &combined {
         // Even pieces of at most `segment_rows`.
         let pieces = combined.rows().div_ceil(shared.options.segment_rows).max(1);
         let rows = combined.rows().div_ceil(pieces).max(1);
         for start in (0..combined.rows()).step_by(rows) {
-            jobs.push(Job { part, combined, rows: start..(start + rows).min(combined.rows()) });
+            let first = told.insert(Arc::clone(&part.key.tenant));
+            let senders = if first { senders_of(cut, &part.key.tenant) } else { Vec::new() };
+            let rows = start..(start + rows).min(combined.rows());
+            jobs.push(Job { part, combined, rows, senders });
         }
     }
     let folder = shared.segment_folder();
@@ -170,6 +177,11 @@ fn write_segments(shared: &Arc<Shared>, cut: &Cut) -> Result<Vec<SegmentMeta>> {
     metas
 }
 
+fn senders_of(cut: &Cut, tenant: &str) -> Vec<(Sender, SenderState)> {
+    let senders = cut.senders.senders.iter().filter(|(sender, _)| sender.tenant == tenant);
+    senders.filter_map(|(sender, state)| Some((sender.clone(), state.clone()?))).collect()
+}
+
 fn write_segment(shared: &Shared, cut: &Cut, job: &Job<'_>) -> Result<SegmentMeta> {
     let (batch, overflow_names): (_, BTreeSet<String>) =
         job.combined.batch(job.rows.clone()).map_err(StoreError::segment("sort"))?;
@@ -186,6 +198,7 @@ fn write_segment(shared: &Shared, cut: &Cut, job: &Job<'_>) -> Result<SegmentMet
             .unwrap_or(0),
         journal_end: cut.journal_floor,
         replaces: Vec::new(),
+        senders: job.senders.clone(),
     };
     let files = segment::build(name, batch, overflow_names)?;
     segment::write_files(&*shared.fs, &shared.segment_folder(), &files)?;

@@ -5,6 +5,7 @@ mod chunk;
 mod combine;
 mod commit;
 mod compact;
+mod damage;
 mod dedup;
 mod deletes;
 mod error;
@@ -24,6 +25,7 @@ mod store;
 mod view;
 
 pub use chunk::{BatchBuilder, Chunk, DecodedBatch};
+pub use damage::{CheckFault, CheckReport, check};
 pub use dedup::AgentAccount;
 pub use deletes::{
     ACTIVE_MAX as DELETES_ACTIVE_MAX, DONE_MAX as DELETES_DONE_MAX, Delete, DeleteCounts,

@@ -23,10 +23,11 @@ use file_system::RealFileSystem;
 use record::Timestamp;
 use wire::{BatchName, Encoding, Format};
 
-use crate::catalog::{Catalog, CatalogChange, Marks, SqliteCatalog};
+use crate::catalog::{Catalog, CatalogChange, CatalogState, Marks};
 use crate::chunk::DecodedBatch;
 use crate::commit::{Command, Committer};
 use crate::compact;
+use crate::damage::{self, Quarantined};
 use crate::dedup::{AgentAccount, Dedup};
 use crate::deletes::{self, ActiveDelete, Register};
 use crate::error::{Result, StoreError};
@@ -42,6 +43,9 @@ use crate::view::{Part, View};
 
 /// Batches that may wait for the journal; more wait in their callers.
 const COMMANDS_MAX: usize = 256;
+
+/// Damaged segments that the health page names.
+const DAMAGE_LISTED: usize = 5;
 
 /// A batch that is decoded and wants to be durable.
 #[derive(Debug)]
@@ -151,6 +155,8 @@ pub(crate) struct ViewPieces {
     pub(crate) growing: Vec<Arc<Part>>,
     /// Deletes that are not done, by id.
     pub(crate) deletes: Vec<Arc<ActiveDelete>>,
+    /// Segments set apart because they cannot be read.
+    pub(crate) quarantined: Vec<Arc<Quarantined>>,
 }
 
 /// Counts since the start, for metrics.
@@ -185,8 +191,10 @@ impl Store {
         fs: Arc<dyn StoreFiles>,
     ) -> Result<Self> {
         let lock = lock_folder(folder)?;
-        let catalog = Box::new(SqliteCatalog::open(&folder.join("catalog.db"))?);
-        Self::start(folder, options, fs, catalog, Some(lock))
+        let (catalog, state, rebuilt) = damage::open_catalog(&*fs, folder)?;
+        let store = Self::start(folder, options, fs, Box::new(catalog), state, Some(lock))?;
+        store.shared.trouble("catalog", rebuilt);
+        Ok(store)
     }
 
     /// As [`Store::open`], with everything given that reaches the disk.
@@ -194,15 +202,15 @@ impl Store {
         folder: &Path,
         options: StoreOptions,
         fs: Arc<dyn StoreFiles>,
-        mut catalog: Box<dyn Catalog>,
+        catalog: Box<dyn Catalog>,
+        state: CatalogState,
         lock: Option<FolderLock>,
     ) -> Result<Self> {
         for name in ["journal", "segments"] {
             let path = folder.join(name);
             fs.create_folder(&path).map_err(StoreError::io("create", &path))?;
         }
-        let state = catalog.load()?;
-        recover::remove_orphans(&*fs, &folder.join("segments"), &state.segments)?;
+        recover::remove_orphans(&*fs, folder, &state)?;
         let segments = state
             .segments
             .into_iter()
@@ -215,7 +223,12 @@ impl Store {
             store_id: state.store_id,
             generation: state.generation,
             view: RwLock::default(),
-            pieces: Mutex::new(ViewPieces { segments, deletes: active, ..ViewPieces::default() }),
+            pieces: Mutex::new(ViewPieces {
+                segments,
+                deletes: active,
+                quarantined: state.quarantined.into_iter().map(Arc::new).collect(),
+                ..ViewPieces::default()
+            }),
             catalog: Mutex::new(catalog),
             counters: Mutex::new(state.marks.counters.clone()),
             dedup: Mutex::new(Dedup::restore(state.senders, state.agents, state.marks.forgotten)),
@@ -234,6 +247,8 @@ impl Store {
         });
         shared.publish();
         let committer = recover::replay(&shared)?;
+        damage::release_gone(&shared)?;
+        shared.trouble("quarantine", damage::left_to_look_at(&*shared.fs, folder));
         let (commands, receiver) = mpsc::sync_channel(COMMANDS_MAX);
         let (cuts, cut_receiver) = mpsc::channel();
         let (compactions, compaction_receiver) = mpsc::sync_channel(1);
@@ -330,7 +345,22 @@ impl Store {
 
     /// What is wrong, by subject; empty when all is well.
     pub fn troubles(&self) -> BTreeMap<&'static str, String> {
-        locked(&self.shared.troubles).clone()
+        let mut troubles = locked(&self.shared.troubles).clone();
+        let view = self.view();
+        let damaged = view.segments.iter().filter_map(|segment| segment.damage());
+        let apart = view.quarantined.iter().map(|segment| {
+            format!("{} (its {} rows cannot be read)", segment.reason, segment.meta.rows)
+        });
+        let mut damage: Vec<String> = damaged.chain(apart).collect();
+        let more = damage.len().saturating_sub(DAMAGE_LISTED);
+        damage.truncate(DAMAGE_LISTED);
+        if more > 0 {
+            damage.push(format!("and {more} more"));
+        }
+        if !damage.is_empty() {
+            troubles.insert("segment damage", damage.join("; "));
+        }
+        troubles
     }
 
     /// Seals and flushes everything committed so far; returns when it is in segments.
@@ -395,6 +425,7 @@ impl Shared {
             segments: pieces.segments.clone(),
             parts,
             deletes: pieces.deletes.clone(),
+            quarantined: pieces.quarantined.clone(),
         });
         let old = std::mem::replace(
             &mut *self.view.write().unwrap_or_else(PoisonError::into_inner),
@@ -455,6 +486,16 @@ impl Shared {
             Some(detail) => troubles.insert(subject, detail),
             None => troubles.remove(subject),
         };
+    }
+
+    /// Adds to what is told of a subject.
+    pub(crate) fn add_trouble(&self, subject: &'static str, detail: String) {
+        let mut troubles = locked(&self.troubles);
+        let all = troubles.entry(subject).or_default();
+        if !all.is_empty() {
+            all.push_str("; ");
+        }
+        all.push_str(&detail);
     }
 
     fn ledger(&self) -> Ledger {

@@ -10,6 +10,7 @@ use arrow::datatypes::{TimestampNanosecondType, UInt64Type};
 use ql::{Field, Filter};
 
 use crate::chunk::{Chunk, PartDay};
+use crate::damage::Quarantined;
 use crate::deletes::{ActiveDelete, screened};
 use crate::error::{Result, StoreError};
 use crate::evaluate::{Columns, Rows, evaluate};
@@ -48,6 +49,8 @@ pub struct View {
     pub(crate) parts: Vec<Arc<Part>>,
     /// Deletes that are not done, whose records are hidden; by id.
     pub(crate) deletes: Vec<Arc<ActiveDelete>>,
+    /// Segments that cannot be read.
+    pub(crate) quarantined: Vec<Arc<Quarantined>>,
 }
 
 impl View {
@@ -64,6 +67,17 @@ impl View {
     /// All segments.
     pub fn segments(&self) -> &[Arc<Segment>] {
         &self.segments
+    }
+
+    /// Segments of a tenant and signal with records in `time` that cannot be read, and the rows in them.
+    pub fn unreadable(&self, tenant: &str, signal: &str, time: Range<i64>) -> (usize, u64) {
+        let apart = self.quarantined.iter().map(|segment| &segment.meta);
+        let concerned: Vec<u64> = apart
+            .filter(|meta| meta.tenant == tenant && meta.signal == signal)
+            .filter(|meta| meta.time_range.0 < time.end && meta.time_range.1 >= time.start)
+            .map(|meta| u64::from(meta.rows))
+            .collect();
+        (concerned.len(), concerned.iter().sum())
     }
 
     /// The sources of a tenant's records of one signal, and how many of them lie wholly outside of

@@ -89,5 +89,7 @@ fn apply_to(state: &mut CatalogState, change: &CatalogChange) {
     state.deletes.retain(|delete| !change.deletes.contains_key(&delete.id));
     state.deletes.extend(change.deletes.values().flatten().cloned());
     state.deletes.sort_by_key(|delete| delete.id);
+    state.quarantined.retain(|segment| !change.quarantined.contains_key(&segment.meta.id));
+    state.quarantined.extend(change.quarantined.values().flatten().cloned());
     state.marks = change.marks.clone();
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use memory::MemoryCatalog;
 pub(crate) use sqlite::SqliteCatalog;
 
+use crate::damage::Quarantined;
 use crate::deletes::Delete;
 use crate::error::Result;
 use crate::ledger::Counters;
@@ -35,6 +36,9 @@ pub(crate) struct Marks {
     /// Senders that are neither in detail nor in their agent's sums.
     #[serde(default)]
     pub(crate) forgotten: Forgotten,
+    /// The catalog was made again from footers: which records of the journal are in segments is told by their numbers.
+    #[serde(default)]
+    pub(crate) rebuilding: bool,
 }
 
 /// Everything the catalog knows.
@@ -51,6 +55,8 @@ pub(crate) struct CatalogState {
     pub(crate) agents: Vec<(Agent, AgentState)>,
     /// By id.
     pub(crate) deletes: Vec<Delete>,
+    /// Segments that cannot be read, by id.
+    pub(crate) quarantined: Vec<Quarantined>,
 }
 
 /// One transaction.
@@ -62,6 +68,8 @@ pub(crate) struct CatalogChange {
     pub(crate) senders: SenderChange,
     /// Rows that are new or changed, or gone.
     pub(crate) deletes: BTreeMap<u64, Option<Delete>>,
+    /// Segments set apart, or let go of.
+    pub(crate) quarantined: BTreeMap<SegmentId, Option<Quarantined>>,
 }
 
 /// Where the catalog is kept.
@@ -89,6 +97,7 @@ mod tests {
             next_segment_id: 2,
             counters: Counters { accepted: 100, ..Counters::default() },
             forgotten: Forgotten { senders: 4, ..Forgotten::default() },
+            rebuilding: false,
         };
         let state = SenderState { next: 9, records_accepted: 90, ..SenderState::default() };
         let mut agent = AgentState::default();

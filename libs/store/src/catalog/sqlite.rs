@@ -6,6 +6,7 @@
 //! senders(name TEXT PRIMARY KEY, value TEXT, crc INTEGER)   Sender (JSON) → SenderState (JSON)
 //! agents(name TEXT PRIMARY KEY, value TEXT, crc INTEGER)    Agent (JSON) → AgentState (JSON), of retired epochs
 //! deletes(id INTEGER PRIMARY KEY, value TEXT, crc INTEGER)  Delete (JSON)
+//! quarantined(id INTEGER PRIMARY KEY, value TEXT, crc INTEGER) Quarantined (JSON)
 //! ```
 //! `crc` is crc32c over name, a zero byte, value.
 
@@ -29,7 +30,7 @@ pub(crate) struct SqliteCatalog {
 impl SqliteCatalog {
     /// Opens or creates the database.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let connection = Connection::open(path).map_err(StoreError::catalog("open"))?;
+        let connection = Connection::open(path).map_err(|error| failed("open", path, error))?;
         connection
             .execute_batch(
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000;
@@ -37,9 +38,10 @@ impl SqliteCatalog {
                  CREATE TABLE IF NOT EXISTS segments(id INTEGER PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
                  CREATE TABLE IF NOT EXISTS senders(name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
                  CREATE TABLE IF NOT EXISTS agents(name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
-                 CREATE TABLE IF NOT EXISTS deletes(id INTEGER PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);",
+                 CREATE TABLE IF NOT EXISTS deletes(id INTEGER PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
+                 CREATE TABLE IF NOT EXISTS quarantined(id INTEGER PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);",
             )
-            .map_err(StoreError::catalog("open"))?;
+            .map_err(|error| failed("open", path, error))?;
         let catalog = Self { connection, path: path.to_owned() };
         if catalog.mark::<String>("store_id")?.is_none() {
             let id: String = catalog
@@ -52,6 +54,29 @@ impl SqliteCatalog {
         Ok(catalog)
     }
 
+    /// Looks through all pages of the database.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] with the first fault.
+    pub(crate) fn check_integrity(&self) -> Result<()> {
+        let verdict: String = self
+            .connection
+            .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+            .map_err(|error| failed("check", &self.path, error))?;
+        if verdict == "ok" { Ok(()) } else { Err(StoreError::corrupt(&self.path, verdict)) }
+    }
+
+    /// Makes it the catalog of a store that was there before.
+    pub(crate) fn set_identity(&mut self, store_id: &str, generation: u64) -> Result<()> {
+        put_mark(&self.connection, "store_id", &store_id)?;
+        put_mark(&self.connection, "generation", &generation)
+    }
+
+    /// Closes it, so that all of it is in the one file.
+    pub(crate) fn close(self) -> Result<()> {
+        self.connection.close().map_err(|(_, error)| failed("close", &self.path, error))
+    }
+
     fn mark<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         let row = self
             .connection
@@ -59,7 +84,7 @@ impl SqliteCatalog {
                 Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?))
             })
             .optional()
-            .map_err(StoreError::catalog("read"))?;
+            .map_err(|error| failed("read", &self.path, error))?;
         row.map(|(value, crc)| self.checked(name, &value, crc)).transpose()
     }
 
@@ -75,15 +100,16 @@ impl SqliteCatalog {
     }
 
     fn rows<T: DeserializeOwned>(&self, query: &str) -> Result<Vec<(String, T)>> {
-        let mut statement = self.connection.prepare(query).map_err(StoreError::catalog("read"))?;
+        let mut statement =
+            self.connection.prepare(query).map_err(|error| failed("read", &self.path, error))?;
         let rows = statement
             .query_map([], |row| {
                 Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, u32>(2)?))
             })
-            .map_err(StoreError::catalog("read"))?;
+            .map_err(|error| failed("read", &self.path, error))?;
         let mut found = Vec::new();
         for row in rows {
-            let (name, value, crc) = row.map_err(StoreError::catalog("read"))?;
+            let (name, value, crc) = row.map_err(|error| failed("read", &self.path, error))?;
             let value = self.checked(&name, &value, crc)?;
             found.push((name, value));
         }
@@ -118,6 +144,11 @@ impl Catalog for SqliteCatalog {
                 .rows("SELECT CAST(id AS TEXT), value, crc FROM deletes ORDER BY id")?
                 .into_iter()
                 .map(|(_, delete)| delete)
+                .collect(),
+            quarantined: self
+                .rows("SELECT CAST(id AS TEXT), value, crc FROM quarantined ORDER BY id")?
+                .into_iter()
+                .map(|(_, segment)| segment)
                 .collect(),
         })
     }
@@ -165,6 +196,12 @@ fn apply_in(transaction: &Transaction<'_>, change: &CatalogChange) -> Result<()>
         "INSERT OR REPLACE INTO deletes(id, value, crc) VALUES (?1, ?2, ?3)",
         &change.deletes,
     )?;
+    put_rows(
+        transaction,
+        "DELETE FROM quarantined WHERE id = ?1",
+        "INSERT OR REPLACE INTO quarantined(id, value, crc) VALUES (?1, ?2, ?3)",
+        &change.quarantined,
+    )?;
     put_mark(transaction, "marks", &change.marks)
 }
 
@@ -190,6 +227,15 @@ fn put_rows<K: Serialize, V: Serialize>(
         done.map_err(StoreError::catalog("change"))?;
     }
     Ok(())
+}
+
+/// A damaged database is told from one that cannot be read now.
+fn failed(action: &'static str, path: &Path, error: rusqlite::Error) -> StoreError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => StoreError::corrupt(path, error.to_string()),
+        _ => StoreError::catalog(action)(error),
+    }
 }
 
 fn put_mark(connection: &Connection, name: &str, value: &impl Serialize) -> Result<()> {

@@ -159,7 +159,8 @@ fn files_without(
         signal: meta.signal.clone(),
         received_at_max: meta.received_at_max,
         journal_end: meta.journal_end,
-        replaces: vec![meta.id],
+        replaces: compact::replaced_by(shared, std::slice::from_ref(segment))?,
+        senders: compact::senders(std::slice::from_ref(segment))?,
     };
     let mut builder = SegmentBuilder::new(name, &schema, indexed)?;
     let names = Arc::new(meta.overflow_names.clone());

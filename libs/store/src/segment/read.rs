@@ -15,9 +15,10 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::PageIndexPolicy;
 use ql::{Field, Filter, Leaf};
 
-use super::{RECORDS_SUFFIX, Segment};
+use super::{RECORDS_SUFFIX, Segment, footer};
 use crate::error::{Result, StoreError};
 use crate::evaluate::{Columns, Rows, evaluate};
+use crate::sender::{Sender, SenderState};
 
 /// Rows read at first when only the newest are wanted; doubled until enough match.
 const NEWEST_WINDOW_ROWS: u32 = 8_192;
@@ -176,10 +177,10 @@ impl Segment {
                 .with_row_selection(selection(rows))
                 .with_batch_size(rows.len().max(1))
                 .build()
-                .map_err(StoreError::segment("read"))?;
+                .map_err(|error| self.unreadable(error.into()))?;
         let schema = arrow::array::RecordBatchReader::schema(&reader);
         let mut batches =
-            reader.collect::<Result<Vec<_>, _>>().map_err(StoreError::segment("read"))?;
+            reader.collect::<Result<Vec<_>, _>>().map_err(|error| self.unreadable(error.into()))?;
         let batch = match batches.len() {
             1 => batches.remove(0),
             _ => concat_batches(&schema, &batches).map_err(StoreError::segment("read"))?,
@@ -192,6 +193,19 @@ impl Segment {
             ));
         }
         Ok(batch)
+    }
+
+    /// What its footer tells of senders.
+    pub(crate) fn senders(&self) -> Result<Vec<(Sender, SenderState)>> {
+        Ok(footer::senders(&self.records()?.1))
+    }
+
+    /// Why columns could not be decoded: the file may have changed since it was opened.
+    fn unreadable(&self, error: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
+        match self.map(RECORDS_SUFFIX) {
+            Err(damaged @ StoreError::Corrupt { .. }) => damaged,
+            _ => StoreError::Segment { action: "read", source: error },
+        }
     }
 
     /// The run of rows whose time lies in `from..until`.
@@ -215,7 +229,7 @@ impl Segment {
         if let Some(records) = self.records.get() {
             return Ok(records);
         }
-        let bytes = Bytes::from_owner(self.map(RECORDS_SUFFIX, self.meta.records_file.0)?);
+        let bytes = Bytes::from_owner(self.map(RECORDS_SUFFIX)?);
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata =
             ArrowReaderMetadata::load(&bytes, options).map_err(StoreError::segment("open"))?;

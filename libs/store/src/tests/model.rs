@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
 
 use super::*;
-use crate::catalog::MemoryCatalog;
+use crate::catalog::{Catalog, MemoryCatalog};
 
 const FOLDER: &str = "/data";
 /// Starts that may fail one after the other; the last ones meet no fault.
@@ -136,13 +136,10 @@ impl World {
                 maintenance: false,
                 ..options()
             };
-            let opened = Store::start(
-                Path::new(FOLDER),
-                options,
-                Arc::new(self.fs.clone()),
-                Box::new(self.catalog.clone()),
-                None,
-            );
+            let mut catalog = Box::new(self.catalog.clone());
+            let state = catalog.load().expect("the model is never damaged");
+            let fs = Arc::new(self.fs.clone());
+            let opened = Store::start(Path::new(FOLDER), options, fs, catalog, state, None);
             match opened {
                 Ok(store) => {
                     self.store = Some(store);
