@@ -381,6 +381,12 @@ impl Store {
         compact::compact_everything(&self.shared)
     }
 
+    /// Reads every segment's files now and compares their checksums. Damaged indexes are built again, segments with
+    /// damaged columns are set apart; [`Store::troubles`] tells of them.
+    pub fn verify(&self) {
+        damage::verify_everything(&self.shared);
+    }
+
     /// Stops taking batches, flushes, and ends the threads.
     ///
     /// # Errors

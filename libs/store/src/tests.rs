@@ -17,6 +17,7 @@ use wire::{BatchName, Encoding, Format, Limits};
 use crate::store::OnAppended;
 use crate::*;
 
+mod damage;
 mod model;
 
 fn options() -> StoreOptions {

@@ -20,8 +20,10 @@ mod scrub;
 pub use check::{CheckFault, CheckReport, check};
 pub(crate) use open::open_catalog;
 pub(crate) use quarantine::{Quarantined, keep_bytes, left_to_look_at, move_files, release_gone};
+#[cfg(test)]
+pub(crate) use rebuild::catalog_change;
 pub(crate) use rebuild::{RowNumbers, in_segments};
-pub(crate) use scrub::Scrub;
+pub(crate) use scrub::{Scrub, verify_everything};
 
 /// Where damaged things are kept for a person to look at.
 pub(crate) const FOLDER: &str = "quarantine";

@@ -66,6 +66,12 @@ pub(super) fn state(fs: &dyn StoreFiles, data: &Path) -> Result<Rebuilt> {
     Ok(rebuilt)
 }
 
+/// All that a lost catalog is made of.
+#[cfg(test)]
+pub(crate) fn catalog_change(fs: &dyn StoreFiles, data: &Path) -> Result<CatalogChange> {
+    Ok(state(fs, data)?.into_change())
+}
+
 impl Rebuilt {
     pub(super) fn into_change(self) -> CatalogChange {
         let rows = self.segments.iter().map(|meta| u64::from(meta.rows)).sum();

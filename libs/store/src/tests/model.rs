@@ -15,6 +15,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 
 use super::*;
 use crate::catalog::{Catalog, MemoryCatalog};
+use crate::damage;
 
 const FOLDER: &str = "/data";
 /// Starts that may fail one after the other; the last ones meet no fault.
@@ -48,6 +49,8 @@ enum Step {
     FailCommit,
     CrashAt(u64),
     KillAt(u64),
+    /// The machine dies and the catalog with it, unless something may have expired.
+    LoseCatalog,
     /// Retention by bytes, from the next start on.
     Retain(bool),
 }
@@ -67,6 +70,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::FailCommit),
         3 => (1u64..40).prop_map(Step::CrashAt),
         2 => (1u64..40).prop_map(Step::KillAt),
+        1 => Just(Step::LoseCatalog),
         1 => any::<bool>().prop_map(Step::Retain),
     ];
     proptest::collection::vec(step, 1..40)
@@ -85,6 +89,8 @@ struct World {
     catalog: MemoryCatalog,
     store: Option<Store>,
     retain: bool,
+    /// It was retained by bytes at some time, so that segments may have expired.
+    retained: bool,
     batches: Vec<Batch>,
     /// What is there, for certain.
     present: BTreeSet<u64>,
@@ -103,6 +109,7 @@ impl World {
             catalog,
             store: None,
             retain: false,
+            retained: false,
             batches: Vec::new(),
             present: BTreeSet::new(),
             expired: BTreeSet::new(),
@@ -245,7 +252,31 @@ impl World {
             Step::FailCommit => return self.catalog.fail_next(true),
             Step::CrashAt(after) => return self.fs.plan(*after, Fault::Crash),
             Step::KillAt(after) => return self.fs.plan(*after, Fault::Kill),
-            Step::Retain(retain) => return self.retain = *retain,
+            Step::LoseCatalog => {
+                if self.retained {
+                    return;
+                }
+                self.fs.crash();
+                self.store = None;
+                let fs = self.fs.clone();
+                let change = damage::catalog_change(&fs, Path::new(FOLDER));
+                self.catalog = MemoryCatalog::new(fs);
+                // Without a segments folder there is nothing to make it from.
+                if let Ok(change) = change {
+                    self.catalog.apply(&change).expect("no fault is planned");
+                }
+                // A batch without records leaves a trace in the journal and in the catalog only.
+                for batch in self.batches.iter_mut().filter(|batch| batch.ids.is_empty()) {
+                    batch.acknowledged = false;
+                }
+                self.start();
+                return;
+            }
+            Step::Retain(retain) => {
+                self.retain = *retain;
+                self.retained |= retain;
+                return;
+            }
         }
         if self.fs.is_dead() {
             self.start();
