@@ -36,6 +36,11 @@ pub(crate) fn open_catalog(
     let there = fs.list(data).map_err(StoreError::io("list", data))?;
     let reason = if there.iter().any(|(name, _)| name == DATABASE) {
         match open(&path) {
+            // An empty file is an empty database.
+            Ok((catalog, _)) if catalog.is_new() && rebuild::has_segments(fs, data)? => {
+                catalog.close()?;
+                "it is empty".to_owned()
+            }
             Ok((catalog, state)) => {
                 write_identity(fs, data, &state)?;
                 return Ok((catalog, state, None));

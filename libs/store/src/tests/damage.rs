@@ -186,6 +186,30 @@ fn a_catalog_that_is_gone_is_made_again_and_whoever_sends_again_is_known() {
 }
 
 #[test]
+fn a_catalog_that_is_empty_or_lacks_a_table_is_made_again() {
+    let good = folder();
+    let damage: [fn(&Path); 3] = [
+        |catalog| fs::write(catalog, "").unwrap(),
+        |catalog| fs::write(catalog, vec![0; 1 << 16]).unwrap(),
+        |catalog| {
+            let mut bytes = fs::read(catalog).unwrap();
+            while let Some(at) = memchr::memmem::find(&bytes, b"segments(id") {
+                bytes[at] = b'S' + 1;
+            }
+            fs::write(catalog, bytes).unwrap();
+        },
+    ];
+    for (case, damage) in damage.into_iter().enumerate() {
+        let copy = copy(good.path());
+        damage(&copy.path().join("catalog.db"));
+        let store = Store::open(copy.path(), quiet()).unwrap();
+        assert!(store.troubles().contains_key("catalog"), "{case}: {:?}", store.troubles());
+        assert_eq!(missing(&store), BTreeSet::new(), "{case}");
+        assert!(store.ledger().adds_up(), "{case}");
+    }
+}
+
+#[test]
 fn what_was_set_apart_is_told_until_somebody_has_removed_it() {
     let folder = folder();
     let path = files(folder.path(), ".parquet").swap_remove(0);
