@@ -98,6 +98,9 @@ pub enum StoreError {
         /// The first failure of the group that this batch was in.
         detail: String,
     },
+    /// Whoever reads may not go on; see [`crate::Allowance`].
+    #[error(transparent)]
+    Stopped(#[from] crate::Stopped),
     /// The store is shutting down.
     #[error("the store is shutting down; send again to its successor")]
     Closed,

@@ -1,5 +1,7 @@
 //! The store: from acknowledged batches to rows that can be found again.
 
+mod allowance;
+mod batches;
 mod catalog;
 mod chunk;
 mod combine;
@@ -22,6 +24,8 @@ mod sender;
 mod store;
 mod view;
 
+pub use allowance::{Allowance, BLOCK_ROWS, Held, Stopped, Unbounded};
+pub use batches::Batches;
 pub use chunk::{BatchBuilder, Chunk, DecodedBatch};
 pub use dedup::AgentAccount;
 pub use error::{Result, StoreError};

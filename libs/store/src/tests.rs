@@ -81,16 +81,21 @@ fn name(sequence: u64) -> Option<BatchName> {
     Some(BatchName { agent: "a".into(), epoch: "e".into(), sequence, first_unacknowledged: None })
 }
 
+fn unbounded() -> Arc<dyn crate::Allowance> {
+    crate::Unbounded::allowance()
+}
+
 /// The numbers of all records that match, sorted; panics on a record that is there twice.
 fn found(store: &Store, filter: &Filter) -> Vec<i64> {
     let view = store.view();
     let (sources, _) = view.sources("default", "logs", i64::MIN..i64::MAX);
     let mut numbers = Vec::new();
     for source in sources {
-        let rows = source.select(filter, i64::MIN..i64::MAX, None).unwrap();
-        assert_eq!(source.count(filter, i64::MIN..i64::MAX).unwrap(), rows.len());
-        let batch =
-            source.read(&rows, &Columns::Fields([Field::Attribute("n".into())].into())).unwrap();
+        let rows = source.select(filter, i64::MIN..i64::MAX, None, &unbounded()).unwrap();
+        assert_eq!(source.count(filter, i64::MIN..i64::MAX, &unbounded()).unwrap(), rows.len());
+        let batch = source
+            .read(&rows, &Columns::Fields([Field::Attribute("n".into())].into()), &unbounded())
+            .unwrap();
         let column = batch.column(0);
         numbers.extend(
             arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(column)
@@ -543,7 +548,7 @@ fn segments_whose_times_overlap_are_merged_in_order() {
     let view = store.view();
     let [segment] = view.segments() else { panic!("expected one segment") };
     let source = Source::Segment(Arc::clone(segment));
-    let keys = source.keys(&RowSet::Range(0..400)).unwrap();
+    let keys = source.keys(&RowSet::Range(0..400), &unbounded()).unwrap();
     assert!(keys.is_sorted());
     assert_eq!(found(&store, &Filter::All), numbers(0..400));
 }
@@ -559,14 +564,16 @@ fn select_newest_gives_the_newest_matches() {
     let source = &view.sources("default", "logs", i64::MIN..i64::MAX).0[0];
     for query in ["*", "level:error", "n:<5000", "message", "msg:/number 19/"] {
         let filter = parse(query);
-        let all: Vec<u32> = match source.select(&filter, i64::MIN..i64::MAX, None).unwrap() {
-            RowSet::List(rows) => rows,
-            RowSet::Range(range) => range.collect(),
-        };
-        let newest: Vec<u32> = match source.select(&filter, i64::MIN..i64::MAX, Some(7)).unwrap() {
-            RowSet::List(rows) => rows,
-            RowSet::Range(range) => range.collect(),
-        };
+        let all: Vec<u32> =
+            match source.select(&filter, i64::MIN..i64::MAX, None, &unbounded()).unwrap() {
+                RowSet::List(rows) => rows,
+                RowSet::Range(range) => range.collect(),
+            };
+        let newest: Vec<u32> =
+            match source.select(&filter, i64::MIN..i64::MAX, Some(7), &unbounded()).unwrap() {
+                RowSet::List(rows) => rows,
+                RowSet::Range(range) => range.collect(),
+            };
         assert_eq!(newest, all[all.len() - 7..], "{query}");
     }
 }

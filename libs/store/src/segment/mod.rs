@@ -14,6 +14,7 @@ mod meta;
 mod narrow;
 mod read;
 mod rows;
+mod widths;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -48,6 +49,8 @@ pub struct Segment {
     fs: Arc<dyn StoreFiles>,
     folder: PathBuf,
     records: OnceLock<(Bytes, ArrowReaderMetadata)>,
+    /// What its rows take in memory, by column.
+    widths: OnceLock<Vec<widths::ColumnWidth>>,
     index: OnceLock<IndexReader>,
     /// The roll-up as rows, once somebody has asked.
     roll_up: OnceLock<(RecordBatch, Vec<u32>)>,
@@ -61,6 +64,7 @@ impl Segment {
             fs,
             folder,
             records: OnceLock::new(),
+            widths: OnceLock::new(),
             index: OnceLock::new(),
             roll_up: OnceLock::new(),
             doomed: AtomicBool::new(false),
