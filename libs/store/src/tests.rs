@@ -610,7 +610,7 @@ fn found_count(store: &Store, query: &str) -> usize {
     view.sources("default", "logs", i64::MIN..i64::MAX)
         .0
         .iter()
-        .map(|source| source.count(&filter, i64::MIN..i64::MAX).unwrap())
+        .map(|source| source.count(&filter, i64::MIN..i64::MAX, &unbounded()).unwrap())
         .sum()
 }
 
