@@ -7,8 +7,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Rows of a block at most: between two of them a reader can be stopped.
-pub const BLOCK_ROWS: usize = 8_192;
+/// Rows of a block at most: between two of them a reader can be stopped. Code that is not optimized takes several times
+/// as long for a row.
+pub const BLOCK_ROWS: usize = if cfg!(debug_assertions) { 2_048 } else { 8_192 };
 /// Memory of a block at most, where nothing else is said.
 const BLOCK_BYTES: usize = 2 << 20;
 

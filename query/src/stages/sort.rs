@@ -36,9 +36,9 @@ struct Sort {
 /// Key, batch, place in it.
 type Entry = (Vec<Cell>, u32, u32);
 
-/// If only the first so many are wanted: rows beyond which the others are forgotten, and memory.
+/// If only the first so many are wanted: rows beyond which the others are forgotten, or memory, in blocks.
 const ROWS_KEPT: usize = 65_536;
-const BYTES_KEPT: usize = 16 << 20;
+const BLOCKS_KEPT: usize = 4;
 /// What a row takes beside its batch and its key: its place here, and later in what comes out.
 const ENTRY_BYTES: usize = 48 + 16;
 
@@ -88,7 +88,8 @@ impl Stage for Sort {
         if let Some(limit) = self.limit {
             let rows = self.order.len();
             let many = rows > limit.saturating_mul(4).saturating_add(ROWS_KEPT);
-            if many || (self.bytes > BYTES_KEPT && rows > limit.saturating_mul(2)) {
+            let large = self.bytes / BLOCKS_KEPT > self.allowance.block().1;
+            if many || (large && rows > limit.saturating_mul(2)) {
                 self.keep_first(limit)?;
             }
         }
