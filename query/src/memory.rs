@@ -17,7 +17,7 @@ use store::{Allowance, BLOCK_ROWS, Stopped};
 /// Memory of a block of rows: this share of a query's memory, within these bounds.
 const BLOCK_SHARE: usize = 16;
 const BLOCK_BYTES_MIN: usize = 64 << 10;
-const BLOCK_BYTES_MAX: usize = 2 << 20;
+const BLOCK_BYTES_MAX: usize = 4 << 20;
 
 /// The memory of all queries.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// as long for a row.
 pub const BLOCK_ROWS: usize = if cfg!(debug_assertions) { 2_048 } else { 8_192 };
 /// Memory of a block at most, where nothing else is said.
-const BLOCK_BYTES: usize = 2 << 20;
+const BLOCK_BYTES: usize = 4 << 20;
 
 /// What a reader may use.
 pub trait Allowance: fmt::Debug + Send + Sync {

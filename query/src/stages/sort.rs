@@ -156,8 +156,10 @@ impl Sort {
             None => return Ok(()),
             Some(Batch::Rows(first)) => first.names.clone(),
             Some(Batch::Records(_)) => {
-                // At most half of the records are copied.
-                let _copy = Held::take(&self.allowance, self.bytes / 2)?;
+                // If fewer than half of them are left, those are copied.
+                let all: usize = batches.iter().map(Batch::len).sum();
+                let copied = if self.order.len() * 2 < all { self.bytes / 2 } else { 0 };
+                let _copy = Held::take(&self.allowance, copied)?;
                 out.push(Batch::Records(self.gather_records(&batches)));
                 return Ok(());
             }
