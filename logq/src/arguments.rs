@@ -71,9 +71,9 @@ pub(crate) struct Search {
     /// Until when: as --since, or `now`
     #[arg(long, default_value = "now")]
     pub(crate) until: String,
-    /// Records or rows at most; the newest come first
-    #[arg(short = 'n', long, default_value_t = 100)]
-    pub(crate) limit: usize,
+    /// Records or rows at most, the newest first; if not said: 100 records, or all rows of stages such as stats
+    #[arg(short = 'n', long)]
+    pub(crate) limit: Option<usize>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
     pub(crate) output: OutputForm,
@@ -257,7 +257,7 @@ mod tests {
             &["search", "level:error", "-n5"],
         ] {
             assert!(
-                matches!(parse(arguments), Ok(Command::Search(search)) if search.query == "level:error" && search.limit == 5)
+                matches!(parse(arguments), Ok(Command::Search(search)) if search.query == "level:error" && search.limit == Some(5))
             );
         }
         assert!(

@@ -66,6 +66,20 @@ impl Batch {
         self.len() == 0
     }
 
+    /// Memory that it holds, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match self {
+            Batch::Records(records) => records.memory_bytes(),
+            Batch::Rows(rows) => rows
+                .rows
+                .iter()
+                .map(|row| {
+                    size_of::<Vec<Cell>>() + row.iter().map(Cell::memory_bytes).sum::<usize>()
+                })
+                .sum(),
+        }
+    }
+
     /// Keeps the first `count`.
     pub fn truncate(&mut self, count: usize) {
         match self {
@@ -114,6 +128,12 @@ impl Records {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Memory that it holds, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let order = self.order.as_ref().map_or(0, |order| size_of_val(order.as_slice()));
+        order + self.pieces.iter().map(|piece| memory_of(&piece.batch)).sum::<usize>()
     }
 
     /// (piece, row) of each, in order.
@@ -301,6 +321,15 @@ impl Column {
             Column::Overflow(objects, name) => valid!(objects, overflow(objects.value(row), name)),
         }
     }
+}
+
+/// Memory of a batch's rows. Of a slice only the slice: the rest is another's.
+pub(crate) fn memory_of(batch: &RecordBatch) -> usize {
+    let sizes = batch.columns().iter().map(|column| {
+        let data = column.to_data();
+        data.get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
+    });
+    sizes.sum()
 }
 
 pub(crate) fn severity(number: u8) -> Cell {

@@ -331,7 +331,7 @@ fn run(store: &Arc<Store>, query: &str, limit: usize) -> Vec<Value> {
     let mut out = Vec::new();
     let prepared = queries.prepare(&request).unwrap_or_else(|error| panic!("{query}: {error}"));
     let summary = queries
-        .run(prepared, &AtomicBool::new(false), &mut |batch| {
+        .run(prepared, &Arc::new(AtomicBool::new(false)), &mut |batch| {
             query::write_lines(&batch, &mut out);
             Flow::More
         })

@@ -269,6 +269,11 @@ impl Server {
         self.ingest("/api/v1/flush", &[], "")
     }
 
+    /// Requests from another thread.
+    pub(crate) fn another_client(&self) -> Http {
+        Http::new()
+    }
+
     /// The helper for other requests.
     pub(crate) fn http(&self) -> &Http {
         &self.http

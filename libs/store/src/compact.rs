@@ -17,6 +17,7 @@ use file_system::failpoint;
 use ql::Field;
 use record::{NANOS_PER_DAY, Timestamp};
 
+use crate::allowance::Unbounded;
 use crate::catalog::{CatalogChange, Marks};
 use crate::chunk::Chunk;
 use crate::combine::Combined;
@@ -306,7 +307,8 @@ fn merge_files(name: SegmentName, inputs: &[Arc<Segment>]) -> Result<SegmentFile
         let mut chunks = Vec::new();
         for (segment, rows) in inputs.iter().zip(window) {
             if !rows.is_empty() {
-                let batch = segment.read(&RowSet::Range(rows), &Columns::All)?;
+                let batch =
+                    segment.read(&RowSet::Range(rows), &Columns::All, &Unbounded::allowance())?;
                 let names = Arc::new(segment.meta().overflow_names.clone());
                 chunks.push(Arc::new(Chunk::new(batch, names, segment.meta().received_at_max)));
             }
@@ -386,7 +388,11 @@ fn windows(inputs: &[Arc<Segment>]) -> Result<Vec<Vec<Range<u32>>>> {
     let mut times: Vec<Vec<i64>> = Vec::with_capacity(inputs.len());
     for segment in inputs {
         let all = RowSet::Range(0..segment.meta().rows);
-        let batch = segment.read(&all, &Columns::Fields([Field::Timestamp].into()))?;
+        let batch = segment.read(
+            &all,
+            &Columns::Fields([Field::Timestamp].into()),
+            &Unbounded::allowance(),
+        )?;
         times.push(batch.column(0).as_primitive::<TimestampNanosecondType>().values().to_vec());
     }
     let mut at = vec![0_usize; inputs.len()];

@@ -104,6 +104,9 @@ pub enum StoreError {
         /// The bound.
         limit: usize,
     },
+    /// Whoever reads may not go on; see [`crate::Allowance`].
+    #[error(transparent)]
+    Stopped(#[from] crate::Stopped),
     /// The store is shutting down.
     #[error("the store is shutting down; send again to its successor")]
     Closed,

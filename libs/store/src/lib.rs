@@ -1,5 +1,7 @@
 //! The store: from acknowledged batches to rows that can be found again.
 
+mod allowance;
+mod batches;
 mod catalog;
 mod chunk;
 mod combine;
@@ -24,6 +26,8 @@ mod sender;
 mod store;
 mod view;
 
+pub use allowance::{Allowance, BLOCK_ROWS, Held, Stopped, Unbounded};
+pub use batches::Batches;
 pub use chunk::{BatchBuilder, Chunk, DecodedBatch};
 pub use damage::{CheckFault, CheckReport, check};
 pub use dedup::AgentAccount;

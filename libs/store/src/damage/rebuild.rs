@@ -14,6 +14,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::UInt64Type;
 use ql::Field;
 
+use crate::allowance::Unbounded;
 use crate::catalog::{CatalogChange, Marks};
 use crate::error::{Result, StoreError};
 use crate::evaluate::Columns;
@@ -112,7 +113,11 @@ pub(crate) fn in_segments(shared: &Shared, first: u64) -> RowNumbers {
         if segment.meta().seq_range.1 < first {
             continue;
         }
-        match segment.read(&RowSet::Range(0..segment.meta().rows), &columns) {
+        match segment.read(
+            &RowSet::Range(0..segment.meta().rows),
+            &columns,
+            &Unbounded::allowance(),
+        ) {
             Ok(batch) => {
                 let seqs = batch.column(0).as_primitive::<UInt64Type>();
                 debug_assert_eq!(seqs.null_count(), 0);

@@ -11,6 +11,7 @@ use ql::{Field, Filter, Test, TimeRange};
 use record::Timestamp;
 
 use super::{Delete, DeleteCounts};
+use crate::allowance::Unbounded;
 use crate::error::{Result, StoreError};
 use crate::segment::{SegmentId, SegmentMeta};
 use crate::view::{Source, View};
@@ -119,8 +120,13 @@ impl ActiveDelete {
         let mut counts = DeleteCounts::default();
         for source in sources {
             let old_enough = self.old_enough(&source).unwrap_or(Filter::All);
-            counts.before += source.count(&old_enough, self.time.clone())? as u64;
-            counts.matched += source.count(&self.condition(&source), i64::MIN..i64::MAX)? as u64;
+            counts.before +=
+                source.count(&old_enough, self.time.clone(), &Unbounded::allowance())? as u64;
+            counts.matched += source.count(
+                &self.condition(&source),
+                i64::MIN..i64::MAX,
+                &Unbounded::allowance(),
+            )? as u64;
         }
         Ok(counts)
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use super::{ActiveDelete, Delete, DeleteCounts, DeleteRequest, DeleteStatus, count_if_open};
+use crate::allowance::Unbounded;
 use crate::commit::Command;
 use crate::error::{Result, StoreError};
 use crate::store::{Store, locked};
@@ -39,8 +40,12 @@ impl Store {
         let (sources, _) = view.sources(&request.tenant, request.signal, request.time.clone());
         let mut counts = DeleteCounts::default();
         for source in sources {
-            counts.before += source.count(&ql::Filter::All, request.time.clone())? as u64;
-            counts.matched += source.count(&request.filter, request.time.clone())? as u64;
+            counts.before +=
+                source.count(&ql::Filter::All, request.time.clone(), &Unbounded::allowance())?
+                    as u64;
+            counts.matched +=
+                source.count(&request.filter, request.time.clone(), &Unbounded::allowance())?
+                    as u64;
         }
         Ok(counts)
     }
@@ -76,7 +81,11 @@ impl Store {
             view.sources_without(&delete.tenant, &delete.signal, delete.time.clone(), |_| false);
         let mut left = 0;
         for source in sources {
-            left += source.count(&delete.condition(&source), i64::MIN..i64::MAX)? as u64;
+            left += source.count(
+                &delete.condition(&source),
+                i64::MIN..i64::MAX,
+                &Unbounded::allowance(),
+            )? as u64;
         }
         Ok(Some(left))
     }

@@ -9,6 +9,7 @@ use file_system::failpoint;
 use ql::Field;
 
 use super::{ActiveDelete, count_if_open, register};
+use crate::allowance::Unbounded;
 use crate::chunk::Chunk;
 use crate::combine::Combined;
 use crate::compact::{self, Swap};
@@ -106,7 +107,12 @@ fn rewrite(
     let mut deleted = BTreeMap::new();
     let source = Source::Segment(Arc::clone(&segment));
     for delete in deletes {
-        let rows = segment.select(&delete.condition(&source), i64::MIN..i64::MAX, None)?;
+        let rows = segment.select(
+            &delete.condition(&source),
+            i64::MIN..i64::MAX,
+            None,
+            &Unbounded::allowance(),
+        )?;
         let before = hidden.len();
         (0..rows.len()).for_each(|place| hidden.insert(rows.row(place)));
         deleted.insert(delete.id, (hidden.len() - before) as u64);
@@ -165,7 +171,7 @@ fn files_without(
     let mut builder = SegmentBuilder::new(name, &schema, indexed)?;
     let names = Arc::new(meta.overflow_names.clone());
     for rows in &windows {
-        let batch = segment.read(rows, &Columns::All)?;
+        let batch = segment.read(rows, &Columns::All, &Unbounded::allowance())?;
         let left = batch.schema_ref().fields().iter().enumerate();
         let left = left.filter(|(_, field)| !gone.contains(field.name())).map(|(place, _)| place);
         let batch =
@@ -190,7 +196,8 @@ fn columns_without_values(
     let mut names = BTreeSet::new();
     let rows = hidden.rows_in(0..segment.meta().rows);
     for rows in rows.chunks(compact::WINDOW_ROWS) {
-        let batch = segment.read(&RowSet::List(rows.to_vec()), &Columns::All)?;
+        let batch =
+            segment.read(&RowSet::List(rows.to_vec()), &Columns::All, &Unbounded::allowance())?;
         for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
             if let Some((_, name)) = AttributeType::of_column(field.name())
                 && column.logical_null_count() < column.len()
@@ -204,7 +211,7 @@ fn columns_without_values(
         if columns.is_empty() {
             break;
         }
-        let batch = segment.read(rows, &Columns::Fields(names.clone()))?;
+        let batch = segment.read(rows, &Columns::Fields(names.clone()), &Unbounded::allowance())?;
         columns.retain(|name| {
             batch
                 .column_by_name(name)

@@ -15,6 +15,7 @@ mod meta;
 mod narrow;
 mod read;
 mod rows;
+mod widths;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -50,6 +51,8 @@ pub struct Segment {
     fs: Arc<dyn StoreFiles>,
     folder: PathBuf,
     records: OnceLock<(Bytes, ArrowReaderMetadata)>,
+    /// What its rows take in memory, by column.
+    widths: OnceLock<Vec<widths::ColumnWidth>>,
     index: OnceLock<IndexReader>,
     /// The roll-up as rows, once somebody has asked.
     roll_up: OnceLock<(RecordBatch, Vec<u32>)>,
@@ -66,6 +69,7 @@ impl Segment {
             fs,
             folder,
             records: OnceLock::new(),
+            widths: OnceLock::new(),
             index: OnceLock::new(),
             roll_up: OnceLock::new(),
             doomed: AtomicBool::new(false),
