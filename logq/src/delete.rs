@@ -84,7 +84,10 @@ pub(crate) async fn run(delete: &Delete) -> Result<Exit> {
     let hidden = report.rows_hidden.map_or("its".to_owned(), |rows| rows.to_string());
     println!("delete {}: {hidden} records are hidden from now on", report.id);
     if delete.no_wait {
-        println!("they are removed from the disk in the background: GET /api/v1/deletes/{}", report.id);
+        println!(
+            "they are removed from the disk in the background: GET /api/v1/deletes/{}",
+            report.id
+        );
         return Ok(Exit::Success);
     }
     match server.wait(report.id).await? {
@@ -127,7 +130,10 @@ fn prove(report: &DeleteReport) -> Exit {
             Exit::Success
         }
         _ => {
-            eprintln!("logq: delete {} is done, but not all of it is gone; this is a bug", report.id);
+            eprintln!(
+                "logq: delete {} is done, but not all of it is gone; this is a bug",
+                report.id
+            );
             Exit::Failure
         }
     }

@@ -125,8 +125,7 @@ impl Committer {
         done: &SyncSender<Result<(u64, Arc<View>)>>,
         cuts: &ChannelSender<Cut>,
     ) {
-        let recorded =
-            deletes::record(&self.shared, request, self.next_record_seq, self.next_cut);
+        let recorded = deletes::record(&self.shared, request, self.next_record_seq, self.next_cut);
         let hides = recorded.is_ok();
         let _ = done.send(recorded);
         if hides {

@@ -26,8 +26,8 @@ mod view;
 pub use chunk::{BatchBuilder, Chunk, DecodedBatch};
 pub use dedup::AgentAccount;
 pub use deletes::{
-    ACTIVE_MAX as DELETES_ACTIVE_MAX, DONE_MAX as DELETES_DONE_MAX, Delete, DeleteCounts, DeleteRequest,
-    DeleteStatus,
+    ACTIVE_MAX as DELETES_ACTIVE_MAX, DONE_MAX as DELETES_DONE_MAX, Delete, DeleteCounts,
+    DeleteRequest, DeleteStatus,
 };
 pub use error::{Result, StoreError};
 pub use evaluate::{Columns, fixed_column};

@@ -120,8 +120,7 @@ impl ActiveDelete {
         for source in sources {
             let old_enough = self.old_enough(&source).unwrap_or(Filter::All);
             counts.before += source.count(&old_enough, self.time.clone())? as u64;
-            counts.matched +=
-                source.count(&self.condition(&source), i64::MIN..i64::MAX)? as u64;
+            counts.matched += source.count(&self.condition(&source), i64::MIN..i64::MAX)? as u64;
         }
         Ok(counts)
     }

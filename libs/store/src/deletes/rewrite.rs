@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use file_system::failpoint;
-use ql::Field;
 
 use super::{ActiveDelete, count_if_open, register};
 use crate::chunk::Chunk;
@@ -15,7 +14,6 @@ use crate::compact::{self, Swap};
 use crate::error::{Result, StoreError};
 use crate::evaluate::Columns;
 use crate::flush::caught;
-use crate::schema::AttributeType;
 use crate::segment::{
     self, RowBitmap, RowSet, Segment, SegmentBuilder, SegmentFiles, SegmentId, SegmentName,
 };
@@ -56,7 +54,8 @@ pub(crate) fn work(shared: &Arc<Shared>) -> Duration {
         }
     }
     let mut again = RETRY;
-    let trouble = failed.first().map(|id| format!("delete {id} and others: a segment cannot be rewritten"));
+    let trouble =
+        failed.first().map(|id| format!("delete {id} and others: a segment cannot be rewritten"));
     shared.trouble("deletes", trouble);
     for delete in ready.iter().filter(|delete| !failed.contains(&delete.id)) {
         let finished = caught("rewrite", || finish(shared, delete.id));
@@ -142,7 +141,8 @@ fn rewrite(
     published
 }
 
-/// The segment again, without some of its rows.
+/// The segment again, without some of its rows. Columns of attributes that only those had stay, empty: other segments of
+/// the same flush have them as well.
 fn files_without(
     shared: &Shared,
     segment: &Arc<Segment>,
@@ -157,11 +157,7 @@ fn files_without(
         .filter(|rows| !rows.is_empty())
         .map(RowSet::List)
         .collect();
-    let gone = columns_without_values(segment, hidden, &windows)?;
-    let (schema, mut indexed) = compact::merged_schema(std::slice::from_ref(segment))?;
-    let left = schema.fields().iter().filter(|field| !gone.contains(field.name())).cloned();
-    let schema = Arc::new(arrow::datatypes::Schema::new(left.collect::<Vec<_>>()));
-    indexed.retain(|name| !gone.contains(&AttributeType::String.column(name)));
+    let (schema, indexed) = compact::merged_schema(std::slice::from_ref(segment))?;
     let name = SegmentName {
         id: shared.new_segment_id(),
         tenant: meta.tenant.clone(),
@@ -174,10 +170,6 @@ fn files_without(
     let names = Arc::new(meta.overflow_names.clone());
     for rows in &windows {
         let batch = segment.read(rows, &Columns::All)?;
-        let left = batch.schema_ref().fields().iter().enumerate();
-        let left = left.filter(|(_, field)| !gone.contains(field.name())).map(|(place, _)| place);
-        let batch =
-            batch.project(&left.collect::<Vec<_>>()).map_err(StoreError::segment("rewrite"))?;
         let chunk = Chunk::new(batch, Arc::clone(&names), meta.received_at_max);
         let chunks = [Arc::new(chunk)];
         let combined = Combined::with_fields(&chunks, &schema);
@@ -186,42 +178,6 @@ fn files_without(
         builder.add(&compact::to_schema(batch, &schema)?, names)?;
     }
     builder.finish()
-}
-
-/// Attribute columns in which only hidden rows have values: their names are to go as well.
-fn columns_without_values(
-    segment: &Segment,
-    hidden: &RowBitmap,
-    kept: &[RowSet],
-) -> Result<BTreeSet<String>> {
-    let mut columns = BTreeSet::new();
-    let mut names = BTreeSet::new();
-    let rows = hidden.rows_in(0..segment.meta().rows);
-    for rows in rows.chunks(compact::WINDOW_ROWS) {
-        let batch = segment.read(&RowSet::List(rows.to_vec()), &Columns::All)?;
-        for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-            if let Some((_, name)) = AttributeType::of_column(field.name())
-                && column.logical_null_count() < column.len()
-            {
-                columns.insert(field.name().clone());
-                names.insert(Field::Attribute(name.to_owned()));
-            }
-        }
-    }
-    for rows in kept {
-        if columns.is_empty() {
-            break;
-        }
-        let batch = segment.read(rows, &Columns::Fields(names.clone()))?;
-        columns.retain(|name| {
-            batch.column_by_name(name).is_none_or(|column| column.logical_null_count() == column.len())
-        });
-        names.retain(|field| {
-            let name = field.attribute().unwrap_or_default();
-            AttributeType::ALL.iter().any(|kind| columns.contains(&kind.column(name)))
-        });
-    }
-    Ok(columns)
 }
 
 /// Ends a delete if no segment has records of it and no file of an old one is left; else says what it waits for.
