@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ql::Filter;
 use record::{Record, Timestamp};
 use wire::{Format, Limits};
 
-use super::{ACTIVE_MAX, DeleteRequest, DeleteStatus, QUERY_BYTES_MAX};
+use super::{ACTIVE_MAX, DONE_MAX, Delete, DeleteRequest, DeleteStatus, QUERY_BYTES_MAX};
 use crate::compact;
 use crate::evaluate::Columns;
 use crate::segment::RowSet;
 use crate::store::locked;
 use crate::tests::{FullDisk, append, found, lines, numbers, options, parse};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, StoreOptions};
 
 const ALL: std::ops::Range<i64> = i64::MIN..i64::MAX;
 
@@ -324,6 +324,63 @@ fn deletes_that_are_not_done_are_bounded() {
     eventually("the end of all", || store.active_deletes() == 0);
     done(&store, delete(&store, "*").delete.id);
     assert!(store.ledger().adds_up());
+}
+
+#[test]
+fn the_oldest_proofs_go_when_there_are_too_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    append(&store, None, &lines(0..10)).unwrap();
+    let first = done(&store, delete(&store, "n:1").delete.id).delete;
+    let like = |id| Delete { id, ..first.clone() };
+    locked(&store.shared.deletes).deletes.extend((2..DONE_MAX as u64).map(|id| (id, like(id))));
+    for n in [2, 3] {
+        done(&store, delete(&store, &format!("n:{n}")).delete.id);
+        eventually("a bound of proofs", || locked(&store.shared.deletes).deletes.len() == DONE_MAX);
+    }
+    assert_eq!(store.delete_status("default", 1), None);
+    drop(store);
+    let store = Store::open(folder.path(), options()).unwrap();
+    let kept: Vec<u64> = locked(&store.shared.deletes).deletes.keys().copied().collect();
+    assert_eq!(kept, [DONE_MAX as u64, DONE_MAX as u64 + 1]);
+}
+
+#[test]
+fn a_delete_covers_what_was_acknowledged_before_it_and_nothing_that_is_sent_after() {
+    const BATCHES: u64 = 400;
+    let folder = tempfile::tempdir().unwrap();
+    let busy = StoreOptions { flush_bytes: 64 << 10, compaction_width: 4, ..options() };
+    let store = Store::open(folder.path(), busy).unwrap();
+    let (store, sent, acknowledged) = (&store, &AtomicU64::new(0), &AtomicU64::new(0));
+    let mut certain = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for batch in 0..BATCHES {
+                sent.store(batch + 1, Ordering::SeqCst);
+                append(store, None, &lines(batch * 10..batch * 10 + 10)).unwrap();
+                acknowledged.store(batch + 1, Ordering::SeqCst);
+            }
+        });
+        for _ in 0..8 {
+            let before = acknowledged.load(Ordering::SeqCst);
+            eventually("more batches", || {
+                acknowledged.load(Ordering::SeqCst) >= (before + 20).min(BATCHES)
+            });
+            let before = acknowledged.load(Ordering::SeqCst) as i64 * 10;
+            let id = delete(store, "*").delete.id;
+            let after = sent.load(Ordering::SeqCst) as i64 * 10;
+            let left = found(store, &Filter::All);
+            assert!(left.iter().all(|n| *n >= before), "{id}: {before} {left:?}");
+            certain = after;
+        }
+    });
+    eventually("the end of all", || store.active_deletes() == 0);
+    let left = found(store, &Filter::All);
+    let later: Vec<i64> = left.iter().copied().filter(|n| *n >= certain).collect();
+    assert_eq!(later, numbers(certain..BATCHES as i64 * 10));
+    assert_eq!(left.len() % 10, 0, "whole batches");
+    let deleted = store.ledger().counters.deleted;
+    assert_eq!((left.len() as u64 + deleted, store.ledger().adds_up()), (BATCHES * 10, true));
 }
 
 #[test]
