@@ -20,7 +20,7 @@ use crate::segment::{
 use crate::store::{Shared, locked};
 use crate::view::Source;
 
-/// How long deletes keep merges and retention waiting; one segment is written whatever it takes.
+/// How long deletes keep merges and retention waiting; one segment is written however long it takes.
 const TURN: Duration = Duration::from_secs(1);
 /// How soon to look again whether the last query that reads an old segment has ended.
 const UNLINK_TICK: Duration = Duration::from_millis(100);
@@ -33,43 +33,56 @@ pub(crate) fn work(shared: &Arc<Shared>) -> Duration {
     if ready.is_empty() {
         return RETRY;
     }
-    let started = Instant::now();
-    let concerns = |segment: &Segment| ready.iter().any(|delete| delete.concerns(segment.meta()));
-    let mut segments = shared.view().segments().to_vec();
-    segments.retain(|segment| concerns(segment));
-    let mut failed = BTreeSet::new();
-    while let Some(segment) = segments.pop() {
-        let wanted: Vec<_> =
-            ready.iter().filter(|delete| delete.concerns(segment.meta())).cloned().collect();
-        if let Err(error) = caught("rewrite", || rewrite(shared, segment, &wanted)) {
-            tracing::error!(%error, "cannot remove what was deleted; it stays hidden");
-            let mut register = locked(&shared.deletes);
-            for delete in wanted {
-                register.troubles.insert(delete.id, error.to_string());
-                failed.insert(delete.id);
-            }
-        }
-        if started.elapsed() >= TURN && !segments.is_empty() {
-            return Duration::ZERO;
-        }
+    let (failed, more) = rewrite_some(shared, &ready);
+    let trouble = failed.first().map(|id| {
+        format!("what delete {id} hides cannot be removed; GET /api/v1/deletes/{id} says why")
+    });
+    shared.trouble("deletes", trouble);
+    if more {
+        return Duration::ZERO;
     }
     let mut again = RETRY;
-    let trouble =
-        failed.first().map(|id| format!("delete {id} and others: a segment cannot be rewritten"));
-    shared.trouble("deletes", trouble);
     for delete in ready.iter().filter(|delete| !failed.contains(&delete.id)) {
-        let finished = caught("rewrite", || finish(shared, delete.id));
-        let trouble = match finished {
+        let trouble = match caught("rewrite", || finish(shared, delete.id)) {
             Ok(None) => continue,
-            Ok(Some(waiting)) => {
+            Ok(Some(waits_for)) => {
                 again = UNLINK_TICK;
-                waiting
+                waits_for
             }
             Err(error) => error.to_string(),
         };
         locked(&shared.deletes).troubles.insert(delete.id, trouble);
     }
     again
+}
+
+/// Rewrites segments for one turn; gives the deletes that met one which cannot be rewritten, and whether there are
+/// more to be looked into.
+fn rewrite_some(shared: &Arc<Shared>, ready: &[Arc<ActiveDelete>]) -> (BTreeSet<u64>, bool) {
+    let started = Instant::now();
+    let concerned = |segment: &Arc<Segment>| -> Vec<Arc<ActiveDelete>> {
+        ready.iter().filter(|delete| delete.concerns(segment.meta())).cloned().collect()
+    };
+    let mut segments = shared.view().segments().to_vec();
+    segments.retain(|segment| !concerned(segment).is_empty());
+    let mut failed = BTreeSet::new();
+    while let Some(segment) = segments.pop() {
+        let deletes = concerned(&segment);
+        match caught("rewrite", || rewrite(shared, segment, &deletes)) {
+            // Only after one that went well: else those that fail would keep the others from ever having a turn.
+            Ok(()) if started.elapsed() >= TURN && !segments.is_empty() => return (failed, true),
+            Ok(()) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot remove what was deleted; it stays hidden");
+                let mut register = locked(&shared.deletes);
+                for delete in deletes {
+                    register.troubles.insert(delete.id, error.to_string());
+                    failed.insert(delete.id);
+                }
+            }
+        }
+    }
+    (failed, false)
 }
 
 /// The deletes whose records are in segments only, and counted.
