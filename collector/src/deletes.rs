@@ -149,7 +149,7 @@ async fn made(
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ListParameters {
-    limit: Option<usize>,
+    limit: Option<String>,
 }
 
 pub(crate) async fn list(
@@ -161,7 +161,11 @@ pub(crate) async fn list(
         Ok(tenant) => tenant,
         Err(refused) => return refused,
     };
-    let limit = parameters.limit.unwrap_or(LIST_DEFAULT).min(LIST_MAX);
+    let limit = match parameters.limit.as_deref().map(str::parse) {
+        None => LIST_DEFAULT,
+        Some(Ok(limit)) => LIST_MAX.min(limit),
+        Some(Err(_)) => return wrong("limit: is no number of deletes".to_owned()),
+    };
     let deletes = collector.store.deletes(&tenant, limit).into_iter();
     let deletes: Vec<_> = deletes.map(DeleteReport::from).collect();
     JsonLine(json!({ "deletes": deletes })).into_response()
@@ -170,7 +174,7 @@ pub(crate) async fn list(
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct ShowParameters {
-    verify: bool,
+    verify: Option<String>,
 }
 
 pub(crate) async fn show(
@@ -197,7 +201,7 @@ async fn shown(
     };
     let id = status.delete.id;
     let mut report = DeleteReport::from(status);
-    if parameters.verify {
+    if parameters.verify.as_deref() == Some("true") {
         report.rows_left =
             ask(collector, move |store| store.rows_left_of_delete(&tenant, id)).await?;
     }
@@ -209,18 +213,26 @@ async fn ask<T: Send + 'static>(
     collector: &Arc<Collector>,
     question: impl FnOnce(&Store) -> store::Result<T> + Send + 'static,
 ) -> Result<T, Response> {
-    let refuse = |error: StoreError| (&Refusal::Store(error)).into_response();
-    let _permit = collector.deletes.acquire().await.map_err(|_| refuse(StoreError::Closed))?;
+    let _permit = collector.deletes.acquire().await.map_err(|_| refused(StoreError::Closed))?;
     let store = Arc::clone(&collector.store);
     match tokio::task::spawn_blocking(move || question(&store)).await {
-        Ok(answer) => answer.map_err(|error| {
-            let status = (&Refusal::Store(error)).into_response();
-            status
-        }),
+        Ok(answer) => answer.map_err(refused),
         Err(_) => {
             let stopped = "the delete stopped; this is a bug, please report it";
             let status = StatusCode::INTERNAL_SERVER_ERROR;
             Err(ErrorResponse::new(status, "internal", stopped).into_response())
+        }
+    }
+}
+
+fn refused(error: StoreError) -> Response {
+    match &error {
+        StoreError::TooManyDeletes { .. } | StoreError::Full { .. } | StoreError::Closed => {
+            (&Refusal::Store(error)).into_response()
+        }
+        _ => {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            ErrorResponse::new(status, "store_unreadable", error.to_string()).into_response()
         }
     }
 }

@@ -192,6 +192,11 @@ impl Server {
         assert!(status.success(), "{status}\n{}", self.log());
     }
 
+    /// Waits until it ends, however it does.
+    pub(crate) fn wait_for_end(&mut self) {
+        eventually("the server ends", || self.child.try_wait().unwrap());
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

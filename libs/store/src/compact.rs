@@ -83,6 +83,12 @@ fn compact_due(shared: &Arc<Shared>) -> Result<()> {
 /// Merges each day into as few segments as may be, then expires.
 pub(crate) fn compact_everything(shared: &Arc<Shared>) -> Result<()> {
     let _turn = locked(&shared.compacting);
+    merge_everything(shared)?;
+    expire(shared)
+}
+
+/// Merges each day into as few segments as may be. The caller holds `compacting`.
+pub(crate) fn merge_everything(shared: &Arc<Shared>) -> Result<()> {
     for segments in days(shared).into_values() {
         let mut inputs: Vec<Arc<Segment>> = Vec::new();
         let mut rows = 0;
@@ -97,7 +103,7 @@ pub(crate) fn compact_everything(shared: &Arc<Shared>) -> Result<()> {
         }
         merge_some(shared, &inputs)?;
     }
-    expire(shared)
+    Ok(())
 }
 
 fn merge_some(shared: &Arc<Shared>, inputs: &[Arc<Segment>]) -> Result<()> {

@@ -20,7 +20,7 @@ use crate::*;
 mod damage;
 mod model;
 
-fn options() -> StoreOptions {
+pub(crate) fn options() -> StoreOptions {
     StoreOptions {
         segment_rows: 100,
         compacted_rows: 1_000,
@@ -30,7 +30,7 @@ fn options() -> StoreOptions {
 }
 
 /// Lines with the numbers of a range, a second apart.
-fn lines(numbers: std::ops::Range<u64>) -> String {
+pub(crate) fn lines(numbers: std::ops::Range<u64>) -> String {
     numbers
         .map(|n| {
             let time = Timestamp(1_700_000_000_000_000_000 + n as i64 * 1_000_000_000);
@@ -49,7 +49,7 @@ fn lines(numbers: std::ops::Range<u64>) -> String {
         .collect()
 }
 
-fn append(store: &Store, name: Option<BatchName>, body: &str) -> Result<Appended> {
+pub(crate) fn append(store: &Store, name: Option<BatchName>, body: &str) -> Result<Appended> {
     let received_at = Timestamp::now();
     let mut builder = BatchBuilder::new(received_at, 16);
     let decoded = wire::decode(
@@ -89,7 +89,7 @@ fn unbounded() -> Arc<dyn crate::Allowance> {
 }
 
 /// The numbers of all records that match, sorted; panics on a record that is there twice.
-fn found(store: &Store, filter: &Filter) -> Vec<i64> {
+pub(crate) fn found(store: &Store, filter: &Filter) -> Vec<i64> {
     let view = store.view();
     let (sources, _) = view.sources("default", "logs", i64::MIN..i64::MAX);
     let mut numbers = Vec::new();
@@ -114,11 +114,11 @@ fn found(store: &Store, filter: &Filter) -> Vec<i64> {
     numbers
 }
 
-fn parse(query: &str) -> Filter {
+pub(crate) fn parse(query: &str) -> Filter {
     ql::parse(query).unwrap().filter
 }
 
-fn numbers(range: std::ops::Range<i64>) -> Vec<i64> {
+pub(crate) fn numbers(range: std::ops::Range<i64>) -> Vec<i64> {
     range.collect()
 }
 
@@ -336,9 +336,9 @@ fn a_newer_data_folder_is_refused() {
 
 /// The real file system, with a switch that makes every write fail as on a full disk.
 #[derive(Debug, Default)]
-struct FullDisk {
+pub(crate) struct FullDisk {
     real: RealFileSystem,
-    full: Arc<AtomicBool>,
+    pub(crate) full: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]

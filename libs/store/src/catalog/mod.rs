@@ -111,11 +111,31 @@ mod tests {
             },
             ..CatalogChange::default()
         };
+        let delete = |id, rows_removed| Delete {
+            id,
+            tenant: "t".into(),
+            signal: "logs".into(),
+            query: "correlation:c".into(),
+            time: (i64::MIN, i64::MAX),
+            before_seq: 100,
+            created_at: 7,
+            done_at: None,
+            rows_before: Some(100),
+            rows_hidden: None,
+            rows_removed,
+            segments_rewritten: 0,
+            segments_dropped: 0,
+        };
+        let mut change = change;
+        change.deletes = [(1, Some(delete(1, 0))), (2, Some(delete(2, 0)))].into();
+        catalog.apply(&change).unwrap();
+        change.deletes = [(1, None), (2, Some(delete(2, 5))), (10, Some(delete(10, 0)))].into();
         catalog.apply(&change).unwrap();
         drop(catalog);
         let mut catalog = open();
         let state = catalog.load().unwrap();
         assert_eq!(state.store_id, empty.store_id);
+        assert_eq!(state.deletes, [delete(2, 5), delete(10, 0)]);
         assert_eq!(state.marks, marks);
         assert_eq!((state.senders[0].1.next, state.senders[0].1.records_accepted), (9, 90));
         assert_eq!(state.agents, [(sender.of_agent(), agent)]);

@@ -100,7 +100,7 @@ impl Store {
         let view = self.view();
         let register = locked(&self.shared.deletes);
         let delete = register.deletes.get(&id).filter(|delete| wanted(delete))?.clone();
-        let trouble = register.troubles.get(&id).cloned();
+        let trouble = register.troubles.get(&id).filter(|_| delete.done_at.is_none()).cloned();
         drop(register);
         let active: Option<&Arc<ActiveDelete>> =
             view.deletes.iter().find(|active| active.id == id && delete.done_at.is_none());

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use file_system::failpoint;
-use ql::Field;
 
 use super::{ActiveDelete, count_if_open, register};
 use crate::allowance::Unbounded;
@@ -16,14 +15,13 @@ use crate::compact::{self, Swap};
 use crate::error::{Result, StoreError};
 use crate::evaluate::Columns;
 use crate::flush::caught;
-use crate::schema::AttributeType;
 use crate::segment::{
     self, RowBitmap, RowSet, Segment, SegmentBuilder, SegmentFiles, SegmentId, SegmentName,
 };
 use crate::store::{Shared, locked};
 use crate::view::Source;
 
-/// How long deletes keep merges and retention waiting; one segment is written whatever it takes.
+/// How long deletes keep merges and retention waiting; one segment is written however long it takes.
 const TURN: Duration = Duration::from_secs(1);
 /// How soon to look again whether the last query that reads an old segment has ended.
 const UNLINK_TICK: Duration = Duration::from_millis(100);
@@ -36,43 +34,56 @@ pub(crate) fn work(shared: &Arc<Shared>) -> Duration {
     if ready.is_empty() {
         return RETRY;
     }
-    let started = Instant::now();
-    let concerns = |segment: &Segment| ready.iter().any(|delete| delete.concerns(segment.meta()));
-    let mut segments = shared.view().segments().to_vec();
-    segments.retain(|segment| concerns(segment));
-    let mut failed = BTreeSet::new();
-    while let Some(segment) = segments.pop() {
-        let wanted: Vec<_> =
-            ready.iter().filter(|delete| delete.concerns(segment.meta())).cloned().collect();
-        if let Err(error) = caught("rewrite", || rewrite(shared, segment, &wanted)) {
-            tracing::error!(%error, "cannot remove what was deleted; it stays hidden");
-            let mut register = locked(&shared.deletes);
-            for delete in wanted {
-                register.troubles.insert(delete.id, error.to_string());
-                failed.insert(delete.id);
-            }
-        }
-        if started.elapsed() >= TURN && !segments.is_empty() {
-            return Duration::ZERO;
-        }
+    let (failed, more) = rewrite_some(shared, &ready);
+    let trouble = failed.first().map(|id| {
+        format!("what delete {id} hides cannot be removed; GET /api/v1/deletes/{id} says why")
+    });
+    shared.trouble("deletes", trouble);
+    if more {
+        return Duration::ZERO;
     }
     let mut again = RETRY;
-    let trouble =
-        failed.first().map(|id| format!("delete {id} and others: a segment cannot be rewritten"));
-    shared.trouble("deletes", trouble);
     for delete in ready.iter().filter(|delete| !failed.contains(&delete.id)) {
-        let finished = caught("rewrite", || finish(shared, delete.id));
-        let trouble = match finished {
+        let trouble = match caught("rewrite", || finish(shared, delete.id)) {
             Ok(None) => continue,
-            Ok(Some(waiting)) => {
+            Ok(Some(waits_for)) => {
                 again = UNLINK_TICK;
-                waiting
+                waits_for
             }
             Err(error) => error.to_string(),
         };
         locked(&shared.deletes).troubles.insert(delete.id, trouble);
     }
     again
+}
+
+/// Rewrites segments for one turn; gives the deletes that met one which cannot be rewritten, and whether there are
+/// more to be looked into.
+fn rewrite_some(shared: &Arc<Shared>, ready: &[Arc<ActiveDelete>]) -> (BTreeSet<u64>, bool) {
+    let started = Instant::now();
+    let concerned = |segment: &Arc<Segment>| -> Vec<Arc<ActiveDelete>> {
+        ready.iter().filter(|delete| delete.concerns(segment.meta())).cloned().collect()
+    };
+    let mut segments = shared.view().segments().to_vec();
+    segments.retain(|segment| !concerned(segment).is_empty());
+    let mut failed = BTreeSet::new();
+    while let Some(segment) = segments.pop() {
+        let deletes = concerned(&segment);
+        match caught("rewrite", || rewrite(shared, segment, &deletes)) {
+            // Only after one that went well: else those that fail would keep the others from ever having a turn.
+            Ok(()) if started.elapsed() >= TURN && !segments.is_empty() => return (failed, true),
+            Ok(()) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot remove what was deleted; it stays hidden");
+                let mut register = locked(&shared.deletes);
+                for delete in deletes {
+                    register.troubles.insert(delete.id, error.to_string());
+                    failed.insert(delete.id);
+                }
+            }
+        }
+    }
+    (failed, false)
 }
 
 /// The deletes whose records are in segments only, and counted.
@@ -139,7 +150,8 @@ fn rewrite(
     compact::swap(shared, swap)
 }
 
-/// The segment again, without some of its rows.
+/// The segment again, without some of its rows. Columns of attributes that only those had stay, empty: other segments of
+/// the same flush have them as well.
 fn files_without(
     shared: &Shared,
     segment: &Arc<Segment>,
@@ -154,11 +166,7 @@ fn files_without(
         .filter(|rows| !rows.is_empty())
         .map(RowSet::List)
         .collect();
-    let gone = columns_without_values(segment, hidden, &windows)?;
-    let (schema, mut indexed) = compact::merged_schema(std::slice::from_ref(segment))?;
-    let left = schema.fields().iter().filter(|field| !gone.contains(field.name())).cloned();
-    let schema = Arc::new(arrow::datatypes::Schema::new(left.collect::<Vec<_>>()));
-    indexed.retain(|name| !gone.contains(&AttributeType::String.column(name)));
+    let (schema, indexed) = compact::merged_schema(std::slice::from_ref(segment))?;
     let name = SegmentName {
         id: shared.new_segment_id(),
         tenant: meta.tenant.clone(),
@@ -172,10 +180,6 @@ fn files_without(
     let names = Arc::new(meta.overflow_names.clone());
     for rows in &windows {
         let batch = segment.read(rows, &Columns::All, &Unbounded::allowance())?;
-        let left = batch.schema_ref().fields().iter().enumerate();
-        let left = left.filter(|(_, field)| !gone.contains(field.name())).map(|(place, _)| place);
-        let batch =
-            batch.project(&left.collect::<Vec<_>>()).map_err(StoreError::segment("rewrite"))?;
         let chunk = Chunk::new(batch, Arc::clone(&names), meta.received_at_max);
         let chunks = [Arc::new(chunk)];
         let combined = Combined::with_fields(&chunks, &schema);
@@ -184,45 +188,6 @@ fn files_without(
         builder.add(&compact::to_schema(batch, &schema)?, names)?;
     }
     builder.finish()
-}
-
-/// Attribute columns in which only hidden rows have values: their names are to go as well.
-fn columns_without_values(
-    segment: &Segment,
-    hidden: &RowBitmap,
-    kept: &[RowSet],
-) -> Result<BTreeSet<String>> {
-    let mut columns = BTreeSet::new();
-    let mut names = BTreeSet::new();
-    let rows = hidden.rows_in(0..segment.meta().rows);
-    for rows in rows.chunks(compact::WINDOW_ROWS) {
-        let batch =
-            segment.read(&RowSet::List(rows.to_vec()), &Columns::All, &Unbounded::allowance())?;
-        for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-            if let Some((_, name)) = AttributeType::of_column(field.name())
-                && column.logical_null_count() < column.len()
-            {
-                columns.insert(field.name().clone());
-                names.insert(Field::Attribute(name.to_owned()));
-            }
-        }
-    }
-    for rows in kept {
-        if columns.is_empty() {
-            break;
-        }
-        let batch = segment.read(rows, &Columns::Fields(names.clone()), &Unbounded::allowance())?;
-        columns.retain(|name| {
-            batch
-                .column_by_name(name)
-                .is_none_or(|column| column.logical_null_count() == column.len())
-        });
-        names.retain(|field| {
-            let name = field.attribute().unwrap_or_default();
-            AttributeType::ALL.iter().any(|kind| columns.contains(&kind.column(name)))
-        });
-    }
-    Ok(columns)
 }
 
 /// Ends a delete if no segment has records of it and no file of an old one is left; else says what it waits for.
