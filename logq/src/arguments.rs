@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Ship whole files once
     Ship(Ship),
+    /// Read everything in the data folder of a logq that does not run, and say what is damaged
+    Check(Check),
     /// Check a configuration file and say all that is wrong with it
     CheckConfig(CheckConfig),
     /// Print the account of every record; fail where it does not add up
@@ -57,8 +59,8 @@ pub(crate) enum Command {
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 8] =
-        ["search", "up", "run", "ship", "check-config", "audit", "delete", "help"];
+    pub(crate) const NAMES: [&'static str; 9] =
+        ["search", "up", "run", "ship", "check", "check-config", "audit", "delete", "help"];
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +131,16 @@ pub(crate) struct RunAgent {
     /// Configuration file; the table [agent] of it is read
     #[arg(long, global = true, env = "LOGQ_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The data folder
+    #[arg(default_value = "logq-data")]
+    pub(crate) data: PathBuf,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
+    pub(crate) output: OutputForm,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod audit;
+mod check;
 mod client;
 mod delete;
 mod demo;
@@ -48,6 +49,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Ship(ship) => wait(1, ship::run(ship)),
         Command::Audit(audit) => wait(1, audit::run(&audit)),
         Command::Delete(delete) => wait(1, delete::run(&delete)),
+        Command::Check(check) => check::run(&check),
         Command::CheckConfig(check) => Ok(check_config(&check)),
     };
     exit.map(ExitCode::from)
