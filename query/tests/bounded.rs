@@ -235,6 +235,52 @@ fn a_query_that_would_hold_too_much_ends_with_the_bound_and_the_way_out() {
 }
 
 #[test]
+fn if_all_queries_hold_too_much_the_one_that_holds_the_most_ends_and_another_goes_on() {
+    let bound = 24 << 20;
+    let limits = QueryLimits { memory_bytes_max: bound, memory_total_bytes_max: bound, ..limits() };
+    let queries = Queries::new(store(), limits);
+    let prepare = |query: &str| {
+        let request = Request {
+            query: query.to_owned(),
+            tenant: "default".into(),
+            since: Some("100y".into()),
+            until: None,
+            limit: Some(1_000_000),
+        };
+        queries.prepare(&request).unwrap()
+    };
+    let (holds, is_held) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let (large, queries) = (prepare("n:<40000 | sort -message"), &queries);
+        let large = scope.spawn(move || {
+            queries.run(large, &Arc::default(), &mut |_| {
+                holds.send(()).unwrap();
+                may_go_on.recv().unwrap();
+                Flow::More
+            })
+        });
+        is_held.recv().unwrap();
+        // More than what is left of the bound, and less than what the other one holds.
+        let smaller = prepare("n:<45000 | stats count() by message");
+        let mut rows = 0;
+        let summary = queries.run(smaller, &Arc::default(), &mut |batch| {
+            rows += batch.len();
+            Flow::More
+        });
+        assert!(summary.unwrap().complete);
+        assert_eq!(rows, 45_000);
+        go_on.send(()).unwrap();
+        let error = large.join().unwrap().unwrap_err();
+        assert!(
+            matches!(error, QueryError::MemoryTotal { limit_bytes } if limit_bytes == bound),
+            "{error}"
+        );
+        assert!(error.to_string().contains("query.memory_total"), "{error}");
+    });
+}
+
+#[test]
 fn a_limit_cuts_rows_of_an_aggregate_only_if_it_was_asked_for_and_says_so() {
     let queries = Queries::new(store(), limits());
     let ask = |query: &str, limit| {
