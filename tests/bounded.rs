@@ -93,7 +93,7 @@ fn a_query_that_would_eat_all_memory_gets_its_error_while_ingest_and_other_queri
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 most.fetch_max(anonymous_bytes(server.pid()), Ordering::Relaxed);
-                std::thread::yield_now();
+                std::thread::park_timeout(Duration::from_millis(2));
             }
         });
         scope.spawn(|| {

@@ -15,6 +15,8 @@ use record::{Severity, Timestamp};
 use store::schema::{AttributeType, OVERFLOW};
 
 use crate::cell::Cell;
+use crate::error::QueryError;
+use crate::stages::Flow;
 
 /// Some of a query's data on its way through the stages.
 #[derive(Clone, Debug)]
@@ -91,6 +93,27 @@ impl Batch {
                 }
             }
             Batch::Rows(rows) => rows.rows.truncate(count),
+        }
+    }
+
+    /// Gives it away in blocks of at most `rows`, until whoever takes them has enough.
+    pub(crate) fn in_blocks(
+        self,
+        rows: usize,
+        take: &mut dyn FnMut(Batch) -> Result<Flow, QueryError>,
+    ) -> Result<Flow, QueryError> {
+        match self {
+            Batch::Records(Records { pieces, order: Some(order) }) if order.len() > rows => {
+                for block in order.chunks(rows) {
+                    let order = Some(block.to_vec());
+                    let records = Records { pieces: pieces.clone(), order };
+                    if take(Batch::Records(records))? == Flow::Enough {
+                        return Ok(Flow::Enough);
+                    }
+                }
+                Ok(Flow::More)
+            }
+            whole => take(whole),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use store::{Allowance, Held};
+use store::{Allowance, BLOCK_ROWS, Held};
 
 use crate::batch::Batch;
 use crate::error::QueryError;
@@ -69,7 +69,11 @@ impl Output {
                 self.left -= batch.len();
                 self.rows += batch.len() as u64;
                 self.left_out += (all - batch.len()) as u64;
-                if (!batch.is_empty() && sink(batch) == Flow::Enough) || self.left == 0 {
+                let given = batch.in_blocks(BLOCK_ROWS, &mut |block| {
+                    self.allowance.check()?;
+                    Ok(if block.is_empty() { Flow::More } else { sink(block) })
+                })?;
+                if given == Flow::Enough || self.left == 0 {
                     return Ok(Flow::Enough);
                 }
                 continue;

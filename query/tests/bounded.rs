@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use query::{Flow, Queries, QueryError, QueryLimits, Request, Summary};
@@ -32,6 +32,12 @@ const LONG: [&str; 8] = [
     "* | sort -message",
     "* | stats count() as c by message | sort -c, message | fields message",
 ];
+
+/// One test at a time: they measure.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Long messages, each of its own, in a few segments and a part.
 fn store() -> Arc<Store> {
@@ -166,6 +172,7 @@ fn tell(line: &str) {
 
 #[test]
 fn a_cancelled_query_returns_within_100_ms_wherever_it_is() {
+    let _alone = alone();
     store();
     let (mut worst, mut measured) = (Duration::ZERO, 0);
     for query in LONG {
@@ -181,6 +188,7 @@ fn a_cancelled_query_returns_within_100_ms_wherever_it_is() {
 
 #[test]
 fn a_late_query_returns_within_100_ms_of_its_deadline() {
+    let _alone = alone();
     store();
     let mut worst = Duration::ZERO;
     for query in LONG {
@@ -205,6 +213,7 @@ fn a_late_query_returns_within_100_ms_of_its_deadline() {
 
 #[test]
 fn a_query_that_would_hold_too_much_ends_with_the_bound_and_the_way_out() {
+    let _alone = alone();
     let bound = 4 << 20;
     for query in [
         "* | sort -message",
@@ -235,7 +244,58 @@ fn a_query_that_would_hold_too_much_ends_with_the_bound_and_the_way_out() {
 }
 
 #[test]
+fn if_all_queries_hold_too_much_the_one_that_holds_the_most_ends_and_another_goes_on() {
+    let _alone = alone();
+    let bound = 20 << 20;
+    let limits = QueryLimits { memory_bytes_max: bound, memory_total_bytes_max: bound, ..limits() };
+    let queries = Queries::new(store(), limits);
+    let prepare = |query: &str| {
+        let request = Request {
+            query: query.to_owned(),
+            tenant: "default".into(),
+            since: Some("100y".into()),
+            until: None,
+            limit: Some(1_000_000),
+        };
+        queries.prepare(&request).unwrap()
+    };
+    let (holds, is_held) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let (large, queries) = (prepare("n:<60000 | sort n"), &queries);
+        let large = scope.spawn(move || {
+            queries.run(large, &Arc::default(), &mut |_| {
+                holds.send(()).unwrap();
+                may_go_on.recv().unwrap();
+                Flow::More
+            })
+        });
+        is_held.recv().unwrap();
+        // Each needs more than the one before. None of them is refused: at the first that finds no room it is the large
+        // one that ends.
+        for groups in [10_000, 15_000, 20_000, 25_000, 30_000] {
+            let smaller = prepare(&format!("n:<{groups} | stats count() by message"));
+            let mut rows = 0;
+            let result = queries.run(smaller, &Arc::default(), &mut |batch| {
+                rows += batch.len();
+                Flow::More
+            });
+            let summary = result.unwrap_or_else(|error| panic!("{groups}: {error}"));
+            assert_eq!((rows, summary.complete), (groups, true));
+        }
+        go_on.send(()).unwrap();
+        let error = large.join().unwrap().unwrap_err();
+        assert!(
+            matches!(error, QueryError::MemoryTotal { limit_bytes } if limit_bytes == bound),
+            "{error}"
+        );
+        assert!(error.to_string().contains("query.memory_total"), "{error}");
+    });
+}
+
+#[test]
 fn a_limit_cuts_rows_of_an_aggregate_only_if_it_was_asked_for_and_says_so() {
+    let _alone = alone();
     let queries = Queries::new(store(), limits());
     let ask = |query: &str, limit| {
         let request = Request {

@@ -302,6 +302,12 @@ impl Stage for Stats {
             debug_assert!(false, "a twin is of the same kind");
             return;
         };
+        if self.groups.len() == 0 {
+            // The first twin: nothing has to be joined.
+            let Stats { groups, states, bytes, .. } = *twin;
+            (self.groups, self.states, self.bytes) = (groups, states, bytes);
+            return;
+        }
         let mut groups: Vec<u32> = Vec::with_capacity(twin.groups.len());
         for keys in twin.groups.keys().chunks(BLOCK_ROWS) {
             // Whoever made us absorb it asks as well, and then says why.
