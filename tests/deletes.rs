@@ -141,6 +141,7 @@ fn what_is_no_delete_is_refused() {
 #[test]
 fn a_kill_at_any_moment_of_a_delete_loses_neither_it_nor_anything_else() {
     let places = [
+        "delete.kept=kill@1",
         "delete.recorded=kill@1",
         "delete.rewritten=kill@1",
         "delete.rewritten=kill@2",

@@ -39,6 +39,9 @@ struct Asked {
     dry_run: bool,
 }
 
+/// The answer to a request that is refused.
+type Refused = Box<Response>;
+
 /// A delete and how far it is, as the API tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeleteReport {
@@ -112,14 +115,14 @@ pub(crate) async fn make(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    made(&collector, &headers, body).await.unwrap_or_else(|refused| refused)
+    made(&collector, &headers, body).await.unwrap_or_else(|refused| *refused)
 }
 
 async fn made(
     collector: &Arc<Collector>,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Response, Response> {
+) -> Result<Response, Refused> {
     let tenant = tenant(headers)?;
     let body = to_bytes(body, BODY_BYTES_MAX)
         .await
@@ -129,10 +132,10 @@ async fn made(
     let time = times(&asked, Timestamp::now())?;
     let request = DeleteRequest::new(tenant, &asked.query, time).map_err(|faults| {
         let first = faults.first();
-        ErrorResponse::new(StatusCode::BAD_REQUEST, first.code, first.message.clone())
+        let answer = ErrorResponse::new(StatusCode::BAD_REQUEST, first.code, first.message.clone())
             .span(first.span.start, first.span.end)
-            .hint(faults.render(&asked.query))
-            .into_response()
+            .hint(faults.render(&asked.query));
+        Refused::from(answer.into_response())
     })?;
     if asked.dry_run {
         let counts = ask(collector, move |store| store.count_for_delete(&request)).await?;
@@ -159,12 +162,12 @@ pub(crate) async fn list(
 ) -> Response {
     let tenant = match tenant(&headers) {
         Ok(tenant) => tenant,
-        Err(refused) => return refused,
+        Err(refused) => return *refused,
     };
     let limit = match parameters.limit.as_deref().map(str::parse) {
         None => LIST_DEFAULT,
         Some(Ok(limit)) => LIST_MAX.min(limit),
-        Some(Err(_)) => return wrong("limit: is no number of deletes".to_owned()),
+        Some(Err(_)) => return *wrong("limit: is no number of deletes".to_owned()),
     };
     let deletes = collector.store.deletes(&tenant, limit).into_iter();
     let deletes: Vec<_> = deletes.map(DeleteReport::from).collect();
@@ -183,7 +186,7 @@ pub(crate) async fn show(
     Query(parameters): Query<ShowParameters>,
     headers: HeaderMap,
 ) -> Response {
-    shown(&collector, &id, &parameters, &headers).await.unwrap_or_else(|refused| refused)
+    shown(&collector, &id, &parameters, &headers).await.unwrap_or_else(|refused| *refused)
 }
 
 async fn shown(
@@ -191,13 +194,13 @@ async fn shown(
     id: &str,
     parameters: &ShowParameters,
     headers: &HeaderMap,
-) -> Result<Response, Response> {
+) -> Result<Response, Refused> {
     let tenant = tenant(headers)?;
     let found = id.parse().ok().and_then(|id| collector.store.delete_status(&tenant, id));
     let Some(status) = found else {
         let message = format!("tenant {tenant} has no delete {id}");
         let refused = ErrorResponse::new(StatusCode::NOT_FOUND, "unknown_delete", message);
-        return Err(refused.hint("GET /api/v1/deletes lists them").into_response());
+        return Err(refused.hint("GET /api/v1/deletes lists them").into_response().into());
     };
     let id = status.delete.id;
     let mut report = DeleteReport::from(status);
@@ -212,7 +215,7 @@ async fn shown(
 async fn ask<T: Send + 'static>(
     collector: &Arc<Collector>,
     question: impl FnOnce(&Store) -> store::Result<T> + Send + 'static,
-) -> Result<T, Response> {
+) -> Result<T, Refused> {
     let _permit = collector.deletes.acquire().await.map_err(|_| refused(StoreError::Closed))?;
     let store = Arc::clone(&collector.store);
     match tokio::task::spawn_blocking(move || question(&store)).await {
@@ -220,32 +223,32 @@ async fn ask<T: Send + 'static>(
         Err(_) => {
             let stopped = "the delete stopped; this is a bug, please report it";
             let status = StatusCode::INTERNAL_SERVER_ERROR;
-            Err(ErrorResponse::new(status, "internal", stopped).into_response())
+            Err(ErrorResponse::new(status, "internal", stopped).into_response().into())
         }
     }
 }
 
-fn refused(error: StoreError) -> Response {
+fn refused(error: StoreError) -> Refused {
     match &error {
         StoreError::TooManyDeletes { .. } | StoreError::Full { .. } | StoreError::Closed => {
-            (&Refusal::Store(error)).into_response()
+            (&Refusal::Store(error)).into_response().into()
         }
         _ => {
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            ErrorResponse::new(status, "store_unreadable", error.to_string()).into_response()
+            ErrorResponse::new(status, "store_unreadable", error.to_string()).into_response().into()
         }
     }
 }
 
-fn tenant(headers: &HeaderMap) -> Result<Arc<str>, Response> {
+fn tenant(headers: &HeaderMap) -> Result<Arc<str>, Refused> {
     principal::tenant(headers).map_err(|detail| {
         let header = principal::TENANT_HEADER;
-        (&Refusal::Header { header, detail }).into_response()
+        (&Refusal::Header { header, detail }).into_response().into()
     })
 }
 
 /// Without `since` and `until` all times, those of the future too.
-fn times(asked: &Asked, now: Timestamp) -> Result<std::ops::Range<i64>, Response> {
+fn times(asked: &Asked, now: Timestamp) -> Result<std::ops::Range<i64>, Refused> {
     let time = |name: &str, text: &Option<String>, default: i64| match text {
         None => Ok(default),
         Some(text) => time_parameter::parse(text, now)
@@ -261,6 +264,6 @@ fn times(asked: &Asked, now: Timestamp) -> Result<std::ops::Range<i64>, Response
     Ok(since..until)
 }
 
-fn wrong(detail: String) -> Response {
-    ErrorResponse::new(StatusCode::BAD_REQUEST, "bad_parameter", detail).into_response()
+fn wrong(detail: String) -> Refused {
+    ErrorResponse::new(StatusCode::BAD_REQUEST, "bad_parameter", detail).into_response().into()
 }

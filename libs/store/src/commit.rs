@@ -79,6 +79,8 @@ impl Committer {
         }
         if !self.shared.view().deletes.is_empty() {
             // What the journal had of their records has to go to segments first.
+            let cut = self.next_cut;
+            self.shared.change_view(|pieces| deletes::wait_for_cut(&mut pieces.deletes, cut));
             self.cut(cuts, None);
         }
         loop {

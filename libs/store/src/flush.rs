@@ -43,7 +43,6 @@ pub(crate) fn run(shared: &Arc<Shared>, cuts: &Receiver<Cut>, compactions: &Sync
             match caught("flush", || flush(shared, &cut)) {
                 Ok(()) => {
                     shared.trouble("flush", None);
-                    shared.flushed_cuts.store(cut.cut + 1, Ordering::Release);
                     if let Some(done) = done {
                         let _ = done.send(Ok(()));
                     }
@@ -98,8 +97,11 @@ pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
     failpoint::reach("flush.swapped");
     // The cut is published: to write it again would double it. The files go with the next one.
     let removed = JournalWriter::remove_below(&*shared.fs, &shared.journal_folder(), journal_floor);
-    if let Err(error) = &removed {
-        tracing::warn!(%error, "cannot remove journal files that are in segments");
+    match &removed {
+        Ok(()) => shared.flushed_cuts.store(cut.cut + 1, Ordering::Release),
+        Err(error) => {
+            tracing::warn!(%error, "cannot remove journal files that are in segments");
+        }
     }
     shared.trouble("journal removal", removed.err().map(|error| error.to_string()));
     Ok(())

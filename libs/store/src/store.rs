@@ -128,7 +128,7 @@ pub(crate) struct Shared {
     pub(crate) dedup: Mutex<Dedup>,
     /// All deletes as the catalog has them; the last lock to be taken.
     pub(crate) deletes: Mutex<Register>,
-    /// Cuts with a smaller number are in segments, and their journal files are gone.
+    /// Cuts with a smaller number are in segments, and their journal files are removed.
     pub(crate) flushed_cuts: AtomicU64,
     next_segment_id: AtomicU64,
     /// Segments of catalog transactions that failed: whether they happened shows at the next start, so their files
@@ -202,8 +202,8 @@ impl Store {
         folder: &Path,
         options: StoreOptions,
         fs: Arc<dyn StoreFiles>,
-        catalog: Box<dyn Catalog>,
-        state: CatalogState,
+        mut catalog: Box<dyn Catalog>,
+        mut state: CatalogState,
         lock: Option<FolderLock>,
     ) -> Result<Self> {
         for name in ["journal", "segments"] {
@@ -211,6 +211,7 @@ impl Store {
             fs.create_folder(&path).map_err(StoreError::io("create", &path))?;
         }
         recover::remove_orphans(&*fs, folder, &state)?;
+        let unreadable = deletes::adopt(&*fs, folder, &mut *catalog, &mut state)?;
         let segments = state
             .segments
             .into_iter()
@@ -248,6 +249,10 @@ impl Store {
         shared.publish();
         let committer = recover::replay(&shared)?;
         damage::release_gone(&shared)?;
+        let unreadable = unreadable
+            .first()
+            .map(|path| format!("{} cannot be read; records that it hid may show", path.display()));
+        shared.trouble("kept deletes", unreadable);
         shared.trouble("quarantine", damage::left_to_look_at(&*shared.fs, folder));
         let (commands, receiver) = mpsc::sync_channel(COMMANDS_MAX);
         let (cuts, cut_receiver) = mpsc::channel();

@@ -106,7 +106,8 @@ impl Store {
             view.deletes.iter().find(|active| active.id == id && delete.done_at.is_none());
         let segments_left = active.map_or(0, |active| {
             let concerned = |segment: &&Arc<crate::Segment>| active.concerns(segment.meta());
-            view.segments().iter().filter(concerned).count() as u64
+            let apart = view.quarantined.iter().filter(|apart| active.concerns(&apart.meta));
+            (view.segments().iter().filter(concerned).count() + apart.count()) as u64
         });
         Some(DeleteStatus { delete, segments_left, trouble })
     }

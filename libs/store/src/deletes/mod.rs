@@ -1,7 +1,7 @@
 //! Deletes: records that match a filter are hidden at once and removed in the background, with proof.
 //!
 //! ```text
-//! commit thread   a row in the catalog, then a view that hides ─▶ counted ─▶ answered
+//! commit thread   a file and a row in the catalog, then a view that hides ─▶ counted ─▶ answered
 //!                 a cut, so that the records leave parts and journal
 //! compaction      each segment that has some of them is written without them, or dropped
 //!                 the old files are gone, the folder is synced ─▶ done; the row stays as the proof
@@ -17,6 +17,7 @@
 
 mod active;
 mod api;
+mod kept;
 mod register;
 mod rewrite;
 #[cfg(test)]
@@ -29,7 +30,10 @@ use ql::{Diagnostic, Diagnostics, Filter, Span};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use active::{ActiveDelete, screened};
-pub(crate) use register::{Register, after_swap, changed_by, count_if_open, record, restore};
+pub(crate) use kept::adopt;
+pub(crate) use register::{
+    Register, after_swap, changed_by, count_if_open, record, restore, wait_for_cut,
+};
 pub(crate) use rewrite::work;
 
 /// Deletes that are not done at the same time; each of them is one more test of every record that is read.

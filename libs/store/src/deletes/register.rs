@@ -6,6 +6,7 @@ use std::sync::Arc;
 use file_system::failpoint;
 use record::Timestamp;
 
+use super::kept;
 use super::{ACTIVE_MAX, ActiveDelete, DONE_MAX, Delete, DeleteCounts, DeleteRequest};
 use crate::catalog::CatalogChange;
 use crate::compact::Swap;
@@ -27,11 +28,16 @@ pub(crate) struct Register {
 /// When the query of one that is not done cannot be read any more: its records must not come back.
 pub(crate) fn restore(deletes: Vec<Delete>) -> Result<(Register, Vec<Arc<ActiveDelete>>)> {
     let open = deletes.iter().filter(|delete| delete.done_at.is_none());
-    // The first cut after a start takes all that the journal had.
+    // Which cut takes all that the journal had is known after the replay.
     let active: Result<Vec<_>> =
-        open.map(|delete| ActiveDelete::new(delete, 0).map(Arc::new)).collect();
+        open.map(|delete| ActiveDelete::new(delete, u64::MAX).map(Arc::new)).collect();
     let deletes = deletes.into_iter().map(|delete| (delete.id, delete)).collect();
     Ok((Register { deletes, ..Register::default() }, active?))
+}
+
+/// Tells all deletes, which were there at the start, the cut that takes what the journal had.
+pub(crate) fn wait_for_cut(deletes: &mut [Arc<ActiveDelete>], cut: u64) {
+    deletes.iter_mut().for_each(|delete| Arc::make_mut(delete).cut = cut);
 }
 
 /// Makes a delete durable and lets it hide; called on the commit thread, between two groups.
@@ -61,8 +67,15 @@ pub(crate) fn record(
         segments_dropped: 0,
     };
     let active = Arc::new(ActiveDelete::new(&delete, cut)?);
+    kept::keep(&*shared.fs, &shared.folder, &delete)?;
+    failpoint::reach("delete.kept");
     let marks = locked(&shared.marks);
-    apply(shared, marks.clone(), [(id, Some(delete))].into())?;
+    if let Err(error) = apply(shared, marks.clone(), [(id, Some(delete))].into()) {
+        kept::let_go(&*shared.fs, &shared.folder, id);
+        // Nobody knows whether it is in the catalog: what was refused must not hide after the next start.
+        let _ = apply(shared, marks.clone(), [(id, None)].into());
+        return Err(error);
+    }
     drop(marks);
     failpoint::reach("delete.recorded");
     shared.change_view(|pieces| pieces.deletes.push(active));
@@ -163,6 +176,7 @@ pub(super) fn end(shared: &Shared, id: u64) -> Result<()> {
     apply(shared, marks.clone(), changed)?;
     drop(marks);
     failpoint::reach("delete.done");
+    kept::let_go(&*shared.fs, &shared.folder, id);
     locked(&shared.deletes).troubles.remove(&id);
     shared.change_view(|pieces| pieces.deletes.retain(|delete| delete.id != id));
     tracing::info!(id, "delete is done");

@@ -199,6 +199,14 @@ fn finish(shared: &Shared, id: u64) -> Result<Option<String>> {
     if view.segments().iter().any(|segment| delete.concerns(segment.meta())) {
         return Ok(Some("more segments are to be looked into".to_owned()));
     }
+    let apart = view.quarantined.iter().find(|apart| delete.concerns(&apart.meta));
+    if let Some(apart) = apart {
+        return Ok(Some(format!(
+            "segment {}, which cannot be read and is in quarantine/, may have records of it; look at its files, then \
+             remove them and start again",
+            apart.meta.id.0
+        )));
+    }
     let clean_from = delete.clean_from.unwrap_or(SegmentId(shared.next_segment_id()));
     let first_time = delete.clean_from.is_none();
     drop(view);

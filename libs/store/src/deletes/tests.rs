@@ -296,22 +296,68 @@ fn a_delete_is_not_done_while_a_query_reads_an_old_segment() {
 }
 
 #[test]
-fn a_damaged_segment_keeps_its_delete_open_and_says_why() {
+fn a_damaged_segment_keeps_its_delete_open_until_somebody_has_looked_at_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), options()).unwrap();
     append(&store, None, &lines(0..100)).unwrap();
+    store.flush().unwrap();
+    append(&store, None, &lines(100..200)).unwrap();
     store.flush().unwrap();
     let records = folder.path().join("segments/0000000000000001.records.parquet");
     let whole = std::fs::read(&records).unwrap();
     std::fs::write(&records, &whole[..whole.len() / 2]).unwrap();
     let made = delete(&store, "mixed:/5$/").delete;
-    assert_eq!(made.rows_hidden, None);
-    eventually("the trouble", || status(&store, made.id).trouble.is_some());
-    assert!(!status(&store, made.id).is_done() && store.ledger().adds_up());
-    std::fs::write(&records, &whole).unwrap();
-    store.flush().unwrap();
+    let open = |store: &Store| {
+        store.flush().unwrap();
+        let status = status(store, made.id);
+        let reason = status.trouble.as_ref().is_some_and(|trouble| trouble.contains("quarantine/"));
+        assert!(!status.is_done());
+        reason && status.segments_left == 1
+    };
+    eventually("the reason", || open(&store));
+    assert!(store.ledger().adds_up());
+    drop(store);
+    let store = Store::open(folder.path(), options()).unwrap();
+    eventually("the reason after a restart", || open(&store));
+    drop(store);
+    std::fs::remove_dir_all(folder.path().join("quarantine")).unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
     let ended = done(&store, made.id).delete;
-    assert_eq!(Some(ended.rows_removed), ended.rows_hidden);
+    assert!(ended.rows_removed > 0 && store.ledger().adds_up());
+}
+
+#[test]
+fn what_is_hidden_stays_hidden_when_the_catalog_has_to_be_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FullDisk::default();
+    let full = Arc::clone(&disk.full);
+    let store = Store::open_with(folder.path(), options(), Arc::new(disk)).unwrap();
+    append(&store, None, &lines(0..100)).unwrap();
+    store.flush().unwrap();
+    let ended = done(&store, delete(&store, "c9").delete.id).delete;
+    assert_eq!(files(&folder.path().join("deletes")), [""; 0]);
+    let shared = Arc::clone(&store.shared);
+    let turn = locked(&shared.compacting);
+    let made = delete(&store, "c7").delete;
+    store.flush().unwrap();
+    full.store(true, Ordering::SeqCst);
+    drop(turn);
+    drop((store, shared));
+    for beside in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(folder.path().join(format!("catalog.db{beside}")));
+    }
+    std::fs::write(folder.path().join("deletes/0000000000000099.json"), "{").unwrap();
+    let store = Store::open(folder.path(), options()).unwrap();
+    assert!(
+        store.troubles().contains_key("catalog") && store.troubles().contains_key("kept deletes")
+    );
+    assert_eq!(found(&store, &parse("c7")), numbers(0..0));
+    let again = done(&store, made.id).delete;
+    assert_eq!((again.rows_hidden, again.rows_removed), (Some(10), 10));
+    assert_eq!(found(&store, &Filter::All), [numbers(0..70), numbers(80..90)].concat());
+    assert!(store.ledger().adds_up(), "{:?}", store.ledger());
+    assert_eq!(store.delete_status("default", ended.id), None, "proofs go with the catalog");
+    assert_eq!(files(&folder.path().join("deletes")), ["0000000000000099.json"]);
 }
 
 #[test]
