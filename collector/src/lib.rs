@@ -13,6 +13,7 @@
 mod admission;
 mod agents;
 mod answer;
+mod backups;
 mod ingest;
 mod json_lines;
 mod ledger;
@@ -93,6 +94,9 @@ impl Collector {
             .route("/api/v1/agents", get(agents::list))
             .route("/api/v1/ledger", get(ledger::show))
             .route("/api/v1/flush", post(ledger::flush))
+            .route("/api/v1/backups", get(backups::list).post(backups::begin))
+            .route("/api/v1/backups/{id}", get(backups::show).delete(backups::end))
+            .route("/api/v1/backups/{id}/files/{*name}", get(backups::file))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(Arc::clone(self))
     }

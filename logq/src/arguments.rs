@@ -51,12 +51,16 @@ pub(crate) enum Command {
     CheckConfig(CheckConfig),
     /// Print the account of every record; fail where it does not add up
     Audit(Audit),
+    /// Copy a running store into a folder, or bring the copy that is there up to date
+    Backup(Backup),
+    /// Make a data folder of a backup; needs no server
+    Restore(Restore),
 }
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 7] =
-        ["search", "up", "run", "ship", "check-config", "audit", "help"];
+    pub(crate) const NAMES: [&'static str; 9] =
+        ["search", "up", "run", "ship", "check-config", "audit", "backup", "restore", "help"];
 }
 
 #[derive(Debug, Args)]
@@ -146,6 +150,27 @@ pub(crate) struct Audit {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
     pub(crate) output: OutputForm,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The backup's folder, made if absent; what it has already is not copied again
+    pub(crate) folder: PathBuf,
+    /// The ingest address
+    #[arg(long, env = "LOGQ_INGEST_ADDR", default_value = INGEST_ADDR)]
+    pub(crate) addr: String,
+    /// Only check that every file of the backup is there and as it was; needs no server
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup's folder
+    pub(crate) folder: PathBuf,
+    /// The data folder to make; must be absent or empty
+    #[arg(long)]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Debug, Args)]

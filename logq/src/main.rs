@@ -2,10 +2,12 @@
 
 mod arguments;
 mod audit;
+mod backup;
 mod client;
 mod demo;
 mod exit;
 mod ready;
+mod restore;
 mod search;
 mod settings;
 mod ship;
@@ -46,6 +48,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Search(search) => wait(1, search::run(&search)),
         Command::Ship(ship) => wait(1, ship::run(ship)),
         Command::Audit(audit) => wait(1, audit::run(&audit)),
+        Command::Backup(backup) if backup.verify => restore::verify(&backup.folder),
+        Command::Backup(backup) => wait(1, backup::run(backup)),
+        Command::Restore(restore) => restore::run(&restore),
         Command::CheckConfig(check) => Ok(check_config(&check)),
     };
     exit.map(ExitCode::from)

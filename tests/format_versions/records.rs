@@ -170,7 +170,7 @@ impl Record {
     fn json_line(&self) -> Value {
         let mut line = self.shown();
         let members = line.as_object_mut().unwrap();
-        ["severity", "severity_number", "attributes"].map(|name| members.remove(name));
+        members.retain(|name, _| !["severity", "severity_number", "attributes"].contains(&&**name));
         members.extend(self.attributes());
         line
     }

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::compute::cast;
@@ -42,6 +42,7 @@ pub(crate) fn run(shared: &Arc<Shared>, wakes: &Receiver<()>) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        shared.snapshots.expire(Instant::now());
         let turn = locked(&shared.compacting);
         let done = caught("compact", || compact_due(shared).and_then(|()| expire(shared)));
         if let Err(error) = &done {
@@ -190,7 +191,6 @@ fn replace(
     locked(&shared.catalog).apply(&change)?;
     failpoint::reach("replace.published");
     *marks = change.marks;
-    drop(marks);
     let new = change
         .add
         .into_iter()
@@ -203,6 +203,8 @@ fn replace(
         pieces.segments.extend(new);
     });
     drop(counters);
+    // Held until the view has them too: a backup takes both at one moment.
+    drop(marks);
     failpoint::reach("replace.swapped");
     old.iter().for_each(|segment| segment.doom());
     Ok(())

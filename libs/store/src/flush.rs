@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use file_system::failpoint;
@@ -81,11 +81,15 @@ pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
     let metas = write_segments(shared, cut)?;
     failpoint::reach("flush.written");
     let journal_floor = cut.journal_floor;
-    if let Err(error) = publish(shared, cut, &metas) {
-        let folder = shared.segment_folder();
-        metas.iter().for_each(|meta| segment::remove_files(&*shared.fs, &folder, meta.id));
-        return Err(error);
-    }
+    // Held until the view has the segments too: a backup takes both at one moment.
+    let marks = match publish(shared, cut, &metas) {
+        Ok(marks) => marks,
+        Err(error) => {
+            let folder = shared.segment_folder();
+            metas.iter().for_each(|meta| segment::remove_files(&*shared.fs, &folder, meta.id));
+            return Err(error);
+        }
+    };
     let segments = metas
         .into_iter()
         .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&shared.fs), shared.segment_folder())));
@@ -97,12 +101,17 @@ pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
         pieces.segments.extend(segments);
         pieces.sealed.retain(|(sealed, _)| *sealed > cut.cut);
     });
+    drop(marks);
     failpoint::reach("flush.swapped");
     JournalWriter::remove_below(&*shared.fs, &shared.journal_folder(), journal_floor)
 }
 
-/// The catalog transaction of a cut.
-fn publish(shared: &Shared, cut: &Cut, metas: &[SegmentMeta]) -> Result<()> {
+/// The catalog transaction of a cut; gives the marks that it wrote, still locked.
+fn publish<'s>(
+    shared: &'s Shared,
+    cut: &Cut,
+    metas: &[SegmentMeta],
+) -> Result<MutexGuard<'s, Marks>> {
     let mut marks = locked(&shared.marks);
     let mut counters = cut.counters.clone();
     // Expiry writes its own count and may have done so after the cut.
@@ -121,7 +130,7 @@ fn publish(shared: &Shared, cut: &Cut, metas: &[SegmentMeta]) -> Result<()> {
     };
     locked(&shared.catalog).apply(&change)?;
     *marks = change.marks;
-    Ok(())
+    Ok(marks)
 }
 
 /// One piece of work: some rows of one part.

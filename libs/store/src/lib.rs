@@ -1,5 +1,6 @@
 //! The store: from acknowledged batches to rows that can be found again.
 
+pub mod backup;
 mod catalog;
 mod chunk;
 mod combine;

@@ -23,6 +23,7 @@ use file_system::RealFileSystem;
 use record::Timestamp;
 use wire::{BatchName, Encoding, Format};
 
+use crate::backup::{Snapshots, remove_copies};
 use crate::catalog::{Catalog, Marks, SqliteCatalog};
 use crate::chunk::DecodedBatch;
 use crate::commit::{Command, Committer};
@@ -100,7 +101,7 @@ pub type OnAppended = Box<dyn FnOnce(Result<Appended>) + Send>;
 /// A running store. Dropping it stops the threads without a flush; see [`Store::close`].
 #[derive(Debug)]
 pub struct Store {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     commands: SyncSender<Command>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -128,6 +129,8 @@ pub(crate) struct Shared {
     pub(crate) statistics: Statistics,
     /// Held by whoever merges or expires: one at a time.
     pub(crate) compacting: Mutex<()>,
+    /// What running backups hold.
+    pub(crate) snapshots: Snapshots,
     /// Why the store is not wholly well; shown by the health page.
     pub(crate) troubles: Mutex<BTreeMap<&'static str, String>>,
     _lock: FolderLock,
@@ -180,6 +183,7 @@ impl Store {
         }
         let mut catalog = Box::new(SqliteCatalog::open(&folder.join("catalog.db"))?);
         let state = catalog.load()?;
+        remove_copies(&*fs, folder)?;
         recover::remove_orphans(&*fs, &folder.join("segments"), &state.segments)?;
         let segments = state
             .segments
@@ -202,6 +206,7 @@ impl Store {
             reserved_bytes: AtomicUsize::new(0),
             statistics: Statistics::default(),
             compacting: Mutex::default(),
+            snapshots: Snapshots::default(),
             troubles: Mutex::default(),
             options,
             _lock: lock,

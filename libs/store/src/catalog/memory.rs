@@ -1,9 +1,10 @@
 //! The catalog's model: the same promises, in memory. Clones share their content, as restarts share a disk.
 #![cfg(test)]
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::{Catalog, CatalogChange, CatalogState};
+use super::{Catalog, CatalogChange, CatalogState, SqliteCatalog};
 use crate::error::Result;
 use crate::sender::SenderChange;
 
@@ -33,5 +34,16 @@ impl Catalog for MemoryCatalog {
         state.agents.extend(agents.into_iter().filter_map(|(agent, state)| Some((agent, state?))));
         state.marks = change.marks.clone();
         Ok(())
+    }
+
+    fn copy_to(&mut self, path: &Path) -> Result<()> {
+        let CatalogState { segments, senders, agents, marks, .. } = self.load()?;
+        let senders = SenderChange {
+            senders: senders.into_iter().map(|(sender, state)| (sender, Some(state))).collect(),
+            agents: agents.into_iter().map(|(agent, state)| (agent, Some(state))).collect(),
+            forgotten: marks.forgotten,
+        };
+        let change = CatalogChange { add: segments, remove: Vec::new(), marks, senders };
+        SqliteCatalog::open(path)?.apply(&change)
     }
 }

@@ -7,6 +7,7 @@ mod memory;
 mod sqlite;
 
 use std::fmt::Debug;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,8 @@ pub(crate) trait Catalog: Debug + Send {
     fn load(&mut self) -> Result<CatalogState>;
     /// All of the change or nothing, durably.
     fn apply(&mut self, change: &CatalogChange) -> Result<()>;
+    /// All of it, as it is now, into a new file that [`SqliteCatalog`] can open.
+    fn copy_to(&mut self, path: &Path) -> Result<()>;
 }
 
 #[cfg(test)]

@@ -77,6 +77,11 @@ impl Segment {
         self.doomed.store(true, Ordering::Release);
     }
 
+    /// Whether only those who hold it keep its files.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire)
+    }
+
     /// The mapped bytes of the index.
     pub(crate) fn index_bytes(&self) -> Result<OwnedBytes> {
         self.map(INDEX_SUFFIX, self.meta.index_file.0)
