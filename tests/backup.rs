@@ -206,7 +206,7 @@ fn a_damaged_backup_is_refused_by_the_name_of_the_file() {
             }
             assert!(!data.exists());
         }
-        std::fs::write(path, &whole[..whole.len() - 1]).unwrap();
+        std::fs::write(path, &whole[..whole.len() - 2]).unwrap();
         assert!([1, 2].contains(&shelf.restore_to(&data).code));
         std::fs::remove_file(path).unwrap();
         assert!([1, 2].contains(&shelf.restore_to(&data).code));

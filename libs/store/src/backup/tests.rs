@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
@@ -21,14 +21,16 @@ const RECORDS: u64 = 20;
 /// Threads that append, each an agent of its own.
 const AGENTS: u64 = 2;
 
-/// Small segments, merged often.
+/// Batches that each of them may be ahead of the snapshots, so that they load the store and do not swamp it.
+const AHEAD: u64 = 30;
+
+/// Small segments, merged often; what is flushed when is said by the tests.
 fn options() -> StoreOptions {
     StoreOptions {
         segment_rows: 100,
         compacted_rows: 2_000,
         compaction_width: 4,
-        flush_bytes: 32 << 10,
-        flush_age: Duration::from_millis(20),
+        flush_age: Duration::from_secs(3_600),
         build_threads: 1,
         ..StoreOptions::default()
     }
@@ -110,25 +112,43 @@ fn fetch(store: &Store, id: &str, manifest: &Manifest, folder: &Path) {
 /// Batches of each agent that were acknowledged.
 type Acknowledged = [AtomicU64; AGENTS as usize];
 
+/// How many snapshots are taken; `LOGQ_BACKUP_ROUNDS` makes it longer.
+fn snapshots() -> usize {
+    let rounds = std::env::var("LOGQ_BACKUP_ROUNDS").ok();
+    rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(30)
+}
+
 /// Takes snapshots of a store that is appended to, flushed, merged and, if it has a bound, expires.
 fn snapshots_while_loading(retention_bytes: Option<u64>, snapshots: usize) {
     let folder = tempfile::tempdir().unwrap();
     let options = StoreOptions { retention_bytes, ..options() };
     let store = Store::open(&folder.path().join("data"), options.clone()).unwrap();
     let (acknowledged, stop) = (Acknowledged::default(), AtomicBool::new(false));
-    let sent = Acknowledged::default();
+    let (sent, taken) = (Acknowledged::default(), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        let (store, acknowledged, sent, stop) = (&store, &acknowledged, &sent, &stop);
+        let (store, acknowledged, sent) = (&store, &acknowledged, &sent);
+        let (stop, taken) = (&stop, &taken);
         for agent in 0..AGENTS {
             scope.spawn(move || {
                 let counts = (&sent[agent as usize], &acknowledged[agent as usize]);
                 while !stop.load(Ordering::SeqCst) {
+                    if counts.1.load(Ordering::SeqCst) >= (taken.load(Ordering::SeqCst) + 1) * AHEAD
+                    {
+                        std::thread::yield_now();
+                        continue;
+                    }
                     let sequence = counts.0.fetch_add(1, Ordering::SeqCst);
                     append(store, agent, sequence).unwrap();
                     counts.1.fetch_add(1, Ordering::SeqCst);
                 }
             });
         }
+        // Cuts beside those of the snapshots.
+        scope.spawn(move || {
+            while !stop.load(Ordering::SeqCst) {
+                store.flush().unwrap();
+            }
+        });
         // Stops the others whatever becomes of this.
         struct Stop<'a>(&'a AtomicBool);
         impl Drop for Stop<'_> {
@@ -158,6 +178,7 @@ fn snapshots_while_loading(retention_bytes: Option<u64>, snapshots: usize) {
             restore(&folder.path().join("backup"), &data, &mut |_, _| {}).unwrap();
             check_restored(&data, &manifest, &before, &after);
             std::fs::remove_dir_all(data).unwrap();
+            taken.fetch_add(1, Ordering::SeqCst);
         }
     });
     assert!(store.statistics().compactions.load(Ordering::SeqCst) > 0, "merges took part");
@@ -204,12 +225,12 @@ fn check_restored(data: &Path, manifest: &Manifest, before: &[u64], after: &[u64
 
 #[test]
 fn every_snapshot_of_a_store_under_load_restores_to_what_was_acknowledged_before() {
-    snapshots_while_loading(None, 60);
+    snapshots_while_loading(None, snapshots());
 }
 
 #[test]
 fn every_snapshot_of_a_store_that_expires_adds_up() {
-    snapshots_while_loading(Some(100 << 10), 60);
+    snapshots_while_loading(Some(100 << 10), snapshots());
 }
 
 #[test]
