@@ -7,12 +7,12 @@ mod server;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 use server::requests::{ids, lines};
 use server::small_disk::SmallDisk;
-use server::{Home, LOGQ, Output, Server, logq, run, without_settings};
+use server::{Home, LOGQ, Output, Server, eventually, logq, run, without_settings};
 use tempfile::TempDir;
 
 /// A folder for a backup, and whatever else a test makes of it.
@@ -480,4 +480,112 @@ fn files_are_streamed_in_pieces_and_leases_are_bounded() {
     assert_eq!(begin().status, 201);
     server.stop();
     assert_eq!(std::fs::read_dir(home.data().join("snapshots")).unwrap().count(), 0);
+}
+
+/// `logq backup` that waits after each file that it copied.
+fn slow(server: &Server, shelf: &Shelf) -> Child {
+    let mut command = Command::new(LOGQ);
+    without_settings(&mut command)
+        .args(["backup", shelf.backup().to_str().unwrap()])
+        .env("LOGQ_INGEST_ADDR", &server.ingest)
+        .env("LOGQ_FAILPOINT", "backup.file_copied=sleep:700")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let before = std::fs::read_dir(shelf.backup()).map_or(0, Iterator::count);
+    let child = command.spawn().unwrap();
+    // The catalog is the first file.
+    eventually("a file is copied", || {
+        let now = std::fs::read_dir(shelf.backup()).map_or(0, Iterator::count);
+        (now > before + usize::from(before == 0) * 2).then_some(())
+    });
+    child
+}
+
+fn end_of(child: Child) -> Output {
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Output {
+        code: output.status.code().unwrap_or(-1),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+#[test]
+fn two_backups_into_one_folder_do_not_meet_and_nobody_reads_it_half_made() {
+    let home = Home::with_config(QUIET);
+    let server = home.start();
+    let shelf = Shelf::new();
+    server.jsonl(lines(0..100)).accepted();
+    let first = slow(&server, &shelf);
+    for output in [
+        server.logq(&["backup", shelf.backup().to_str().unwrap()]),
+        shelf.verify(),
+        shelf.restore_to(&shelf.path("data")),
+    ] {
+        assert_eq!(output.code, 2, "{output:?}");
+        assert!(output.stderr.contains("is in use by logq (process"), "{output:?}");
+    }
+    assert_eq!(end_of(first).code, 0);
+    assert_eq!(shelf.verify().code, 0);
+    assert_eq!(shelf.restore_to(&shelf.path("data")).code, 0);
+}
+
+#[test]
+fn an_interrupted_backup_lets_go_of_its_snapshot_and_leaves_the_one_before() {
+    let home = Home::with_config(QUIET);
+    let server = home.start();
+    let shelf = Shelf::new();
+    server.jsonl(lines(0..100)).accepted();
+    shelf.take(&server);
+    server.jsonl(lines(100..200)).accepted();
+    let before = shelf.manifest();
+    let client = slow(&server, &shelf);
+    assert_eq!(metric(&server, "logq_store_snapshots"), 1);
+    let pid = client.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = end_of(client);
+    assert_eq!(output.code, 1, "{output:?}");
+    assert!(output.stderr.contains("interrupted"), "{output:?}");
+    assert_eq!(metric(&server, "logq_store_snapshots"), 0);
+    assert_eq!(shelf.manifest(), before);
+    assert_eq!(shelf.verify().code, 0);
+}
+
+#[test]
+fn a_server_that_goes_away_while_files_are_copied_ends_the_backup_with_3() {
+    let home = Home::with_config(QUIET);
+    let server = home.start();
+    let shelf = Shelf::new();
+    server.jsonl(lines(0..100)).accepted();
+    shelf.take(&server);
+    server.jsonl(lines(100..200)).accepted();
+    let before = shelf.manifest();
+    let client = slow(&server, &shelf);
+    server.kill();
+    let output = end_of(client);
+    assert_eq!(output.code, 3, "{output:?}");
+    assert_eq!(shelf.manifest(), before);
+    assert_eq!(shelf.verify().code, 0);
+    let server = home.start();
+    let output = shelf.take(&server);
+    assert!(count(&output, "files kept") >= 2, "{output:?}");
+    let (_home, restored) = shelf.restored();
+    assert_eq!(ids(&restored), (0..200).collect());
+}
+
+#[test]
+fn records_that_come_while_a_backup_is_made_are_neither_refused_nor_torn() {
+    let home = Home::with_config("[collector]\nflush_age = \"100ms\"\n");
+    let server = home.start();
+    let shelf = Shelf::new();
+    server.jsonl(lines(0..1_000)).accepted();
+    let client = slow(&server, &shelf);
+    for round in 10..40 {
+        assert_eq!(server.jsonl(lines(round * 100..(round + 1) * 100)).accepted(), 100);
+    }
+    assert_eq!(end_of(client).code, 0);
+    assert_eq!(server.ledger()["accepted"], 4_000);
+    let (_home, restored) = shelf.restored();
+    assert_eq!(ids(&restored), (0..1_000).collect());
 }

@@ -118,7 +118,8 @@ impl<'a> Snapshot<'a> {
         };
         let begun: Begun = serde_json::from_slice(&answer).map_err(not_ours)?;
         let manifest = begun.manifest.to_string();
-        let manifest = Manifest::parse(manifest.as_bytes(), Path::new("the server's manifest"))?;
+        let manifest =
+            Manifest::parse_unsealed(manifest.as_bytes(), Path::new("the server's manifest"))?;
         Ok(Self { client, url: format!("{url}/{}", begun.id), manifest })
     }
 

@@ -37,9 +37,11 @@ pub struct Manifest {
     pub segments: u64,
     /// The catalog first, then two files a segment.
     pub files: Vec<BackupFile>,
-    /// crc32c of all this as JSON without spaces, with a 0 in this place.
-    pub crc32c: u32,
 }
+
+/// Stands before the checksum at the end of a manifest that is kept; the checksum is of all bytes before it. Of bytes,
+/// not of members: a manifest stays whole for programs that know of more of them.
+const CHECKSUM: &str = "\"crc32c\":";
 
 /// A file of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,10 +77,24 @@ impl Manifest {
             let (path, supported) = (path.to_owned(), MANIFEST_VERSION);
             return Err(StoreError::NewerVersion { path, found, supported }.into());
         }
-        let manifest: Self = serde_json::from_slice(bytes).map_err(damaged)?;
-        if manifest.checksum() != manifest.crc32c {
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        let sealed = text.rfind(CHECKSUM).is_some_and(|end| {
+            let crc = text[end + CHECKSUM.len()..].trim().trim_end_matches('}').trim_end().parse();
+            crc == Ok(crc32c::crc32c(&bytes[..end]))
+        });
+        if !sealed {
             return Err(BackupError::damaged(path, "its checksum does not fit"));
         }
+        Self::parse_unsealed(bytes, path)
+    }
+
+    /// Reads a manifest that came over the network, without a checksum.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`], as [`Self::parse`].
+    pub fn parse_unsealed(bytes: &[u8], path: &Path) -> Result<Self, BackupError> {
+        let damaged = |error: serde_json::Error| BackupError::damaged(path, error.to_string());
+        let manifest: Self = serde_json::from_slice(bytes).map_err(damaged)?;
         let ours = |file: &BackupFile| file.length > 0 && is_name(&file.name);
         if let Some(file) = manifest.files.iter().find(|file| !ours(file)) {
             return Err(BackupError::damaged(path, format!("it names a file {:?}", file.name)));
@@ -89,22 +105,13 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// As it is kept.
+    /// As it is kept, its checksum at the end.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut text = serde_json::to_vec_pretty(self).expect("a struct of texts and numbers");
-        text.push(b'\n');
-        text
-    }
-
-    /// With the checksum that fits.
-    pub(crate) fn sealed(mut self) -> Self {
-        self.crc32c = self.checksum();
-        self
-    }
-
-    fn checksum(&self) -> u32 {
-        let unsealed = Self { crc32c: 0, ..self.clone() };
-        crc32c::crc32c(&serde_json::to_vec(&unsealed).expect("a struct of texts and numbers"))
+        let text = serde_json::to_string_pretty(self).expect("a struct of texts and numbers");
+        let members = text.trim_end_matches('}').trim_end();
+        let text = format!("{members},\n  ");
+        let crc32c = crc32c::crc32c(text.as_bytes());
+        format!("{text}{CHECKSUM} {crc32c}\n}}\n").into_bytes()
     }
 
     pub(crate) fn file(&self, name: &str) -> Option<&BackupFile> {

@@ -269,7 +269,7 @@ fn describe(shared: &Shared, catalog: &Path, segments: &[Arc<Segment>]) -> Resul
         checksum(&*shared.fs, catalog).map_err(StoreError::io("read", catalog))?;
     let mut files = vec![BackupFile { name: CATALOG.to_owned(), length, crc32c }];
     files.extend(state.segments.iter().flat_map(segment_files));
-    let manifest = Manifest {
+    Ok(Manifest {
         format_version: MANIFEST_VERSION,
         folder_version: FOLDER_VERSION,
         logq: env!("CARGO_PKG_VERSION").to_owned(),
@@ -279,9 +279,7 @@ fn describe(shared: &Shared, catalog: &Path, segments: &[Arc<Segment>]) -> Resul
         generation: state.generation,
         ledger: ledger_of(state),
         files,
-        crc32c: 0,
-    };
-    Ok(manifest.sealed())
+    })
 }
 
 /// The two files of a segment.
