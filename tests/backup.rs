@@ -589,3 +589,32 @@ fn records_that_come_while_a_backup_is_made_are_neither_refused_nor_torn() {
     let (_home, restored) = shelf.restored();
     assert_eq!(ids(&restored), (0..1_000).collect());
 }
+
+#[test]
+fn a_server_whose_disk_is_full_refuses_a_backup_and_holds_nothing_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // Room for two preallocated files of the journal, 64 MiB each.
+    let Some(disk) = SmallDisk::mount(folder.path().to_owned(), 150) else { return };
+    let home = Home::with_config(QUIET).launched_by(disk.launcher(), folder.path().join("data"));
+    let server = home.start();
+    let shelf = Shelf::new();
+    server.jsonl(lines(0..100)).accepted();
+    shelf.take(&server);
+    server.jsonl(lines(100..200)).accepted();
+    disk.fill();
+    let (before, backup) = (shelf.content(), shelf.backup());
+    for _ in 0..5 {
+        let output = server.logq(&["backup", backup.to_str().unwrap()]);
+        assert_eq!(output.code, 1, "{output:?}");
+        assert!(
+            output.stderr.contains("507") && output.stderr.contains("no space left"),
+            "{output:?}"
+        );
+    }
+    assert_eq!(metric(&server, "logq_store_snapshots"), 0);
+    assert_eq!(shelf.content(), before);
+    disk.free();
+    shelf.take(&server);
+    let (_home, restored) = shelf.restored();
+    assert_eq!(ids(&restored), (0..200).collect());
+}

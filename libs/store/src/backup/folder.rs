@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use file_system::{FileSystem, JournalFile, RealFileSystem, failpoint, write_whole};
 
+use super::contents::checksum;
 use super::manifest::{SEGMENTS, is_stored_name};
-use super::snapshot::checksum;
 use super::{BackupError, BackupFile, Manifest};
 use crate::lock::{FolderLock, lock_file};
 

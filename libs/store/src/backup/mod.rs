@@ -19,6 +19,7 @@
 //! accepted = indexed + expired + quarantined, with nothing in parts. The catalog goes as SQLite's own copy, with every
 //! table that it has: a backup is read by whoever reads the data folder of its version.
 
+mod contents;
 mod error;
 mod folder;
 mod manifest;

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 use file_system::{FileSystem, RealFileSystem, failpoint};
 use record::Timestamp;
 
+use super::contents::{BLOCK_BYTES, ledger_of, segment_files};
 use super::folder::{MANIFEST, read_manifest, state_of};
 use super::manifest::{CATALOG, SEGMENTS};
-use super::snapshot::{BLOCK_BYTES, ledger_of, segment_files};
 use super::{BackupError, BackupFile, Kept, Manifest};
 use crate::catalog::{Catalog, SqliteCatalog};
 use crate::ledger::Ledger;

@@ -7,7 +7,7 @@
 //! kept on the disk. At most [`SNAPSHOTS_MAX`] are held. `DATA/snapshots/` has their copies of the catalog; a start
 //! removes what a crash left there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,22 +16,17 @@ use std::time::{Duration, Instant};
 use file_system::{FileReader, FileSystem, failpoint};
 use record::Timestamp;
 
+use super::contents::describe;
 use super::manifest::CATALOG;
-use super::{BackupError, BackupFile, MANIFEST_VERSION, Manifest};
-use crate::catalog::{CatalogState, SqliteCatalog};
-use crate::dedup::Dedup;
+use super::{BackupError, Manifest};
 use crate::error::{Result, StoreError};
-use crate::ledger::Ledger;
-use crate::lock::FOLDER_VERSION;
-use crate::segment::{self, INDEX_SUFFIX, RECORDS_SUFFIX, Segment, SegmentId};
+use crate::segment::Segment;
 use crate::store::{Shared, Store, locked};
 
 /// Snapshots at once.
 pub const SNAPSHOTS_MAX: usize = 4;
 /// How long a snapshot is held for a client that asks for nothing.
 pub const LEASE: Duration = Duration::from_secs(600);
-/// Bytes read at once.
-pub(super) const BLOCK_BYTES: usize = 1 << 20;
 const COPY_SUFFIX: &str = ".catalog.db";
 
 /// The snapshots that are held.
@@ -179,7 +174,7 @@ impl Store {
         let catalog = CatalogCopy { fs, path: folder.join(format!("{id}{COPY_SUFFIX}")) };
         let segments = copy_catalog(shared, &catalog.path)?;
         failpoint::check("backup.snapshot").map_err(BackupError::io("copy", &catalog.path))?;
-        let manifest = describe(shared, &catalog.path, &segments)?;
+        let manifest = describe(&*shared.fs, &catalog.path, &segments)?;
         let renewed = Mutex::new(Instant::now());
         let snapshot =
             Snapshot { manifest: manifest.clone(), segments, catalog, renewed, _slot: slot };
@@ -247,80 +242,6 @@ fn copy_catalog(shared: &Shared, path: &Path) -> Result<Vec<Arc<Segment>>> {
     let _marks = locked(&shared.marks);
     locked(&shared.catalog).copy_to(path)?;
     Ok(shared.view().segments().to_vec())
-}
-
-fn describe(shared: &Shared, catalog: &Path, segments: &[Arc<Segment>]) -> Result<Manifest> {
-    // Read back: a row whose checksum does not fit shall be told now and not at the restore.
-    let state = SqliteCatalog::read_copy(catalog)?;
-    let named: BTreeSet<SegmentId> = state.segments.iter().map(|meta| meta.id).collect();
-    let held: BTreeSet<SegmentId> = segments.iter().map(|segment| segment.meta().id).collect();
-    if named != held {
-        return Err(StoreError::corrupt(
-            catalog,
-            format!(
-                "it names {} segments, {} of {} are held",
-                named.len(),
-                named.intersection(&held).count(),
-                held.len()
-            ),
-        ));
-    }
-    let (length, crc32c) =
-        checksum(&*shared.fs, catalog).map_err(StoreError::io("read", catalog))?;
-    let mut files = vec![BackupFile { name: CATALOG.to_owned(), length, crc32c }];
-    files.extend(state.segments.iter().flat_map(segment_files));
-    Ok(Manifest {
-        format_version: MANIFEST_VERSION,
-        folder_version: FOLDER_VERSION,
-        logq: env!("CARGO_PKG_VERSION").to_owned(),
-        created_at: Timestamp::now().to_string(),
-        segments: state.segments.len() as u64,
-        store_id: state.store_id.clone(),
-        generation: state.generation,
-        ledger: ledger_of(state),
-        files,
-    })
-}
-
-/// The two files of a segment.
-pub(super) fn segment_files(meta: &crate::segment::SegmentMeta) -> [BackupFile; 2] {
-    let file = |suffix, (length, crc32c)| BackupFile {
-        name: format!("{}/{}", super::manifest::SEGMENTS, segment::file_name(meta.id, suffix)),
-        length,
-        crc32c,
-    };
-    [file(INDEX_SUFFIX, meta.index_file), file(RECORDS_SUFFIX, meta.records_file)]
-}
-
-/// The account of a catalog alone.
-pub(super) fn ledger_of(state: CatalogState) -> Ledger {
-    let counters = state.marks.counters;
-    let dedup = Dedup::restore(state.senders, state.agents, state.marks.forgotten);
-    Ledger {
-        received: counters.duplicate + counters.rejected_total() + counters.accepted,
-        counters,
-        in_parts: 0,
-        indexed: state.segments.iter().map(|meta| u64::from(meta.rows)).sum(),
-        lost_batches: dedup.account().lost_batches,
-        senders: dedup.len() as u64,
-        senders_forgotten: dedup.senders_forgotten(),
-    }
-}
-
-/// Length and crc32c of a file, read block by block.
-pub(super) fn checksum(fs: &dyn FileSystem, path: &Path) -> std::io::Result<(u64, u32)> {
-    let reader = fs.open_read(path)?;
-    let mut block = vec![0; BLOCK_BYTES];
-    let (mut length, mut crc) = (0, 0);
-    loop {
-        match reader.read_at(&mut block, length)? {
-            0 => return Ok((length, crc)),
-            read => {
-                length += read as u64;
-                crc = crc32c::crc32c_append(crc, &block[..read]);
-            }
-        }
-    }
 }
 
 /// Removes copies of the catalog that a crash left.
