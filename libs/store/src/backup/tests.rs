@@ -115,7 +115,7 @@ type Acknowledged = [AtomicU64; AGENTS as usize];
 /// How many snapshots are taken; `LOGQ_BACKUP_ROUNDS` makes it longer.
 fn snapshots() -> usize {
     let rounds = std::env::var("LOGQ_BACKUP_ROUNDS").ok();
-    rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(30)
+    rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(20)
 }
 
 /// Takes snapshots of a store that is appended to, flushed, merged and, if it has a bound, expires.
