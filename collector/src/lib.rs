@@ -13,6 +13,7 @@
 mod admission;
 mod agents;
 mod answer;
+mod backups;
 mod deletes;
 mod ingest;
 mod json_lines;
@@ -100,6 +101,9 @@ impl Collector {
             .route("/api/v1/delete", post(deletes::make))
             .route("/api/v1/deletes", get(deletes::list))
             .route("/api/v1/deletes/{id}", get(deletes::show))
+            .route("/api/v1/backups", get(backups::list).post(backups::begin))
+            .route("/api/v1/backups/{id}", get(backups::show).delete(backups::end))
+            .route("/api/v1/backups/{id}/files/{*name}", get(backups::file))
             .layer(axum::extract::DefaultBodyLimit::disable())
             .with_state(Arc::clone(self))
     }

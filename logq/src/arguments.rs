@@ -55,12 +55,27 @@ pub(crate) enum Command {
     Audit(Audit),
     /// Delete records for good: hidden at once, removed from the disk in the background, with proof
     Delete(Delete),
+    /// Copy a running store into a folder, or bring the copy that is there up to date
+    Backup(Backup),
+    /// Make a data folder of a backup; needs no server
+    Restore(Restore),
 }
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 9] =
-        ["search", "up", "run", "ship", "check", "check-config", "audit", "delete", "help"];
+    pub(crate) const NAMES: [&'static str; 11] = [
+        "search",
+        "up",
+        "run",
+        "ship",
+        "check",
+        "check-config",
+        "audit",
+        "delete",
+        "backup",
+        "restore",
+        "help",
+    ];
 }
 
 #[derive(Debug, Args)]
@@ -190,6 +205,27 @@ pub(crate) struct Delete {
     /// The ingest address
     #[arg(long, env = "LOGQ_INGEST_ADDR", default_value = INGEST_ADDR)]
     pub(crate) addr: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The backup's folder, made if absent; what it has already is not copied again
+    pub(crate) folder: PathBuf,
+    /// The ingest address
+    #[arg(long, env = "LOGQ_INGEST_ADDR", default_value = INGEST_ADDR)]
+    pub(crate) addr: String,
+    /// Only check that every file of the backup is there and as it was; needs no server
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup's folder
+    pub(crate) folder: PathBuf,
+    /// The data folder to make; must be absent or empty
+    #[arg(long)]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Debug, Args)]

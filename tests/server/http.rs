@@ -29,6 +29,14 @@ impl Http {
         self.send(self.client.get(url))
     }
 
+    pub(crate) fn get_with(&self, url: &str, header: (&str, &str)) -> Answer {
+        self.send(self.client.get(url).header(header.0, header.1))
+    }
+
+    pub(crate) fn delete(&self, url: &str) -> Answer {
+        self.send(self.client.delete(url))
+    }
+
     pub(crate) fn post(
         &self,
         url: &str,

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::compute::cast;
@@ -50,6 +50,7 @@ pub(crate) fn run(shared: &Arc<Shared>, wakes: &Receiver<()>) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        shared.snapshots.expire(Instant::now());
         if !shared.options.maintenance {
             continue;
         }
@@ -243,7 +244,6 @@ pub(crate) fn swap(shared: &Arc<Shared>, swap: Swap<'_>) -> Result<()> {
         failpoint::reach("delete.published");
     }
     *marks = change.marks;
-    drop(marks);
     let new = change
         .add
         .into_iter()
@@ -261,6 +261,8 @@ pub(crate) fn swap(shared: &Arc<Shared>, swap: Swap<'_>) -> Result<()> {
         pieces.quarantined.extend(quarantined);
     });
     drop(counters);
+    // Held until the view has them too: a backup takes both at one moment.
+    drop(marks);
     failpoint::reach("replace.swapped");
     if !set_apart {
         swap.old.iter().for_each(|segment| segment.doom());

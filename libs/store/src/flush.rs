@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use file_system::failpoint;
@@ -82,7 +82,8 @@ pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
     let metas = write_segments(shared, cut)?;
     failpoint::reach("flush.written");
     let journal_floor = cut.journal_floor;
-    publish(shared, cut, &metas)?;
+    // Held until the view has the segments too: a backup takes both at one moment.
+    let marks = publish(shared, cut, &metas)?;
     let segments = metas
         .into_iter()
         .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&shared.fs), shared.segment_folder())));
@@ -94,6 +95,7 @@ pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
         pieces.segments.extend(segments);
         pieces.sealed.retain(|(sealed, _)| *sealed > cut.cut);
     });
+    drop(marks);
     failpoint::reach("flush.swapped");
     // The cut is published: to write it again would double it. The files go with the next one.
     let removed = JournalWriter::remove_below(&*shared.fs, &shared.journal_folder(), journal_floor);
@@ -107,8 +109,12 @@ pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
     Ok(())
 }
 
-/// The catalog transaction of a cut.
-fn publish(shared: &Shared, cut: &Cut, metas: &[SegmentMeta]) -> Result<()> {
+/// The catalog transaction of a cut; gives the marks that it wrote, still locked.
+fn publish<'s>(
+    shared: &'s Shared,
+    cut: &Cut,
+    metas: &[SegmentMeta],
+) -> Result<MutexGuard<'s, Marks>> {
     let mut marks = locked(&shared.marks);
     let mut counters = cut.counters.clone();
     // Expiry and deletes write their own counts and may have done so after the cut.
@@ -130,7 +136,7 @@ fn publish(shared: &Shared, cut: &Cut, metas: &[SegmentMeta]) -> Result<()> {
     };
     shared.apply(&change)?;
     *marks = change.marks;
-    Ok(())
+    Ok(marks)
 }
 
 /// One piece of work: some rows of one part.

@@ -1,6 +1,7 @@
 //! The store: from acknowledged batches to rows that can be found again.
 
 mod allowance;
+pub mod backup;
 mod batches;
 mod catalog;
 mod chunk;

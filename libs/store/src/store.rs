@@ -23,6 +23,7 @@ use file_system::RealFileSystem;
 use record::Timestamp;
 use wire::{BatchName, Encoding, Format};
 
+use crate::backup::{Snapshots, remove_copies};
 use crate::catalog::{Catalog, CatalogChange, CatalogState, Marks};
 use crate::chunk::DecodedBatch;
 use crate::commit::{Command, Committer};
@@ -140,6 +141,8 @@ pub(crate) struct Shared {
     pub(crate) statistics: Statistics,
     /// Held by whoever merges or expires: one at a time.
     pub(crate) compacting: Mutex<()>,
+    /// What running backups hold.
+    pub(crate) snapshots: Snapshots,
     /// Why the store is not wholly well; shown by the health page.
     pub(crate) troubles: Mutex<BTreeMap<&'static str, String>>,
     /// None over a model, which nobody else can open.
@@ -210,6 +213,7 @@ impl Store {
             let path = folder.join(name);
             fs.create_folder(&path).map_err(StoreError::io("create", &path))?;
         }
+        remove_copies(&*fs, folder)?;
         recover::remove_orphans(&*fs, folder, &state)?;
         let unreadable = deletes::adopt(&*fs, folder, &mut *catalog, &mut state)?;
         let segments = state
@@ -242,6 +246,7 @@ impl Store {
             reserved_bytes: AtomicUsize::new(0),
             statistics: Statistics::default(),
             compacting: Mutex::default(),
+            snapshots: Snapshots::default(),
             troubles: Mutex::default(),
             options,
             _lock: lock,

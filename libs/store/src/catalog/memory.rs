@@ -3,11 +3,12 @@
 #![cfg(test)]
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use file_system::ModelFileSystem;
 
-use super::{Catalog, CatalogChange, CatalogState};
+use super::{Catalog, CatalogChange, CatalogState, SqliteCatalog};
 use crate::error::{Result, StoreError};
 use crate::sender::SenderChange;
 
@@ -75,6 +76,28 @@ impl Catalog for MemoryCatalog {
                 Err(StoreError::catalog("change")(error))
             }
         }
+    }
+
+    fn copy_to(&mut self, path: &Path) -> Result<()> {
+        let CatalogState { segments, senders, agents, marks, deletes, quarantined, .. } =
+            self.load()?;
+        let senders = SenderChange {
+            senders: senders.into_iter().map(|(sender, state)| (sender, Some(state))).collect(),
+            agents: agents.into_iter().map(|(agent, state)| (agent, Some(state))).collect(),
+            forgotten: marks.forgotten,
+        };
+        let change = CatalogChange {
+            add: segments,
+            remove: Vec::new(),
+            marks,
+            senders,
+            deletes: deletes.into_iter().map(|delete| (delete.id, Some(delete))).collect(),
+            quarantined: quarantined
+                .into_iter()
+                .map(|apart| (apart.meta.id, Some(apart)))
+                .collect(),
+        };
+        SqliteCatalog::open(path)?.apply(&change)
     }
 }
 

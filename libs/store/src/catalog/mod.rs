@@ -8,6 +8,7 @@ mod sqlite;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +79,8 @@ pub(crate) trait Catalog: Debug + Send {
     fn load(&mut self) -> Result<CatalogState>;
     /// All of the change or nothing, durably.
     fn apply(&mut self, change: &CatalogChange) -> Result<()>;
+    /// All of it, as it is now, into a new file that [`SqliteCatalog`] can open.
+    fn copy_to(&mut self, path: &Path) -> Result<()>;
 }
 
 #[cfg(test)]

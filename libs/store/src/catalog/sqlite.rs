@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use file_system::failpoint;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -132,6 +132,19 @@ impl SqliteCatalog {
         self.connection.close().map_err(|(_, error)| failed("close", &self.path, error))
     }
 
+    /// What is in a copy; not a byte of it changes.
+    pub(crate) fn read_copy(path: &Path) -> Result<CatalogState> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)
+            .map_err(|error| failed("open", path, error))?;
+        Self { connection, path: path.to_owned(), new: false }.load()
+    }
+
+    /// After a restore; durable when the catalog is dropped.
+    pub(crate) fn set_generation(&self, generation: u64) -> Result<()> {
+        put_mark(&self.connection, "generation", &generation)
+    }
+
     fn mark<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         let row = self
             .connection
@@ -220,6 +233,18 @@ impl Catalog for SqliteCatalog {
         apply_in(&transaction, change)?;
         failpoint::check("catalog.in_transaction").map_err(StoreError::catalog("change"))?;
         transaction.commit().map_err(StoreError::catalog("change"))
+    }
+
+    fn copy_to(&mut self, path: &Path) -> Result<()> {
+        let text = path.to_str().ok_or("its path is no text");
+        let text = text.map_err(StoreError::catalog("copy"))?;
+        match self.connection.execute("VACUUM INTO ?1", [text]) {
+            Ok(_) => Ok(()),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                Err(StoreError::Full { path: path.to_owned() })
+            }
+            Err(error) => Err(StoreError::catalog("copy")(error)),
+        }
     }
 }
 

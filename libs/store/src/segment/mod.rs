@@ -110,6 +110,11 @@ impl Segment {
         }
     }
 
+    /// Whether only those who hold it keep its files.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire)
+    }
+
     fn index(&self) -> Result<&IndexReader> {
         if let Some(index) = self.index.get() {
             return Ok(index);
