@@ -334,33 +334,37 @@ fn a_newer_data_folder_is_refused() {
     ));
 }
 
-/// The real file system, with a switch that makes every write fail as on a full disk.
+/// The real file system, with a switch that makes every write fail as on a full disk, or on a read-only one.
 #[derive(Debug, Default)]
 pub(crate) struct FullDisk {
     real: RealFileSystem,
     pub(crate) full: Arc<AtomicBool>,
+    read_only: bool,
 }
 
 #[derive(Debug)]
 struct FullDiskFile {
     real: Box<dyn JournalFile>,
     full: Arc<AtomicBool>,
+    read_only: bool,
 }
 
-fn full(switch: &AtomicBool) -> io::Result<()> {
-    if switch.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+fn full(switch: &AtomicBool, read_only: bool) -> io::Result<()> {
+    let kind =
+        if read_only { io::ErrorKind::ReadOnlyFilesystem } else { io::ErrorKind::StorageFull };
+    if switch.load(Ordering::SeqCst) { Err(kind.into()) } else { Ok(()) }
 }
 
 impl JournalFile for FullDiskFile {
     fn write_at(&mut self, bytes: &[u8], position: u64) -> io::Result<()> {
         // Half of it gets through, as it may on a real disk.
         self.real.write_at(&bytes[..bytes.len() / 2], position)?;
-        full(&self.full)?;
+        full(&self.full, self.read_only)?;
         self.real.write_at(bytes, position)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        full(&self.full)?;
+        full(&self.full, self.read_only)?;
         self.real.sync()
     }
 
@@ -374,10 +378,11 @@ impl FileSystem for FullDisk {
         self.real.create_folder(path)
     }
     fn create_preallocated(&self, path: &Path, length: u64) -> io::Result<Box<dyn JournalFile>> {
-        full(&self.full)?;
+        full(&self.full, self.read_only)?;
         Ok(Box::new(FullDiskFile {
             real: self.real.create_preallocated(path, length)?,
             full: Arc::clone(&self.full),
+            read_only: self.read_only,
         }))
     }
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn JournalFile>> {
@@ -389,7 +394,7 @@ impl FileSystem for FullDisk {
     fn write_synced(&self, path: &Path, content: &[u8]) -> io::Result<()> {
         // What is as small as the file of a delete may fit all the same.
         if path.parent().is_none_or(|folder| !folder.ends_with("deletes")) {
-            full(&self.full)?;
+            full(&self.full, self.read_only)?;
         }
         self.real.write_synced(path, content)
     }
@@ -442,6 +447,29 @@ fn a_full_disk_refuses_loses_nothing_and_goes_on_when_there_is_space() {
     drop(store);
     let store = Store::open(folder.path(), options()).unwrap();
     assert_eq!(found(&store, &Filter::All), numbers(0..200));
+}
+
+#[test]
+fn a_disk_that_turns_read_only_refuses_answers_queries_and_goes_on_when_it_can_be_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FullDisk { read_only: true, ..FullDisk::default() };
+    let switch = Arc::clone(&disk.full);
+    let store = Store::open_with(folder.path(), options(), Arc::new(disk)).unwrap();
+    append(&store, name(0), &lines(0..100)).unwrap();
+    switch.store(true, Ordering::SeqCst);
+    for _ in 0..3 {
+        let error = append(&store, name(1), &lines(100..200)).unwrap_err();
+        assert!(matches!(error, StoreError::Journal { .. }), "{error}");
+        assert!(store.flush().is_err());
+    }
+    assert_eq!(found(&store, &Filter::All), numbers(0..100));
+    assert!(store.troubles().contains_key("flush") && store.troubles().contains_key("journal"));
+    switch.store(false, Ordering::SeqCst);
+    assert!(!append(&store, name(1), &lines(100..200)).unwrap().duplicate);
+    store.flush().unwrap();
+    assert!(store.troubles().is_empty(), "{:?}", store.troubles());
+    assert_eq!(found(&store, &Filter::All), numbers(0..200));
+    assert!(store.ledger().adds_up());
 }
 
 #[test]

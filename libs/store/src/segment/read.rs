@@ -81,6 +81,7 @@ impl Segment {
         newest: Option<usize>,
         allowance: &Arc<dyn Allowance>,
     ) -> Result<RowSet> {
+        self.not_known_damaged()?;
         let range = self.rows_within(time, allowance)?;
         if range.is_empty() {
             return Ok(RowSet::Range(0..0));
@@ -156,6 +157,7 @@ impl Segment {
         time: Range<i64>,
         allowance: &Arc<dyn Allowance>,
     ) -> Result<usize> {
+        self.not_known_damaged()?;
         if time.start <= self.meta.time_range.0
             && self.meta.time_range.1 < time.end
             && let Ok(Some(count)) = self.count_by_index(filter, allowance)
@@ -170,7 +172,7 @@ impl Segment {
     /// has no roll-up, is only partly in `time`, or the filter asks for more than service and severity.
     pub fn roll_up(&self, filter: &Filter, time: Range<i64>) -> Option<(RecordBatch, Vec<u32>)> {
         let whole = time.start <= self.meta.time_range.0 && self.meta.time_range.1 < time.end;
-        let mut answerable = whole;
+        let mut answerable = whole && self.damaged_records().is_none();
         filter.for_each_leaf(&mut |leaf| {
             answerable &=
                 matches!(leaf, Leaf::Field { field: Field::Service | Field::Severity, .. });
@@ -252,6 +254,17 @@ impl Segment {
     /// What its footer tells of senders.
     pub(crate) fn senders(&self) -> Result<Vec<(Sender, SenderState)>> {
         Ok(footer::senders(&self.records()?.1))
+    }
+
+    /// What cannot be read is not counted either, although its footer tells the count.
+    fn not_known_damaged(&self) -> Result<()> {
+        match self.damaged_records() {
+            None => Ok(()),
+            Some(damage) => {
+                let name = super::file_name(self.meta.id, RECORDS_SUFFIX);
+                Err(StoreError::corrupt(&self.folder.join(name), damage))
+            }
+        }
     }
 
     /// The run of rows whose time lies in `from..until`.
