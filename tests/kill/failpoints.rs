@@ -42,8 +42,8 @@ impl Sent {
         Some(true)
     }
 
-    fn new_batch(&mut self, random: &mut Random) -> u64 {
-        let ids = self.next_id..self.next_id + 1 + random.below(150);
+    fn new_batch(&mut self, random: &mut Random, records_max: u64) -> u64 {
+        let ids = self.next_id..self.next_id + 1 + random.below(records_max);
         self.next_id = ids.end;
         let sequence = self.next_sequence;
         self.next_sequence += 1;
@@ -67,7 +67,8 @@ fn kill_at(point: &str, config: &str) {
     while kills < wanted {
         runs += 1;
         assert!(runs <= 4 * wanted + 4, "{point} is not reached: {kills} kills in {runs} runs");
-        let time = 1 + random.below(4);
+        let time = if config == RETENTION { 1 } else { 1 + random.below(4) };
+        let records_max = if config == RETENTION { 3_000 } else { 150 };
         let failpoint = format!("{point}=kill@{time}");
         let Some(mut server) = Server::start_with(folder.path(), config, &failpoint) else {
             // It died while it started, which is as good a moment as any.
@@ -76,7 +77,7 @@ fn kill_at(point: &str, config: &str) {
             continue;
         };
         let died = (0..REQUESTS_MAX).any(|request| {
-            let sequence = sent.new_batch(&mut random);
+            let sequence = sent.new_batch(&mut random, records_max);
             sent.send(&server, sequence).is_none()
                 || (request % 3 == 2 && server.post("/api/v1/flush", "").is_err())
         });
