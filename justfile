@@ -26,6 +26,12 @@ bench *ARGUMENTS:
     cargo build --release --locked -p agent
     cargo run --release --locked -p bench -- {{ ARGUMENTS }}
 
+# The store's promises in long runs: histories over models of disk and catalog, damage, kills at each failpoint
+night $LOGQ_MODEL_CASES="1000" $LOGQ_DAMAGE_CASES="1000" $LOGQ_KILL_ROUNDS="200":
+    cargo test --locked -p store --lib -- --nocapture tests::model tests::damage
+    cargo test --locked -p logq --test kill -- --nocapture failpoints
+    cargo test --locked -p logq --test deletes -- --nocapture
+
 # Licenses, banned crates, sources; needs cargo-deny
 deny:
     cargo deny --locked check bans licenses sources
