@@ -18,18 +18,21 @@ mod json_lines;
 mod ledger;
 mod metrics;
 mod otlp_logs;
+mod rates;
 mod refusal;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::{get, post};
+use service::doors::{Access, Routes};
+use service::principal::Right;
 use tokio::sync::Semaphore;
 use wire::Limits;
 
 pub use crate::agents::{Acknowledged, AgentLedger, AgentList, AgentStatus, Heartbeat, Rfc3339};
 use crate::agents::{Agents, HEARTBEATS_MAX};
 use crate::metrics::Metrics;
+use crate::rates::Rates;
 use record::Timestamp;
 use store::Store;
 
@@ -40,6 +43,8 @@ pub struct CollectorOptions {
     pub decode_threads: usize,
     /// Longest body as it is sent; a longer one is 413.
     pub body_bytes_max: usize,
+    /// Bytes a second of single tenants' bodies; beyond it they are 429.
+    pub bytes_per_second: BTreeMap<String, u64>,
 }
 
 impl Default for CollectorOptions {
@@ -47,6 +52,7 @@ impl Default for CollectorOptions {
         Self {
             decode_threads: std::thread::available_parallelism().map_or(2, usize::from),
             body_bytes_max: 64 << 20,
+            bytes_per_second: BTreeMap::new(),
         }
     }
 }
@@ -59,6 +65,7 @@ pub struct Collector {
     decoding: Semaphore,
     heartbeats: Semaphore,
     agents: Arc<Agents>,
+    rates: Rates,
     metrics: Metrics,
 }
 
@@ -73,27 +80,31 @@ impl Collector {
         let metrics = Metrics::new(registry, &store, &agents);
         let decoding = Semaphore::new(options.decode_threads);
         let heartbeats = Semaphore::new(HEARTBEATS_MAX);
-        Arc::new(Self { store, options, decoding, heartbeats, agents, metrics })
+        let rates = Rates::new(&options.bytes_per_second);
+        Arc::new(Self { store, options, decoding, heartbeats, agents, rates, metrics })
     }
 
     /// No agent that is alive holds a record older than this which it has not shipped: the oldest unshipped time
     /// over the agents heard of within 30 s (or when they were heard of, if they hold nothing), by our clock; 10 s
     /// before `now` if there are none.
     pub fn watermark(&self, now: Timestamp) -> Timestamp {
-        self.agents.watermark(now)
+        self.agents.watermark(now, |_| true)
     }
 
-    /// The routes that take batches and heartbeats, the ledger, and the agents.
-    pub fn router(self: &Arc<Self>) -> Router {
-        Router::new()
-            .route("/v1/logs", post(otlp_logs::receive))
-            .route("/otlp/v1/logs", post(otlp_logs::receive))
-            .route("/ingest/jsonl", post(json_lines::receive))
-            .route("/api/v1/agents/heartbeat", post(agents::hear))
-            .route("/api/v1/agents", get(agents::list))
-            .route("/api/v1/ledger", get(ledger::show))
-            .route("/api/v1/flush", post(ledger::flush))
-            .layer(axum::extract::DefaultBodyLimit::disable())
+    /// The routes that take batches and heartbeats, the ledger, and the agents. Ledger and flush are about all tenants.
+    pub fn routes(self: &Arc<Self>) -> Routes {
+        const INGEST: Access = Access::Right(Right::Ingest);
+        const QUERY: Access = Access::Right(Right::Query);
+        Routes::new()
+            .post("/v1/logs", INGEST, otlp_logs::receive)
+            .worded(otlp_logs::not_let_in)
+            .post("/otlp/v1/logs", INGEST, otlp_logs::receive)
+            .worded(otlp_logs::not_let_in)
+            .post("/ingest/jsonl", INGEST, json_lines::receive)
+            .post("/api/v1/agents/heartbeat", INGEST, agents::hear)
+            .get("/api/v1/agents", QUERY, agents::list)
+            .get("/api/v1/ledger", Access::Operator, ledger::show)
+            .post("/api/v1/flush", Access::Operator, ledger::flush)
             .with_state(Arc::clone(self))
     }
 

@@ -35,6 +35,8 @@ pub struct QueryLimits {
     pub rows_max: usize,
     /// Threads that work on it.
     pub threads: usize,
+    /// Queries at the same time of single tenants; further ones are refused.
+    pub queries_by_tenant: BTreeMap<String, usize>,
 }
 
 impl Default for QueryLimits {
@@ -44,6 +46,7 @@ impl Default for QueryLimits {
             memory_bytes_max: 256 << 20,
             rows_max: 1_000_000,
             threads: std::thread::available_parallelism().map_or(2, usize::from).min(8),
+            queries_by_tenant: BTreeMap::new(),
         }
     }
 }

@@ -4,21 +4,21 @@
 //! shows before the first row is an error answer; one that shows later ends the summary line with
 //! `"complete":false` and its reason. When the client goes away the query stops.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use bytes::Bytes;
 use serde::Deserialize;
+use service::doors::{Access, Routes};
 use service::http::ErrorResponse;
-use service::principal;
+use service::principal::{Principal, Right};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::error::QueryError;
@@ -38,7 +38,15 @@ const BLOCKS_WAITING_MAX: usize = 4;
 pub struct QueryApi {
     queries: Queries,
     running: Arc<Semaphore>,
+    running_by_tenant: HashMap<String, Arc<Semaphore>>,
     metrics: Metrics,
+}
+
+/// What a query that runs takes of the bounds on queries at the same time.
+#[derive(Debug)]
+struct Places {
+    _of_all: OwnedSemaphorePermit,
+    _of_tenant: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -65,7 +73,11 @@ impl QueryApi {
         concurrency: usize,
         registry: &service::metrics::Metrics,
     ) -> Arc<Self> {
+        let by_tenant = queries.limits().queries_by_tenant.iter();
+        let by_tenant =
+            by_tenant.map(|(tenant, queries)| (tenant.clone(), Arc::new(Semaphore::new(*queries))));
         Arc::new(Self {
+            running_by_tenant: by_tenant.collect(),
             queries,
             running: Arc::new(Semaphore::new(concurrency)),
             metrics: Metrics::new(registry),
@@ -73,23 +85,39 @@ impl QueryApi {
     }
 
     /// The routes.
-    pub fn router(self: &Arc<Self>) -> Router {
-        Router::new().route("/api/v1/query", get(query).post(query)).with_state(Arc::clone(self))
+    pub fn routes(self: &Arc<Self>) -> Routes {
+        const QUERY: Access = Access::Right(Right::Query);
+        Routes::new()
+            .get("/api/v1/query", QUERY, query)
+            .post("/api/v1/query", QUERY, query)
+            .with_state(Arc::clone(self))
+    }
+
+    /// Places for one query, of all and of its tenant.
+    fn places(&self, tenant: &str) -> Result<Places, QueryError> {
+        let place =
+            |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().map_err(|_| QueryError::Busy);
+        let of_tenant = self.running_by_tenant.get(tenant).map(place).transpose()?;
+        Ok(Places { _of_all: place(&self.running)?, _of_tenant: of_tenant })
     }
 }
 
-async fn query(State(api): State<Arc<QueryApi>>, request: HttpRequest) -> Response {
+async fn query(
+    State(api): State<Arc<QueryApi>>,
+    principal: Principal,
+    request: HttpRequest,
+) -> Response {
     let started = std::time::Instant::now();
-    let answered = answer(&api, request).await;
+    let answered = answer(&api, &principal.tenant, request).await;
     api.metrics.answered(started.elapsed(), answered.as_ref().err().map(QueryError::code));
     answered.unwrap_or_else(refused)
 }
 
-async fn answer(api: &Arc<QueryApi>, request: HttpRequest) -> Result<Response, QueryError> {
-    let tenant = principal::tenant(request.headers()).map_err(|detail| QueryError::Parameter {
-        name: principal::TENANT_HEADER,
-        detail: detail.to_owned(),
-    })?;
+async fn answer(
+    api: &Arc<QueryApi>,
+    tenant: &str,
+    request: HttpRequest,
+) -> Result<Response, QueryError> {
     let parameters = parameters(request).await?;
     let limit = match parameters.limit {
         None => None,
@@ -101,17 +129,17 @@ async fn answer(api: &Arc<QueryApi>, request: HttpRequest) -> Result<Response, Q
     };
     let request = Request {
         query: parameters.query,
-        tenant: tenant.to_string(),
+        tenant: tenant.to_owned(),
         since: parameters.since,
         until: parameters.until,
         limit,
     };
-    let permit = Arc::clone(&api.running).try_acquire_owned().map_err(|_| QueryError::Busy)?;
+    let places = api.places(tenant)?;
     let (sender, mut receiver) = mpsc::channel(BLOCKS_WAITING_MAX);
     let cancelled = Arc::new(AtomicBool::new(false));
     let guard = CancelOnDrop(Arc::clone(&cancelled));
     let queries = api.queries.clone();
-    tokio::task::spawn_blocking(move || run(&queries, &request, &cancelled, &sender, permit));
+    tokio::task::spawn_blocking(move || run(&queries, &request, &cancelled, &sender, places));
     // Until the first event the status of the answer is open.
     let first = match receiver.recv().await {
         Some(Event::Failed(error)) => return Err(error),
@@ -153,7 +181,7 @@ fn run(
     request: &Request,
     cancelled: &AtomicBool,
     sender: &mpsc::Sender<Event>,
-    _permit: OwnedSemaphorePermit,
+    _places: Places,
 ) {
     let result = queries.prepare(request).and_then(|prepared| {
         queries.run(prepared, cancelled, &mut |batch| {

@@ -55,6 +55,11 @@ impl Queries {
         Self { store, limits }
     }
 
+    /// What each of them is held to.
+    pub(crate) fn limits(&self) -> &QueryLimits {
+        &self.limits
+    }
+
     /// Checks a query without running it.
     ///
     /// # Errors
