@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use agent::access::AccessArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::token::TokenArguments;
 
 /// Where queries go if nothing is said.
 pub(crate) const QUERY_ADDR: &str = "http://127.0.0.1:3100";
@@ -51,12 +54,14 @@ pub(crate) enum Command {
     CheckConfig(CheckConfig),
     /// Print the account of every record; fail where it does not add up
     Audit(Audit),
+    /// Make, list and revoke tokens
+    Token(TokenArguments),
 }
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 7] =
-        ["search", "up", "run", "ship", "check-config", "audit", "help"];
+    pub(crate) const NAMES: [&'static str; 8] =
+        ["search", "up", "run", "ship", "check-config", "audit", "token", "help"];
 }
 
 #[derive(Debug, Args)]
@@ -78,9 +83,8 @@ pub(crate) struct Search {
     /// The query address
     #[arg(long, env = "LOGQ_ADDR", default_value = QUERY_ADDR)]
     pub(crate) addr: String,
-    /// Whose records
-    #[arg(long, default_value = "default")]
-    pub(crate) tenant: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -102,6 +106,9 @@ pub(crate) struct Up {
     /// Also run three small services that write logs, and an agent that ships them; all of it stays in the data folder
     #[arg(long)]
     pub(crate) demo: bool,
+    /// Listen beyond this machine without asking for tokens
+    #[arg(long, env = "LOGQ_INSECURE")]
+    pub(crate) insecure: bool,
     /// Where the demo's gateway takes orders; another port if this one is taken
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", requires = "demo")]
     pub(crate) demo_http: SocketAddr,
@@ -127,6 +134,9 @@ pub(crate) struct RunAgent {
     /// Configuration file; the table [agent] of it is read
     #[arg(long, global = true, env = "LOGQ_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+    /// Listen beyond this machine without asking for tokens
+    #[arg(long, global = true, env = "LOGQ_INSECURE")]
+    pub(crate) insecure: bool,
 }
 
 #[derive(Debug, Args)]
@@ -143,6 +153,8 @@ pub(crate) struct Audit {
     /// The ingest address
     #[arg(long, env = "LOGQ_INGEST_ADDR", default_value = INGEST_ADDR)]
     pub(crate) addr: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
     pub(crate) output: OutputForm,
@@ -156,6 +168,8 @@ pub(crate) struct Ship {
     /// The ingest address
     #[arg(long, env = "LOGQ_INGEST_ADDR", default_value = INGEST_ADDR)]
     pub(crate) addr: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
     /// The service that wrote the files; wins over what a line says
     #[arg(long)]
     pub(crate) service: Option<String>,

@@ -30,7 +30,7 @@ struct Account {
 }
 
 pub(crate) async fn run(audit: &Audit) -> Result<Exit> {
-    let client = crate::client::new()?;
+    let client = crate::client::new(&audit.addr, &audit.access)?;
     let ledger = match ask(&client, &audit.addr, "/api/v1/ledger").await? {
         Ok(ledger) => ledger,
         Err(unreachable) => return Ok(unreachable),

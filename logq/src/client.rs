@@ -2,13 +2,27 @@
 
 use std::time::Duration;
 
+use agent::access::AccessArguments;
 use anyhow::{Context, Result};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
+use service::principal::TENANT_HEADER;
 
 use crate::exit::Exit;
 
-pub(crate) fn new() -> Result<reqwest::Client> {
+/// A client for this address that shows who asks with every request.
+pub(crate) fn new(addr: &str, access: &AccessArguments) -> Result<reqwest::Client> {
+    let credentials = access.credentials();
+    let mut headers = HeaderMap::new();
+    if let Some(bearer) = credentials.bearer().map_err(anyhow::Error::msg)? {
+        headers.insert(AUTHORIZATION, bearer.header());
+    }
+    if let Some(tenant) = credentials.tenant_header().map_err(anyhow::Error::msg)? {
+        headers.insert(TENANT_HEADER, tenant);
+    }
     reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(5))
+        .default_headers(headers)
+        .tls_backend_preconfigured(credentials.tls_for(addr).map_err(anyhow::Error::msg)?)
         .user_agent(concat!("logq/", env!("CARGO_PKG_VERSION")))
         .build()
         .context("cannot start the HTTP client")

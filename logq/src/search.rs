@@ -52,9 +52,8 @@ pub(crate) async fn run(search: &Search) -> Result<Exit> {
     let request = serde_json::json!({
         "query": search.query, "since": search.since, "until": search.until, "limit": search.limit,
     });
-    let client = crate::client::new()?;
-    let sent =
-        client.post(&url).header("X-Scope-OrgID", &search.tenant).json(&request).send().await;
+    let client = crate::client::new(&search.addr, &search.access)?;
+    let sent = client.post(&url).json(&request).send().await;
     let mut response = match sent {
         Ok(response) => response,
         Err(error) => return Ok(crate::client::unreachable(&search.addr, &error)),

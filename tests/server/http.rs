@@ -18,6 +18,7 @@ impl Http {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = reqwest::Client::builder()
             .no_proxy()
+            .tls_backend_preconfigured(service::tls::no_trust())
             .pool_max_idle_per_host(0)
             .timeout(DEADLINE)
             .build()

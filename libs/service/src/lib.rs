@@ -4,6 +4,7 @@
 //! log subscriber and the signal handlers, of which a process has one by nature.
 
 pub mod config;
+pub mod credentials;
 pub mod doors;
 pub mod health;
 pub mod http;

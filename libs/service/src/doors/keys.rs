@@ -1,10 +1,11 @@
 //! The `[doors]` table of the configuration, which every process with a listener reads.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Doors;
 use super::tenants::{ByTenant, TenantLimits};
+use super::{Doors, Entrance};
 use crate::config::{ByteSize, Config, Fallback, Fault, Faults, Key, Kind, Table};
 use crate::principal::check_tenant;
 use crate::tls::{ServerTls, TlsFiles};
@@ -128,17 +129,23 @@ impl DoorOptions {
         }
     }
 
+    /// One bound of all tenants that have it.
+    pub fn by_tenant<T>(&self, bound: impl Fn(&TenantLimits) -> Option<T>) -> BTreeMap<String, T> {
+        let bounds = self.tenants.iter();
+        bounds.filter_map(|(tenant, limits)| Some((tenant.clone(), bound(limits)?))).collect()
+    }
+
     /// Reads the tokens and the certificates.
     ///
     /// # Errors
     /// Which file cannot be used, and what to do.
-    pub fn open(&self) -> Result<(Doors, Option<ServerTls>), String> {
+    pub fn open(&self) -> Result<Entrance, String> {
         let doors = match &self.tokens {
             Some(file) => Doors::with_tokens(file.clone()).map_err(|error| error.to_string())?,
             None => Doors::open(),
         };
         let tls = self.tls.clone().map(ServerTls::load).transpose();
-        Ok((doors, tls.map_err(|error| error.to_string())?))
+        Ok(Entrance { doors, tls: tls.map_err(|error| error.to_string())? })
     }
 }
 

@@ -9,6 +9,7 @@
 //! With a file of tokens a token names its tenant; one of tenant `*` takes the header's. Without one the header names
 //! the tenant and every caller has all rights: that is for listeners which nobody else reaches, see [`exposure`].
 
+mod entrance;
 pub mod exposure;
 mod keys;
 mod refusal;
@@ -27,6 +28,7 @@ use crate::principal::{Principal, TENANT_DEFAULT, TENANT_EVERY, TENANT_HEADER, n
 use crate::reread::Reread;
 use crate::tokens::{Grant, TokenError, TokenSet};
 
+pub use entrance::Entrance;
 pub use keys::{DoorOptions, TABLE};
 pub use refusal::Refused;
 pub use routes::{Access, Declared, Routes, Wording};
