@@ -30,7 +30,10 @@ struct Account {
 }
 
 pub(crate) async fn run(audit: &Audit) -> Result<Exit> {
-    let client = crate::client::new(&audit.addr, &audit.access)?;
+    let client = match crate::client::new(&audit.addr, &audit.access) {
+        Ok(client) => client,
+        Err(exit) => return Ok(exit),
+    };
     let ledger = match ask(&client, &audit.addr, "/api/v1/ledger").await? {
         Ok(ledger) => ledger,
         Err(unreachable) => return Ok(unreachable),

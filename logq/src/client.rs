@@ -3,29 +3,35 @@
 use std::time::Duration;
 
 use agent::access::AccessArguments;
-use anyhow::{Context, Result};
 use reqwest::header::{AUTHORIZATION, HeaderMap};
 use service::principal::TENANT_HEADER;
 
 use crate::exit::Exit;
 
-/// A client for this address that shows who asks with every request.
-pub(crate) fn new(addr: &str, access: &AccessArguments) -> Result<reqwest::Client> {
+/// A client for this address that shows who asks with every request; or how to end where that cannot be shown.
+pub(crate) fn new(addr: &str, access: &AccessArguments) -> Result<reqwest::Client, Exit> {
+    build(addr, access).map_err(|error| {
+        eprintln!("logq: {error}");
+        Exit::Usage
+    })
+}
+
+fn build(addr: &str, access: &AccessArguments) -> Result<reqwest::Client, String> {
     let credentials = access.credentials();
     let mut headers = HeaderMap::new();
-    if let Some(bearer) = credentials.bearer().map_err(anyhow::Error::msg)? {
+    if let Some(bearer) = credentials.bearer()? {
         headers.insert(AUTHORIZATION, bearer.header());
     }
-    if let Some(tenant) = credentials.tenant_header().map_err(anyhow::Error::msg)? {
+    if let Some(tenant) = credentials.tenant_header()? {
         headers.insert(TENANT_HEADER, tenant);
     }
     reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(5))
         .default_headers(headers)
-        .tls_backend_preconfigured(credentials.tls_for(addr).map_err(anyhow::Error::msg)?)
+        .tls_backend_preconfigured(credentials.tls_for(addr)?)
         .user_agent(concat!("logq/", env!("CARGO_PKG_VERSION")))
         .build()
-        .context("cannot start the HTTP client")
+        .map_err(|error| format!("cannot start the HTTP client: {error}"))
 }
 
 /// Says that a server cannot be reached, and what to do.

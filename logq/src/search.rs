@@ -52,7 +52,10 @@ pub(crate) async fn run(search: &Search) -> Result<Exit> {
     let request = serde_json::json!({
         "query": search.query, "since": search.since, "until": search.until, "limit": search.limit,
     });
-    let client = crate::client::new(&search.addr, &search.access)?;
+    let client = match crate::client::new(&search.addr, &search.access) {
+        Ok(client) => client,
+        Err(exit) => return Ok(exit),
+    };
     let sent = client.post(&url).json(&request).send().await;
     let mut response = match sent {
         Ok(response) => response,

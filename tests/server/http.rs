@@ -42,6 +42,20 @@ impl Http {
         self.send(request)
     }
 
+    /// Any request.
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &[u8])],
+        body: impl Into<Vec<u8>>,
+    ) -> Answer {
+        let request = self.client.request(method.parse().unwrap(), url).body(body.into());
+        self.send(
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)),
+        )
+    }
+
     /// Sends bodies at the same time, each with headers of its own.
     pub(crate) fn post_all(
         &self,

@@ -1,0 +1,42 @@
+//! What single tenants may take: how fast they send, how many queries run, how long their records stay.
+
+use crate::server::{Home, eventually};
+
+const CONFIG: &str = "[[doors.tenants]]\nname = \"slow\"\ningest_bytes_per_second = \"1 KiB\"\n\
+                      [[doors.tenants]]\nname = \"short\"\nretention_age = \"1m\"\n";
+
+#[test]
+fn a_tenant_beyond_its_rate_is_told_when_to_come_again_and_others_go_on() {
+    let home = Home::with_config(CONFIG);
+    let server = home.start();
+    let body = format!("{{\"message\":\"{}\"}}\n", "x".repeat(64 << 10));
+    let send = |tenant: &str| server.ingest("/ingest/jsonl", &[("x-scope-orgid", tenant)], &*body);
+    assert_eq!(send("slow").accepted(), 1, "a whole body, longer than a second's worth");
+    let refused = send("slow");
+    let (status, code, message) = refused.refusal();
+    assert_eq!((status, code.as_str()), (429, "rate_exceeded"), "{message}");
+    let after: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((50..=64).contains(&after), "{after} s for 63 KiB of debt");
+    assert_eq!(send("other").accepted(), 1);
+    let metrics = server.http().get(&format!("{}/metrics", server.ingest)).text();
+    let counted = "refused_requests_total{protocol=\"json_lines\",reason=\"rate_exceeded\"} 1";
+    assert!(metrics.contains(counted), "{metrics}");
+}
+
+#[test]
+fn records_of_a_tenant_go_by_its_own_age_and_those_of_others_stay() {
+    let home = Home::with_config(CONFIG);
+    let server = home.start();
+    let old = r#"{"time":"2026-01-02T03:04:05Z","message":"old"}"#;
+    for tenant in ["short", "other"] {
+        let sent = server.ingest("/ingest/jsonl", &[("x-scope-orgid", tenant)], old);
+        assert_eq!(sent.accepted(), 1);
+    }
+    assert_eq!(server.flush().status, 200);
+    let found = |tenant| {
+        server.logq(&["search", "*", "--since", "100y", "--tenant", tenant, "-o", "json"]).stdout
+    };
+    eventually("the old records are gone", || found("short").is_empty().then_some(()));
+    assert!(found("other").contains("old"));
+    assert_eq!(server.ledger()["expired"], 1);
+}
