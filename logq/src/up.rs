@@ -88,7 +88,18 @@ fn entrance(up: &Up, settings: &Settings) -> Result<Entrance, String> {
                     `tokens` and `tls` in [doors]"
             .to_owned());
     }
-    doors.open()
+    let entrance = doors.open()?;
+    let only_here = [&settings.ingest_http, &settings.query_http]
+        .iter()
+        .all(|addr| exposure::check("", addr).is_ok());
+    if !only_here && !entrance.doors.have_tokens() {
+        tracing::warn!("others than this machine can reach this process, and need no token");
+    } else if !only_here && entrance.tls.is_none() {
+        tracing::warn!(
+            "tokens come in over plain HTTP from others than this machine; see tls in [doors]"
+        );
+    }
+    Ok(entrance)
 }
 
 async fn serve_until_stopped(

@@ -1,6 +1,9 @@
 //! What single tenants may take: how fast they send, how many queries run, how long their records stay.
 
-use crate::server::{Home, eventually};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::server::{DEADLINE, Home, eventually};
 
 const CONFIG: &str = "[[doors.tenants]]\nname = \"slow\"\ningest_bytes_per_second = \"1 KiB\"\n\
                       [[doors.tenants]]\nname = \"short\"\nretention_age = \"1m\"\n";
@@ -39,4 +42,36 @@ fn records_of_a_tenant_go_by_its_own_age_and_those_of_others_stay() {
     eventually("the old records are gone", || found("short").is_empty().then_some(()));
     assert!(found("other").contains("old"));
     assert_eq!(server.ledger()["expired"], 1);
+}
+
+#[test]
+fn a_tenant_runs_as_many_queries_as_it_may_and_others_go_on() {
+    let home = Home::with_config(
+        "[query]\ndeadline = \"10m\"\n[[doors.tenants]]\nname = \"few\"\nqueries = 1\n",
+    );
+    let server = home.start();
+    // More than sockets and the channel of an answer hold.
+    let line = format!("{{\"message\":\"{}\"}}\n", "x".repeat(16 << 10));
+    for tenant in ["few", "other"] {
+        let sent = server.ingest("/ingest/jsonl", &[("x-scope-orgid", tenant)], line.repeat(2_000));
+        assert_eq!(sent.accepted(), 2_000);
+    }
+    let address = server.query.trim_start_matches("http://");
+    let begin = |tenant: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let request = format!(
+            "GET /api/v1/query?query=*&limit=2000 HTTP/1.1\r\nhost: x\r\nx-scope-orgid: {tenant}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        (String::from_utf8(status.to_vec()).unwrap(), stream)
+    };
+    let (status, running) = begin("few");
+    assert_eq!(status, "HTTP/1.1 200");
+    assert_eq!(begin("few").0, "HTTP/1.1 429");
+    assert_eq!((begin("other").0, begin("other").0), (status.clone(), status));
+    drop(running);
+    eventually("its place is free", || (begin("few").0 == "HTTP/1.1 200").then_some(()));
 }

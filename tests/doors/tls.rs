@@ -3,9 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use crate::Doors;
+use crate::agent::Agent;
 use crate::certificates::{Authority, Files};
 use crate::server::{DEADLINE, LOGQ, Output, Server, eventually, run, without_settings};
 
@@ -28,27 +29,6 @@ fn logq(
         command.env("LOGQ_CERT", &client.cert).env("LOGQ_KEY", &client.key);
     }
     run(&mut command, b"")
-}
-
-/// `logq run agent`, killed when dropped.
-struct Agent(Child);
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn agent(config: &Path) -> Agent {
-    let mut command = Command::new(LOGQ);
-    let child = without_settings(&mut command)
-        .args(["run", "agent", "--config"])
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn();
-    Agent(child.unwrap())
 }
 
 #[test]
@@ -87,7 +67,7 @@ fn commands_and_agent_ship_and_search_over_tls_with_tokens_and_client_certificat
         client.cert,
         client.key
     );
-    let _agent = agent(&doors.home.write("agent.toml", text));
+    let _agent = Agent::start(&doors.home.write("agent.toml", text));
     let search = ["* | stats count() by message", "--since", "100y", "-o", "json"];
     eventually("the agent's line is found", || {
         let found = logq(&server, &search, &query, &ca, Some(&client));

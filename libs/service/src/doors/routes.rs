@@ -175,12 +175,12 @@ impl Routes {
         self.all.into_iter().fold(Router::new(), |router, route| {
             let Route { declared: Declared { path, access, .. }, wording, handler } = route;
             let doors = doors.clone();
-            let door = from_fn(move |request: Request, next: Next| {
+            let door = from_fn(move |mut request: Request, next: Next| {
                 let doors = doors.clone();
                 async move {
-                    match pass(&doors, access, request) {
-                        Ok(request) => next.run(request).await,
-                        Err((refused, request)) => {
+                    match pass(&doors, access, &mut request) {
+                        Ok(()) => next.run(request).await,
+                        Err(refused) => {
                             doors.count(&refused);
                             refuse(&refused, request, wording).await
                         }
@@ -192,18 +192,14 @@ impl Routes {
     }
 }
 
-/// The request as the handler gets it: with its principal, the tenant's own header, and no token.
-fn pass(
-    doors: &Doors,
-    access: Access,
-    mut request: Request,
-) -> Result<Request, (Refused, Request)> {
+/// Makes of the request what the handler gets: with its principal, the tenant's own header, and no token.
+fn pass(doors: &Doors, access: Access, request: &mut Request) -> Result<(), Refused> {
     let principal = match doors.admit(request.headers()) {
         Ok(principal) if access.allows(&principal) => Some(principal),
-        Ok(_) => return Err((Refused::WrongRight { access }, request)),
+        Ok(_) => return Err(Refused::WrongRight { access }),
         // Who shows no token, or a wrong one, is nobody; for an open route that is enough.
         Err(_) if access == Access::Open => None,
-        Err(refused) => return Err((refused, request)),
+        Err(refused) => return Err(refused),
     };
     let headers = request.headers_mut();
     headers.remove(AUTHORIZATION);
@@ -214,7 +210,7 @@ fn pass(
         }
         request.extensions_mut().insert(principal);
     }
-    Ok(request)
+    Ok(())
 }
 
 async fn refuse(refused: &Refused, request: Request, wording: Option<Wording>) -> Response {
