@@ -73,7 +73,7 @@ impl Refusal {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         if let Refusal::TooFast { after } = self {
             // Rounded up: who comes earlier comes in vain.
-            return Some(Duration::from_secs(after.as_secs_f64().ceil() as u64));
+            return Some(Duration::from_secs((after.as_secs_f64().ceil() as u64).max(1)));
         }
         match self.status() {
             429 | 503 => Some(Duration::from_secs(1)),

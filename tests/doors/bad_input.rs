@@ -52,6 +52,8 @@ fn a_file_that_is_spoilt_later_leaves_the_old_tokens_in_force_and_health_says_so
     eventually("health is good again", || (ready(None)["status"] == "ok").then_some(()));
 }
 
+type Headers<'a> = &'a [(&'a str, &'a [u8])];
+
 #[test]
 fn odd_headers_are_refused_and_nothing_else_happens() {
     let doors = Doors::new("");
@@ -62,7 +64,7 @@ fn odd_headers_are_refused_and_nothing_else_happens() {
     let small = bearer.replace("Bearer", "bearer");
     let long = format!("Bearer {}", "x".repeat(10 << 10));
     let huge = vec![b'a'; 10 << 10];
-    let cases: [(&str, &[(&str, &[u8])], u16); 9] = [
+    let cases: [(&str, Headers, u16); 9] = [
         ("a token of 10 KB", &[("authorization", long.as_bytes())], 401),
         ("a token that is no text", &[("authorization", b"Bearer \xff\xfe")], 401),
         ("another scheme", &[("authorization", b"Basic YTpi")], 401),
