@@ -208,7 +208,7 @@ async fn options_that_make_no_sense_are_refused_before_anything_is_read() {
     let good = file_of("x");
     let server = Server::start([]).await;
     type Change = fn(&mut ShipOptions);
-    let cases: [(Change, &str); 10] = [
+    let cases: [(Change, &str); 13] = [
         (|options| options.files.clear(), "at least one"),
         (|options| options.files = vec!["-".into(), "-".into()], "once"),
         (|options| options.format = Format::Regex, "--pattern"),
@@ -224,7 +224,16 @@ async fn options_that_make_no_sense_are_refused_before_anything_is_read() {
         (|options| options.time.timezone = Some("Nowhere".into()), "IANA"),
         (|options| options.time.format = Some("%Y".into()), "json, logfmt and regex"),
         (|options| options.addr = "127.0.0.1:4318".into(), "http://HOST:PORT"),
-        (|options| options.addr = "https://127.0.0.1".into(), "TLS"),
+        (|options| options.addr = "ftp://127.0.0.1".into(), "https://HOST:PORT"),
+        (
+            |options| {
+                options.addr = "https://127.0.0.1".into();
+                options.credentials.tls.ca = Some("/nowhere/ca.pem".into());
+            },
+            "/nowhere/ca.pem",
+        ),
+        (|options| options.credentials.token = Some("two words".into()), "no token"),
+        (|options| options.credentials.tenant = Some("a/b".into()), "tenant"),
     ];
     for (change, expected) in cases {
         let mut options = options(&server, &[&good]);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use agent::access::AccessArguments;
+use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, HeaderMap};
+use serde_json::Value;
 use service::principal::TENANT_HEADER;
 
 use crate::exit::Exit;
@@ -32,6 +34,19 @@ fn build(addr: &str, access: &AccessArguments) -> Result<reqwest::Client, String
         .user_agent(concat!("logq/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(|error| format!("cannot start the HTTP client: {error}"))
+}
+
+/// Says why a server does not let us in, if that is what it answered.
+pub(crate) fn not_let_in(addr: &str, status: StatusCode, body: &[u8]) -> Option<Exit> {
+    if ![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status) {
+        return None;
+    }
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |member: &str| answer["error"][member].as_str().map(str::to_owned);
+    let message = text("message").unwrap_or_else(|| status.to_string());
+    let hint = text("hint").map_or_else(String::new, |hint| format!("; {hint}"));
+    eprintln!("logq: {addr} does not let us in: {message}{hint}");
+    Some(Exit::Usage)
 }
 
 /// Says that a server cannot be reached, and what to do.

@@ -67,7 +67,7 @@ pub(crate) async fn run(up: &Up) -> Result<Exit> {
     // The folder first: of two faults, the one that names the other process helps more.
     let ingest = listen(&settings.ingest_http, "collector.http").await?;
     let query = listen(&settings.query_http, "query.http").await?;
-    let demo = up.demo.then_some(up.demo_http);
+    let demo = up.demo.then_some((up.demo_http, up.insecure));
     serve_until_stopped(settings, entrance, store, (ingest, query), demo, shutdown).await
 }
 
@@ -107,7 +107,7 @@ async fn serve_until_stopped(
     entrance: Entrance,
     store: Arc<Store>,
     (ingest, query): (TcpListener, TcpListener),
-    demo_http: Option<SocketAddr>,
+    demo: Option<(SocketAddr, bool)>,
     shutdown: Shutdown,
 ) -> Result<Exit> {
     let (metrics, health) = (Metrics::new(), Health::new());
@@ -133,14 +133,14 @@ async fn serve_until_stopped(
     };
     let (ingest, query) = (serving(ingest, collector.routes()), serving(query, api.routes()));
     let watch = tokio::spawn(watch(Arc::clone(&store), entrance, health.clone(), shutdown.clone()));
-    let ended = match demo_http {
+    let ended = match demo {
         None => {
             announce(&ready.block());
             shutdown.requested().await;
             health.begin_shutdown();
             Ok(())
         }
-        Some(gateway) => demo_until_stopped(gateway, &ready, &queries, &health, &shutdown).await,
+        Some(demo) => demo_until_stopped(demo, &ready, &queries, &health, &shutdown).await,
     };
     stop.set_off();
     for server in [ingest, query] {
@@ -158,13 +158,13 @@ fn announce(block: &str) {
 
 /// The demo, from its start to its end; the servers have to run for longer.
 async fn demo_until_stopped(
-    gateway: SocketAddr,
+    (gateway, insecure): (SocketAddr, bool),
     ready: &Ready,
     queries: &Queries,
     health: &Health,
     shutdown: &Shutdown,
 ) -> Result<()> {
-    let demo = Demo::start(&ready.data, gateway, ready.ingest).await?;
+    let demo = Demo::start(&ready.data, gateway, ready.ingest, insecure).await?;
     tokio::select! {
         story = demo.story(queries) => {
             announce(&ready.demo_block(&demo, &story));

@@ -75,3 +75,17 @@ fn a_tenant_runs_as_many_queries_as_it_may_and_others_go_on() {
     drop(running);
     eventually("its place is free", || (begin("few").0 == "HTTP/1.1 200").then_some(()));
 }
+
+#[test]
+fn a_shipment_belongs_to_the_tenant_that_is_named() {
+    let home = Home::new();
+    let server = home.start();
+    let log = home.write("a.log", "{\"message\":\"shipped\"}\n");
+    let log = log.to_str().unwrap();
+    assert_eq!(server.logq(&["ship", "--tenant", "a", log]).code, 0);
+    let codes =
+        ["a", "b"].map(|tenant| server.logq(&["*", "--since", "1h", "--tenant", tenant]).code);
+    assert_eq!(codes, [0, 1]);
+    let wrong = server.logq(&["ship", "--tenant", "a/b", log]);
+    assert_eq!(wrong.code, 2, "{wrong:?}");
+}

@@ -94,7 +94,16 @@ fn commands_and_agent_ship_and_search_over_tls_with_tokens_and_client_certificat
     }
     let forbidden = logq(&server, &search, &ingest, &ca, Some(&client));
     assert_eq!(forbidden.code, 2, "{forbidden:?}");
-    assert!(forbidden.stderr.contains("--rights"), "{forbidden:?}");
+    assert!(forbidden.stderr.contains("which needs query; "), "{forbidden:?}");
+    let forbidden = logq(&server, &["audit"], &query, &ca, Some(&client));
+    assert_eq!(forbidden.code, 2, "{forbidden:?}");
+    assert!(forbidden.stderr.contains("admin of all tenants"), "{forbidden:?}");
+    let refused = logq(&server, &ship, &query, &ca, Some(&client));
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused.stderr.contains("403") && refused.stderr.contains("needs ingest"),
+        "{refused:?}"
+    );
     let missing = logq(&server, &search, &query, Path::new("/nowhere.pem"), None);
     assert!(missing.code != 0 && missing.stderr.contains("/nowhere.pem"), "{missing:?}");
     server.stop();
