@@ -226,6 +226,19 @@ mod tests {
     }
 
     #[test]
+    fn agents_of_tenants_that_are_not_seen_are_neither_listed_nor_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
+        let agents = Agents::default();
+        hear(&agents, "busy", 1, 0, Some(7));
+        for (tenant, listed, watermark) in [("default", 1, 7), ("other", 0, 10)] {
+            let seen = |of: &str| of == tenant;
+            assert_eq!(agents.list(NOW, &store, seen).len(), listed, "{tenant}");
+            assert_eq!(agents.watermark(NOW, seen), seconds_ago(watermark), "{tenant}");
+        }
+    }
+
+    #[test]
     fn a_wrong_clock_does_not_move_the_watermark() {
         for ahead in [-86_400, -1, 1, 86_400] {
             let agents = Agents::default();

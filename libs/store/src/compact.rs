@@ -324,8 +324,8 @@ fn windows(inputs: &[Arc<Segment>]) -> Result<Vec<Vec<Range<u32>>>> {
 /// Drops whole segments that retention lets go.
 fn expire(shared: &Arc<Shared>) -> Result<()> {
     let view = shared.view();
-    let metas: Vec<&SegmentMeta> = view.segments().iter().map(|segment| segment.meta()).collect();
-    let goes = retention::expired(&metas, &shared.options, Timestamp::now().0);
+    let segments: Vec<_> = view.segments().iter().map(|segment| segment.meta().into()).collect();
+    let goes = retention::expired(&segments, &shared.options, Timestamp::now().0);
     let expired = view.segments().iter().zip(goes).filter(|(_, goes)| *goes);
     let expired: Vec<Arc<Segment>> = expired.map(|(segment, _)| Arc::clone(segment)).collect();
     if expired.is_empty() {

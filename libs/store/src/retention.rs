@@ -16,21 +16,38 @@ pub struct Retention {
     pub bytes: Option<u64>,
 }
 
+/// What counts of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate<'a> {
+    tenant: &'a str,
+    /// When its newest record is from, ns.
+    last: i64,
+    bytes: u64,
+}
+
+impl<'a> From<&'a SegmentMeta> for Candidate<'a> {
+    fn from(meta: &'a SegmentMeta) -> Self {
+        // The future does not keep a record for ever: the time of receipt counts if it is earlier.
+        let last = meta.time_range.1.min(meta.received_at_max);
+        Self { tenant: &meta.tenant, last, bytes: meta.bytes() }
+    }
+}
+
 /// Of each segment, in the order given, whether it goes.
-pub(crate) fn expired(segments: &[&SegmentMeta], options: &StoreOptions, now: i64) -> Vec<bool> {
+pub(crate) fn expired(segments: &[Candidate<'_>], options: &StoreOptions, now: i64) -> Vec<bool> {
     let own = |tenant: &str| options.retention_by_tenant.get(tenant).copied().unwrap_or_default();
     let mut expired: Vec<bool> = segments
         .iter()
         .map(|segment| {
-            let age = own(&segment.tenant).age.or(options.retention_age);
+            let age = own(segment.tenant).age.or(options.retention_age);
             age.is_some_and(|age| {
                 let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
-                last(segment) < now.saturating_sub(age)
+                segment.last < now.saturating_sub(age)
             })
         })
         .collect();
     let mut oldest_first: Vec<usize> = (0..segments.len()).collect();
-    oldest_first.sort_by_key(|at| last(segments[*at]));
+    oldest_first.sort_by_key(|at| segments[*at].last);
     let by_tenant: BTreeMap<&str, u64> = options
         .retention_by_tenant
         .iter()
@@ -38,7 +55,7 @@ pub(crate) fn expired(segments: &[&SegmentMeta], options: &StoreOptions, now: i6
         .collect();
     let mut held: HashMap<&str, u64> = HashMap::new();
     for (segment, _) in segments.iter().zip(&expired).filter(|(_, expired)| !**expired) {
-        *held.entry(&segment.tenant).or_default() += segment.bytes();
+        *held.entry(segment.tenant).or_default() += segment.bytes;
     }
     let mut all: u64 = held.values().sum();
     let over = |held: &HashMap<&str, u64>, tenant: &str| {
@@ -47,11 +64,11 @@ pub(crate) fn expired(segments: &[&SegmentMeta], options: &StoreOptions, now: i6
     // Each tenant's own bound first, so that one that has too much does not cost others theirs.
     for at in &oldest_first {
         let segment = segments[*at];
-        if !expired[*at] && over(&held, &segment.tenant) {
+        if !expired[*at] && over(&held, segment.tenant) {
             expired[*at] = true;
-            all = all.saturating_sub(segment.bytes());
-            if let Some(held) = held.get_mut(segment.tenant.as_str()) {
-                *held = held.saturating_sub(segment.bytes());
+            all = all.saturating_sub(segment.bytes);
+            if let Some(held) = held.get_mut(segment.tenant) {
+                *held = held.saturating_sub(segment.bytes);
             }
         }
     }
@@ -61,51 +78,25 @@ pub(crate) fn expired(segments: &[&SegmentMeta], options: &StoreOptions, now: i6
         }
         if !expired[at] {
             expired[at] = true;
-            all = all.saturating_sub(segments[at].bytes());
+            all = all.saturating_sub(segments[at].bytes);
         }
     }
     expired
 }
 
-/// The future does not keep a record for ever: the time of receipt counts if it is earlier.
-fn last(segment: &SegmentMeta) -> i64 {
-    segment.time_range.1.min(segment.received_at_max)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::segment::SegmentId;
 
-    fn segment(tenant: &str, last: i64, bytes: u64) -> SegmentMeta {
-        SegmentMeta {
-            version: 1,
-            id: SegmentId(1),
-            tenant: tenant.to_owned(),
-            signal: "logs".to_owned(),
-            rows: 1,
-            time_range: (0, last),
-            seq_range: (0, 0),
-            received_at_max: i64::MAX,
-            journal_end: 0,
-            replaces: Vec::new(),
-            tokenizer: 1,
-            severities: 0,
-            services: None,
-            overflow_names: Default::default(),
-            indexed_attributes: Default::default(),
-            columns: Vec::new(),
-            index_file: (bytes, 0),
-            records_file: (0, 0),
-            roll_up: None,
-        }
+    fn segment(tenant: &str, last: i64, bytes: u64) -> Candidate<'_> {
+        Candidate { tenant, last, bytes }
     }
 
     /// Tenants and times of what goes, at time 100.
-    fn gone(segments: &[SegmentMeta], options: &StoreOptions) -> Vec<String> {
-        let expired = expired(&segments.iter().collect::<Vec<_>>(), options, 100);
+    fn gone(segments: &[Candidate<'_>], options: &StoreOptions) -> Vec<String> {
+        let expired = expired(segments, options, 100);
         let gone = segments.iter().zip(expired).filter(|(_, expired)| *expired);
-        gone.map(|(segment, _)| format!("{}{}", segment.tenant, segment.time_range.1)).collect()
+        gone.map(|(segment, _)| format!("{}{}", segment.tenant, segment.last)).collect()
     }
 
     fn options(age: Option<u64>, bytes: Option<u64>, own: Retention) -> StoreOptions {
