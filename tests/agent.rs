@@ -251,7 +251,7 @@ fn secrets_are_in_no_byte_that_the_agent_or_the_store_keeps() {
 }
 
 #[test]
-fn a_store_that_was_put_back_to_yesterday_is_found_out_and_the_loss_is_counted() {
+fn a_store_that_was_restored_from_yesterdays_backup_is_found_out_and_the_loss_is_counted() {
     let lines = |from: usize, to: usize| -> String {
         (from..to).map(|number| format!("line {number}\n")).collect()
     };
@@ -263,15 +263,11 @@ fn a_store_that_was_put_back_to_yesterday_is_found_out_and_the_loss_is_counted()
     agent.start();
     let stored = |server: &Server| server.search("service:app").len();
     eventually("yesterday's lines are stored", || (stored(&server) == 100).then_some(()));
-    server.stop();
-    let backup = tempfile::tempdir().unwrap();
-    let copy = |from: &Path, to: &Path| {
-        assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
-    };
-    copy(&home.data(), &backup.path().join("data"));
+    let shelf = tempfile::tempdir().unwrap();
+    let backup = shelf.path().join("backup");
+    let taken = server.logq(&["backup", backup.to_str().unwrap()]);
+    assert_eq!(taken.code, 0, "{taken:?}");
 
-    let server = home.start();
-    agent.ship_to(&server);
     agent.log("app", &lines(100, 200));
     eventually("today's lines are stored", || (stored(&server) == 200).then_some(()));
     eventually("the audit adds up", || {
@@ -282,7 +278,10 @@ fn a_store_that_was_put_back_to_yesterday_is_found_out_and_the_loss_is_counted()
     server.stop();
 
     std::fs::remove_dir_all(home.data()).unwrap();
-    copy(&backup.path().join("data"), &home.data());
+    let data = home.data();
+    let restored =
+        server::logq(&["restore", backup.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+    assert_eq!(restored.code, 0, "{restored:?}");
     let server = home.start();
     agent.ship_to(&server);
     agent.log("app", &lines(200, 300));
@@ -296,6 +295,17 @@ fn a_store_that_was_put_back_to_yesterday_is_found_out_and_the_loss_is_counted()
         .map(|report| report["attributes"]["logq.lost_batches"].as_u64().unwrap())
         .sum();
     assert!(lost >= 10, "100 lines in batches of 10, said {lost}");
+    let noticed = eventually("the agent says that the store was restored", || {
+        let noticed = server.search("event_name:logq.agent.store_restored");
+        (!noticed.is_empty()).then_some(noticed)
+    });
+    let attributes = &noticed[0]["attributes"];
+    assert_eq!(
+        (noticed.len(), &attributes["logq.former_generation"]),
+        (1, &1.into()),
+        "{noticed:?}"
+    );
+    assert_eq!(attributes["logq.generation"], audit(&server)["generation"]);
     let audit = eventually("the audit says so", || {
         let audit = audit(&server);
         (audit["adds_up"] == false).then_some(audit)

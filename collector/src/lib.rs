@@ -13,6 +13,8 @@
 mod admission;
 mod agents;
 mod answer;
+mod backups;
+mod deletes;
 mod ingest;
 mod json_lines;
 mod ledger;
@@ -31,6 +33,7 @@ use wire::Limits;
 
 pub use crate::agents::{Acknowledged, AgentLedger, AgentList, AgentStatus, Heartbeat, Rfc3339};
 use crate::agents::{Agents, HEARTBEATS_MAX};
+pub use crate::deletes::DeleteReport;
 use crate::metrics::Metrics;
 use crate::rates::Rates;
 use record::Timestamp;
@@ -64,6 +67,7 @@ pub struct Collector {
     options: CollectorOptions,
     decoding: Semaphore,
     heartbeats: Semaphore,
+    deletes: Semaphore,
     agents: Arc<Agents>,
     rates: Rates,
     metrics: Metrics,
@@ -81,7 +85,8 @@ impl Collector {
         let decoding = Semaphore::new(options.decode_threads);
         let heartbeats = Semaphore::new(HEARTBEATS_MAX);
         let rates = Rates::new(&options.bytes_per_second);
-        Arc::new(Self { store, options, decoding, heartbeats, agents, rates, metrics })
+        let deletes = Semaphore::new(deletes::DELETES_MAX);
+        Arc::new(Self { store, options, decoding, heartbeats, deletes, agents, rates, metrics })
     }
 
     /// No agent that is alive holds a record older than this which it has not shipped: the oldest unshipped time
@@ -91,10 +96,12 @@ impl Collector {
         self.agents.watermark(now, |_| true)
     }
 
-    /// The routes that take batches and heartbeats, the ledger, and the agents. Ledger and flush are about all tenants.
+    /// The routes that take batches and heartbeats, the ledger, the agents, deletes and backups. Ledger, flush and
+    /// backups are about all tenants.
     pub fn routes(self: &Arc<Self>) -> Routes {
         const INGEST: Access = Access::Right(Right::Ingest);
         const QUERY: Access = Access::Right(Right::Query);
+        const ADMIN: Access = Access::Right(Right::Admin);
         Routes::new()
             .post("/v1/logs", INGEST, otlp_logs::receive)
             .worded(otlp_logs::not_let_in)
@@ -105,6 +112,14 @@ impl Collector {
             .get("/api/v1/agents", QUERY, agents::list)
             .get("/api/v1/ledger", Access::Operator, ledger::show)
             .post("/api/v1/flush", Access::Operator, ledger::flush)
+            .post("/api/v1/delete", ADMIN, deletes::make)
+            .get("/api/v1/deletes", ADMIN, deletes::list)
+            .get("/api/v1/deletes/{id}", ADMIN, deletes::show)
+            .get("/api/v1/backups", Access::Operator, backups::list)
+            .post("/api/v1/backups", Access::Operator, backups::begin)
+            .get("/api/v1/backups/{id}", Access::Operator, backups::show)
+            .delete("/api/v1/backups/{id}", Access::Operator, backups::end)
+            .get("/api/v1/backups/{id}/files/{*name}", Access::Operator, backups::file)
             .with_state(Arc::clone(self))
     }
 

@@ -92,7 +92,10 @@ type Read = fn(&Store) -> u64;
 
 /// Gauges and counters that are read from the store when they are asked for.
 fn show_store(registry: &Registry, store: &Arc<Store>) {
-    let gauges: [(&str, &str, Read); 6] = [
+    let gauges: [(&str, &str, Read); 9] = [
+        ("store_active_deletes", "Deletes that are not done.", |store| {
+            store.active_deletes() as u64
+        }),
         ("store_part_records", "Records in memory, not yet in a segment.", |store| {
             store.view().part_rows()
         }),
@@ -105,8 +108,17 @@ fn show_store(registry: &Registry, store: &Arc<Store>) {
         ("store_request_bytes", "Memory set apart for requests in flight.", |store| {
             store.memory_bytes().1 as u64
         }),
+        ("store_snapshots", "Snapshots held for backups.", |store| store.snapshots().len() as u64),
+        (
+            "store_snapshot_kept_bytes",
+            "Bytes of segments merged away or expired, on the disk only for backups; for each backup.",
+            |store| store.snapshots().iter().map(|snapshot| snapshot.bytes_kept_for_it).sum(),
+        ),
     ];
-    let counters: [(&str, &str, Read); 8] = [
+    let counters: [(&str, &str, Read); 9] = [
+        ("store_deleted_records_total", "Records removed by deletes.", |store| {
+            store.ledger().counters.deleted
+        }),
         (
             "store_accepted_records_total",
             "Records accepted since the data folder was made.",

@@ -40,7 +40,9 @@ impl Refusal {
             Refusal::TooFast { .. } => 429,
             Refusal::Decode(error) => error.status(),
             Refusal::Store(error) => match error {
-                StoreError::Overloaded { .. } | StoreError::TooFarAhead { .. } => 429,
+                StoreError::Overloaded { .. }
+                | StoreError::TooFarAhead { .. }
+                | StoreError::TooManyDeletes { .. } => 429,
                 StoreError::Conflict { .. } => 409,
                 StoreError::Full { .. } => 507,
                 _ => 503,
@@ -62,6 +64,7 @@ impl Refusal {
                 StoreError::TooFarAhead { .. } => "too_far_ahead",
                 StoreError::Conflict { .. } => "batch_conflict",
                 StoreError::Full { .. } => "disk_full",
+                StoreError::TooManyDeletes { .. } => "too_many_deletes",
                 StoreError::Closed => "shutting_down",
                 _ => "journal_failed",
             },

@@ -50,18 +50,38 @@ pub(crate) enum Command {
     Run(Run),
     /// Ship whole files once
     Ship(Ship),
+    /// Read everything in the data folder of a logq that does not run, and say what is damaged
+    Check(Check),
     /// Check a configuration file and say all that is wrong with it
     CheckConfig(CheckConfig),
     /// Print the account of every record; fail where it does not add up
     Audit(Audit),
     /// Make, list and revoke tokens
     Token(TokenArguments),
+    /// Delete records for good: hidden at once, removed from the disk in the background, with proof
+    Delete(Delete),
+    /// Copy a running store into a folder, or bring the copy that is there up to date
+    Backup(Backup),
+    /// Make a data folder of a backup; needs no server
+    Restore(Restore),
 }
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 8] =
-        ["search", "up", "run", "ship", "check-config", "audit", "token", "help"];
+    pub(crate) const NAMES: [&'static str; 12] = [
+        "search",
+        "up",
+        "run",
+        "ship",
+        "check",
+        "check-config",
+        "audit",
+        "delete",
+        "backup",
+        "restore",
+        "token",
+        "help",
+    ];
 }
 
 #[derive(Debug, Args)]
@@ -74,9 +94,9 @@ pub(crate) struct Search {
     /// Until when: as --since, or `now`
     #[arg(long, default_value = "now")]
     pub(crate) until: String,
-    /// Records or rows at most; the newest come first
-    #[arg(short = 'n', long, default_value_t = 100)]
-    pub(crate) limit: usize,
+    /// Records or rows at most, the newest first; if not said: 100 records, or all rows of stages such as stats
+    #[arg(short = 'n', long)]
+    pub(crate) limit: Option<usize>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
     pub(crate) output: OutputForm,
@@ -140,6 +160,16 @@ pub(crate) struct RunAgent {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The data folder
+    #[arg(default_value = "logq-data")]
+    pub(crate) data: PathBuf,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
+    pub(crate) output: OutputForm,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CheckConfig {
     /// Configuration file
     pub(crate) file: Option<PathBuf>,
@@ -158,6 +188,58 @@ pub(crate) struct Audit {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
     pub(crate) output: OutputForm,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// Which records: a filter such as `correlation:req-42`, without stages; `*` is all of them
+    pub(crate) query: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
+    /// From when: a length before now (15m, 2h, 7d) or a time; since ever if not said
+    #[arg(long)]
+    pub(crate) since: Option<String>,
+    /// Until when: as --since; records of the future too if not said
+    #[arg(long)]
+    pub(crate) until: Option<String>,
+    /// Only say how many records match
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Wait until they are gone from the disk and show the proof; this is so if nothing is said
+    #[arg(long, overrides_with = "no_wait")]
+    pub(crate) wait: bool,
+    /// Do not wait until they are gone from the disk
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// The ingest address
+    #[arg(long, env = "LOGQ_INGEST_ADDR", default_value = INGEST_ADDR)]
+    pub(crate) addr: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The backup's folder, made if absent; what it has already is not copied again
+    pub(crate) folder: PathBuf,
+    /// The ingest address
+    #[arg(long, env = "LOGQ_INGEST_ADDR", default_value = INGEST_ADDR)]
+    pub(crate) addr: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
+    /// Only check that every file of the backup is there and as it was; needs no server
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup's folder
+    pub(crate) folder: PathBuf,
+    /// The data folder to make; must be absent or empty
+    #[arg(long)]
+    pub(crate) data: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -239,7 +321,7 @@ mod tests {
             &["search", "level:error", "-n5"],
         ] {
             assert!(
-                matches!(parse(arguments), Ok(Command::Search(search)) if search.query == "level:error" && search.limit == 5)
+                matches!(parse(arguments), Ok(Command::Search(search)) if search.query == "level:error" && search.limit == Some(5))
             );
         }
         assert!(

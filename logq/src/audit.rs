@@ -166,6 +166,9 @@ impl Account {
         row("  indexed", ledger.indexed);
         row("  expired", counters.expired);
         row("  quarantined", counters.quarantined);
+        if counters.deleted > 0 {
+            row("  deleted", counters.deleted);
+        }
         row("batches given up", ledger.lost_batches);
         row("times replaced", counters.timestamps_replaced);
         row("senders", ledger.senders);

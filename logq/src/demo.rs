@@ -7,6 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -274,7 +275,7 @@ async fn lines_of(queries: Queries, correlation_id: String) -> Result<Vec<Line>>
             ..Request::default()
         })?;
         let mut lines = Vec::new();
-        queries.run(prepared, &AtomicBool::new(false), &mut |batch| {
+        queries.run(prepared, &Arc::new(AtomicBool::new(false)), &mut |batch| {
             query::write_lines(&batch, &mut lines);
             Flow::More
         })?;

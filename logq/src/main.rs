@@ -2,10 +2,14 @@
 
 mod arguments;
 mod audit;
+mod backup;
+mod check;
 mod client;
+mod delete;
 mod demo;
 mod exit;
 mod ready;
+mod restore;
 mod search;
 mod settings;
 mod ship;
@@ -48,6 +52,11 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Ship(ship) => wait(1, ship::run(ship)),
         Command::Audit(audit) => wait(1, audit::run(&audit)),
         Command::Token(token) => token::run(token),
+        Command::Delete(delete) => wait(1, delete::run(&delete)),
+        Command::Check(check) => check::run(&check),
+        Command::Backup(backup) if backup.verify => restore::verify(&backup.folder),
+        Command::Backup(backup) => wait(1, backup::run(backup)),
+        Command::Restore(restore) => restore::run(&restore),
         Command::CheckConfig(check) => Ok(check_config(&check)),
     };
     exit.map(ExitCode::from)

@@ -19,6 +19,8 @@ struct LastLine {
 struct Summary {
     complete: bool,
     reason: Option<String>,
+    #[serde(default)]
+    rows_left_out: u64,
     rows: u64,
     took_ms: f64,
     hint: Option<String>,
@@ -112,6 +114,9 @@ fn conclude(summary: Option<Summary>) -> Exit {
             summary.reason.as_deref().unwrap_or("no reason was given")
         );
         return Exit::Partial;
+    }
+    if summary.rows_left_out > 0 {
+        eprintln!("logq: {} more rows are left out; a larger -n shows them", summary.rows_left_out);
     }
     if let Some(hint) = &summary.hint {
         eprintln!("logq: nothing found in this time range; {hint}");

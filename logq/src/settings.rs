@@ -6,7 +6,7 @@ use std::time::Duration;
 use agent::daemon::AgentOptions;
 use anyhow::{Context, Result};
 use collector::CollectorOptions;
-use query::QueryLimits;
+use query::{QueryLimits, QueueLimits};
 use service::config::{self, ByteSize, Config, Fallback, Key, Kind, Table};
 use service::doors::{self, DoorOptions};
 use store::{Retention, StoreOptions};
@@ -104,7 +104,13 @@ const QUERY: Table = Table {
             path: "memory_max",
             kind: Kind::ByteSize { min: size(1 << 20), max: size(1 << 40) },
             fallback: Fallback::Value("256 MiB"),
-            doc: "Memory that the stages of one query may hold.",
+            doc: "Memory that one query may hold: rows found, columns read, stages, lines on their way; beyond it the query ends.",
+        },
+        Key {
+            path: "memory_total",
+            kind: Kind::ByteSize { min: size(1 << 20), max: size(1 << 40) },
+            fallback: Fallback::Value("512 MiB"),
+            doc: "Memory that all queries together may hold; beyond it the one that holds the most ends.",
         },
         Key {
             path: "rows_max",
@@ -116,7 +122,25 @@ const QUERY: Table = Table {
             path: "concurrency",
             kind: Kind::Integer { min: 1, max: 1_024 },
             fallback: Fallback::Value("16"),
-            doc: "Queries at the same time; further ones are answered with 429.",
+            doc: "Queries at the same time; further ones wait, and tenants take turns.",
+        },
+        Key {
+            path: "queue_max",
+            kind: Kind::Integer { min: 0, max: 100_000 },
+            fallback: Fallback::Value("64"),
+            doc: "Queries that wait at most; further ones are answered with 429.",
+        },
+        Key {
+            path: "queue_tenant_max",
+            kind: Kind::Integer { min: 0, max: 100_000 },
+            fallback: Fallback::Value("32"),
+            doc: "... of one tenant.",
+        },
+        Key {
+            path: "queue_wait",
+            kind: Kind::Duration { min: Duration::ZERO, max: Duration::from_secs(3_600) },
+            fallback: Fallback::Value("10s"),
+            doc: "A query that waits for longer is answered with 429.",
         },
     ],
 };
@@ -135,7 +159,7 @@ pub(crate) struct Settings {
     pub(crate) store: StoreOptions,
     pub(crate) query_http: String,
     pub(crate) query: QueryLimits,
-    pub(crate) query_concurrency: usize,
+    pub(crate) query_queue: QueueLimits,
     pub(crate) doors: DoorOptions,
 }
 
@@ -176,11 +200,17 @@ impl Settings {
             query: QueryLimits {
                 deadline: query.get("deadline"),
                 memory_bytes_max: query.get("memory_max"),
+                memory_total_bytes_max: query.get("memory_total"),
                 rows_max: query.get("rows_max"),
                 queries_by_tenant: doors.by_tenant(|tenant| tenant.queries),
                 ..QueryLimits::default()
             },
-            query_concurrency: query.get("concurrency"),
+            query_queue: QueueLimits {
+                concurrency: query.get("concurrency"),
+                waiting_max: query.get("queue_max"),
+                waiting_tenant_max: query.get("queue_tenant_max"),
+                wait_max: query.get("queue_wait"),
+            },
             doors,
         })
     }
@@ -227,6 +257,7 @@ mod tests {
         let settings = settings.unwrap();
         assert_eq!(settings.store, StoreOptions::default());
         assert_eq!(settings.query, QueryLimits::default());
+        assert_eq!(settings.query_queue, QueueLimits::default());
         assert_eq!(settings.collector, CollectorOptions::default());
         assert_eq!(settings.data, PathBuf::from("logq-data"));
     }

@@ -112,7 +112,8 @@ fn print(report: &ShipReport) {
     }
 }
 
-fn progress_bar() -> ProgressBar {
+/// Bytes done of bytes in all, on a terminal; else nothing.
+pub(crate) fn progress_bar() -> ProgressBar {
     if !stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -114,7 +114,7 @@ async fn serve_until_stopped(
     health.set("store", Check::Ok);
     let collector = Collector::new(Arc::clone(&store), settings.collector.clone(), &metrics);
     let queries = Queries::new(Arc::clone(&store), settings.query.clone());
-    let api = QueryApi::new(queries.clone(), settings.query_concurrency, &metrics);
+    let api = QueryApi::new(queries.clone(), settings.query_queue.clone(), &metrics);
     let entrance = Entrance { doors: entrance.doors.counted(&metrics), ..entrance };
     let ready = Ready {
         data: settings.data,

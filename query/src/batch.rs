@@ -15,6 +15,8 @@ use record::{Severity, Timestamp};
 use store::schema::{AttributeType, OVERFLOW};
 
 use crate::cell::Cell;
+use crate::error::QueryError;
+use crate::stages::Flow;
 
 /// Some of a query's data on its way through the stages.
 #[derive(Clone, Debug)]
@@ -66,6 +68,20 @@ impl Batch {
         self.len() == 0
     }
 
+    /// Memory that it holds, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match self {
+            Batch::Records(records) => records.memory_bytes(),
+            Batch::Rows(rows) => rows
+                .rows
+                .iter()
+                .map(|row| {
+                    size_of::<Vec<Cell>>() + row.iter().map(Cell::memory_bytes).sum::<usize>()
+                })
+                .sum(),
+        }
+    }
+
     /// Keeps the first `count`.
     pub fn truncate(&mut self, count: usize) {
         match self {
@@ -77,6 +93,27 @@ impl Batch {
                 }
             }
             Batch::Rows(rows) => rows.rows.truncate(count),
+        }
+    }
+
+    /// Gives it away in blocks of at most `rows`, until whoever takes them has enough.
+    pub(crate) fn in_blocks(
+        self,
+        rows: usize,
+        take: &mut dyn FnMut(Batch) -> Result<Flow, QueryError>,
+    ) -> Result<Flow, QueryError> {
+        match self {
+            Batch::Records(Records { pieces, order: Some(order) }) if order.len() > rows => {
+                for block in order.chunks(rows) {
+                    let order = Some(block.to_vec());
+                    let records = Records { pieces: pieces.clone(), order };
+                    if take(Batch::Records(records))? == Flow::Enough {
+                        return Ok(Flow::Enough);
+                    }
+                }
+                Ok(Flow::More)
+            }
+            whole => take(whole),
         }
     }
 
@@ -114,6 +151,12 @@ impl Records {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Memory that it holds, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let order = self.order.as_ref().map_or(0, |order| size_of_val(order.as_slice()));
+        order + self.pieces.iter().map(|piece| memory_of(&piece.batch)).sum::<usize>()
     }
 
     /// (piece, row) of each, in order.
@@ -301,6 +344,15 @@ impl Column {
             Column::Overflow(objects, name) => valid!(objects, overflow(objects.value(row), name)),
         }
     }
+}
+
+/// Memory of a batch's rows. Of a slice only the slice: the rest is another's.
+pub(crate) fn memory_of(batch: &RecordBatch) -> usize {
+    let sizes = batch.columns().iter().map(|column| {
+        let data = column.to_data();
+        data.get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
+    });
+    sizes.sum()
 }
 
 pub(crate) fn severity(number: u8) -> Cell {

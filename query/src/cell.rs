@@ -53,13 +53,16 @@ impl Cell {
         }
     }
 
-    /// Memory that it holds beside its own size.
+    /// Memory that it holds, its own size included, about.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        size_of::<Cell>() + self.heap_bytes()
+    }
+
+    /// Memory that it holds beside its own size: with the counts of a shared text and what the allocator adds.
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
-            Cell::Text(text) => text.len() + 16,
-            Cell::List(cells) => {
-                cells.iter().map(|cell| size_of::<Cell>() + cell.heap_bytes()).sum()
-            }
+            Cell::Text(text) => text.len() + 32,
+            Cell::List(cells) => cells.iter().map(Cell::memory_bytes).sum(),
             _ => 0,
         }
     }

@@ -1,7 +1,9 @@
 //! Why a query ends without its whole answer.
 
+use std::time::Duration;
+
 use ql::Diagnostics;
-use store::StoreError;
+use store::{Stopped, StoreError};
 
 /// Why a query could not be answered.
 #[derive(Debug, thiserror::Error)]
@@ -22,29 +24,59 @@ pub enum QueryError {
         /// What is wrong and what would be right.
         detail: String,
     },
-    /// A stage holds more memory than it may.
+    /// It holds more memory than it may.
     #[error(
-        "the query needs more than {limit_bytes} bytes of memory; narrow the time range or the filter"
+        "the query needs more than the {limit_bytes} bytes of memory that `query.memory_max` allows; narrow the time range or the filter, or ask for fewer fields or groups"
     )]
     Memory {
         /// The bound.
         limit_bytes: usize,
     },
+    /// All queries hold what they may together, and this one the most.
+    #[error(
+        "the queries that run together need more than the {limit_bytes} bytes of memory that `query.memory_total` allows, and this one holds the most of it; try again in a moment, or narrow the time range or the filter"
+    )]
+    MemoryTotal {
+        /// The bound.
+        limit_bytes: usize,
+    },
     /// Time is up.
-    #[error("the query took longer than {seconds} seconds; narrow the time range or the filter")]
+    #[error(
+        "the query took longer than the {after:?} that `query.deadline` allows; narrow the time range or the filter"
+    )]
     Deadline {
         /// The bound.
-        seconds: u64,
+        after: Duration,
     },
     /// The client went away.
     #[error("the query was cancelled")]
     Cancelled,
-    /// Too many queries run already.
-    #[error("too many queries run at the same time; try again in a moment")]
+    /// Too many queries run and wait already.
+    #[error("too many queries run and wait at the same time; try again in a moment")]
     Busy,
     /// The store could not read something.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for QueryError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Stopped(stopped) => stopped.into(),
+            other => QueryError::Store(other),
+        }
+    }
+}
+
+impl From<Stopped> for QueryError {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Cancelled => QueryError::Cancelled,
+            Stopped::Deadline { after } => QueryError::Deadline { after },
+            Stopped::Memory { limit_bytes } => QueryError::Memory { limit_bytes },
+            Stopped::MemoryTotal { limit_bytes } => QueryError::MemoryTotal { limit_bytes },
+        }
+    }
 }
 
 impl QueryError {
@@ -59,7 +91,7 @@ impl QueryError {
         match self {
             QueryError::Query { .. } | QueryError::Parameter { .. } => 400,
             QueryError::Memory { .. } => 422,
-            QueryError::Busy => 429,
+            QueryError::Busy | QueryError::MemoryTotal { .. } => 429,
             QueryError::Deadline { .. } => 504,
             QueryError::Cancelled => 499,
             QueryError::Store(_) => 503,
@@ -72,6 +104,7 @@ impl QueryError {
             QueryError::Query { diagnostics, .. } => diagnostics.first().code,
             QueryError::Parameter { .. } => "bad_parameter",
             QueryError::Memory { .. } => "query_memory",
+            QueryError::MemoryTotal { .. } => "query_memory_total",
             QueryError::Deadline { .. } => "query_deadline",
             QueryError::Cancelled => "cancelled",
             QueryError::Busy => "too_many_queries",

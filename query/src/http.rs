@@ -1,87 +1,73 @@
 //! `GET|POST /api/v1/query`: the answer as lines of JSON, the last one a summary.
 //!
-//! Parameters `query`, `since`, `until`, `limit`, in the URL, as a form, or as a JSON object. A fault that
-//! shows before the first row is an error answer; one that shows later ends the summary line with
-//! `"complete":false` and its reason. When the client goes away the query stops.
+//! A query waits in a fair queue until it may run. A fault that shows before the first row is an error answer; one that
+//! shows later ends the summary line with `"complete":false` and its reason. When the client goes away the query leaves
+//! the queue, or stops. A slow client holds up its query, up to the deadline; then the query ends, and what is written
+//! already still waits for the client.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Request as HttpRequest, State};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde::Deserialize;
 use service::doors::{Access, Routes};
 use service::http::ErrorResponse;
 use service::principal::{Principal, Right};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use store::{Allowance, Held, Stopped};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use crate::batch::Batch;
 use crate::error::QueryError;
-use crate::execute::Summary;
 use crate::json;
+use crate::limits::Summary;
+use crate::memory::Account;
 use crate::metrics::Metrics;
+use crate::parameters;
 use crate::queries::{Queries, Request};
+use crate::queue::{Permit, Queue, QueueLimits};
 use crate::stages::Flow;
 
-/// Longest body of a query.
-const BODY_BYTES_MAX: usize = 256 << 10;
 /// Blocks of lines that wait for a slow client; then the query waits too.
 const BLOCKS_WAITING_MAX: usize = 4;
+/// A block is given on when it has this much; one line may make it longer.
+const BLOCK_BYTES: usize = 64 << 10;
 
 /// The query routes' state.
 #[derive(Debug)]
 pub struct QueryApi {
     queries: Queries,
-    running: Arc<Semaphore>,
-    running_by_tenant: HashMap<String, Arc<Semaphore>>,
+    queue: Arc<Queue>,
+    /// Of tenants that may have only so many.
+    of_tenants: HashMap<String, Arc<Semaphore>>,
     metrics: Metrics,
 }
 
-/// What a query that runs takes of the bounds on queries at the same time.
-#[derive(Debug)]
-struct Places {
-    _of_all: OwnedSemaphorePermit,
+/// What a query takes of the bounds on queries at the same time.
+struct Entered {
+    _permit: Permit,
     _of_tenant: Option<OwnedSemaphorePermit>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Parameters {
-    query: String,
-    since: Option<String>,
-    until: Option<String>,
-    limit: Option<Limit>,
-}
-
-/// A number, or its text as forms have it.
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "`limit` has to be a number of rows")]
-enum Limit {
-    Number(usize),
-    Text(String),
-}
-
 impl QueryApi {
-    /// The API over `queries`; more than `concurrency` at once are refused.
+    /// The API over `queries`, of which only so many run and wait as `limits` says.
     pub fn new(
         queries: Queries,
-        concurrency: usize,
+        limits: QueueLimits,
         registry: &service::metrics::Metrics,
     ) -> Arc<Self> {
-        let by_tenant = queries.limits().queries_by_tenant.iter();
-        let by_tenant =
-            by_tenant.map(|(tenant, queries)| (tenant.clone(), Arc::new(Semaphore::new(*queries))));
-        Arc::new(Self {
-            running_by_tenant: by_tenant.collect(),
-            queries,
-            running: Arc::new(Semaphore::new(concurrency)),
-            metrics: Metrics::new(registry),
-        })
+        let queue = Queue::new(limits);
+        Metrics::watch(registry, &queue, &queries);
+        let of_tenants = queries.limits().queries_by_tenant.iter();
+        let of_tenants =
+            of_tenants.map(|(tenant, most)| (tenant.clone(), Arc::new(Semaphore::new(*most))));
+        let of_tenants = of_tenants.collect();
+        Arc::new(Self { queries, queue, of_tenants, metrics: Metrics::new(registry) })
     }
 
     /// The routes.
@@ -93,12 +79,12 @@ impl QueryApi {
             .with_state(Arc::clone(self))
     }
 
-    /// Places for one query, of all and of its tenant.
-    fn places(&self, tenant: &str) -> Result<Places, QueryError> {
-        let place =
-            |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().map_err(|_| QueryError::Busy);
-        let of_tenant = self.running_by_tenant.get(tenant).map(place).transpose()?;
-        Ok(Places { _of_all: place(&self.running)?, _of_tenant: of_tenant })
+    /// Waits until a query of this tenant may run.
+    async fn enter(&self, tenant: &Arc<str>) -> Result<Entered, QueryError> {
+        let of_tenant = self.of_tenants.get(&**tenant);
+        let of_tenant = of_tenant.map(|most| Arc::clone(most).try_acquire_owned()).transpose();
+        let of_tenant = of_tenant.map_err(|_| QueryError::Busy)?;
+        Ok(Entered { _permit: self.queue.enter(tenant).await?, _of_tenant: of_tenant })
     }
 }
 
@@ -107,7 +93,7 @@ async fn query(
     principal: Principal,
     request: HttpRequest,
 ) -> Response {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let answered = answer(&api, &principal.tenant, request).await;
     api.metrics.answered(started.elapsed(), answered.as_ref().err().map(QueryError::code));
     answered.unwrap_or_else(refused)
@@ -115,56 +101,53 @@ async fn query(
 
 async fn answer(
     api: &Arc<QueryApi>,
-    tenant: &str,
+    tenant: &Arc<str>,
     request: HttpRequest,
 ) -> Result<Response, QueryError> {
-    let parameters = parameters(request).await?;
-    let limit = match parameters.limit {
-        None => None,
-        Some(Limit::Number(number)) => Some(number),
-        Some(Limit::Text(text)) => Some(text.parse().map_err(|_| QueryError::Parameter {
-            name: "limit",
-            detail: format!("is `{text}`; give a number of rows"),
-        })?),
+    let request = parameters::read(request, tenant).await?;
+    let came = Instant::now();
+    let entered = api.enter(tenant).await;
+    let queued = came.elapsed();
+    api.metrics.waited.observe(queued.as_secs_f64());
+    let running = Running::start(api, request, entered?, queued);
+    let (guard, mut lines, end) = (running.guard, running.lines, running.end);
+    // Until the first block the status of the answer is open.
+    let first = match lines.recv().await {
+        Some(block) => block,
+        None => {
+            let summary = end.await.unwrap_or(Err(QueryError::Cancelled))?;
+            return Ok(ndjson(Body::from(summary_line(&summary))));
+        }
     };
-    let request = Request {
-        query: parameters.query,
-        tenant: tenant.to_owned(),
-        since: parameters.since,
-        until: parameters.until,
-        limit,
-    };
-    let places = api.places(tenant)?;
-    let (sender, mut receiver) = mpsc::channel(BLOCKS_WAITING_MAX);
-    let cancelled = Arc::new(AtomicBool::new(false));
-    let guard = CancelOnDrop(Arc::clone(&cancelled));
-    let queries = api.queries.clone();
-    tokio::task::spawn_blocking(move || run(&queries, &request, &cancelled, &sender, places));
-    // Until the first event the status of the answer is open.
-    let first = match receiver.recv().await {
-        Some(Event::Failed(error)) => return Err(error),
-        Some(Event::Lines(lines)) => lines,
-        None => return Err(QueryError::Cancelled),
-    };
-    let stream = futures_util::stream::unfold(
-        (Some(first), receiver, guard),
-        |(first, mut receiver, guard)| async move {
-            let lines = match first {
-                Some(lines) => lines,
-                None => match receiver.recv().await? {
-                    Event::Lines(lines) => lines,
-                    Event::Failed(error) => summary_of_failure(&error),
-                },
-            };
-            Some((Ok::<_, std::convert::Infallible>(lines), (None, receiver, guard)))
-        },
-    );
-    Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(stream)).into_response())
+    let rest = (Some(first), None, lines, Some(end), guard);
+    let stream = futures_util::stream::unfold(rest, |state| async move {
+        let (first, before, mut lines, mut end, guard) = state;
+        // The block before has been sent.
+        drop::<Option<Held>>(before);
+        let next = match first {
+            Some(block) => Some(block),
+            None => lines.recv().await,
+        };
+        let (bytes, held) = match next {
+            Some(Block { bytes, held }) => (bytes, Some(held)),
+            None => {
+                let ended = end.take()?.await.unwrap_or(Err(QueryError::Cancelled));
+                (summary_line(&ended.unwrap_or_else(|error| summary_of(&error))), None)
+            }
+        };
+        Some((Ok::<_, std::convert::Infallible>(bytes), (None, held, lines, end, guard)))
+    });
+    Ok(ndjson(Body::from_stream(stream)))
 }
 
-enum Event {
-    Lines(Bytes),
-    Failed(QueryError),
+fn ndjson(body: Body) -> Response {
+    ([(CONTENT_TYPE, "application/x-ndjson")], body).into_response()
+}
+
+/// Lines, and the memory that they take until they are sent.
+struct Block {
+    bytes: Bytes,
+    held: Held,
 }
 
 /// Sets the flag when the client goes away.
@@ -176,28 +159,112 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// A query on its thread, from outside.
+struct Running {
+    guard: CancelOnDrop,
+    lines: mpsc::Receiver<Block>,
+    end: oneshot::Receiver<Result<Summary, QueryError>>,
+}
+
+impl Running {
+    fn start(api: &QueryApi, request: Request, entered: Entered, queued: Duration) -> Self {
+        let (sender, lines) = mpsc::channel(BLOCKS_WAITING_MAX);
+        let (ended, end) = oneshot::channel();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let guard = CancelOnDrop(Arc::clone(&cancelled));
+        let queries = api.queries.clone();
+        tokio::task::spawn_blocking(move || {
+            let result = run(&queries, &request, &cancelled, sender, queued);
+            // Others may run before this client has read all.
+            drop(entered);
+            let _ = ended.send(result);
+        });
+        Self { guard, lines, end }
+    }
+}
+
 fn run(
     queries: &Queries,
     request: &Request,
-    cancelled: &AtomicBool,
-    sender: &mpsc::Sender<Event>,
-    _places: Places,
-) {
-    let result = queries.prepare(request).and_then(|prepared| {
-        queries.run(prepared, cancelled, &mut |batch| {
-            let mut lines = Vec::new();
-            json::write_lines(&batch, &mut lines);
-            match sender.blocking_send(Event::Lines(lines.into())) {
-                Ok(()) => Flow::More,
-                Err(_) => Flow::Enough,
+    cancelled: &Arc<AtomicBool>,
+    sender: mpsc::Sender<Block>,
+    queued: Duration,
+) -> Result<Summary, QueryError> {
+    let account = queries.account(cancelled);
+    let prepared = queries.prepare(request)?;
+    let mut lines = Lines::new(&account, sender);
+    let mut summary = queries.run_on(account, prepared, &mut |batch| lines.write(&batch))?;
+    lines.flush();
+    if let Some(stopped) = lines.stopped {
+        return Err(stopped.into());
+    }
+    summary.queued_ms = queued.as_secs_f64() * 1e3;
+    Ok(summary)
+}
+
+/// Gives lines to the client's connection, block by block.
+struct Lines {
+    sender: mpsc::Sender<Block>,
+    allowance: Arc<dyn Allowance>,
+    ends_at: Instant,
+    /// Lines that are no block yet.
+    rest: Vec<u8>,
+    /// Why nothing more can be sent.
+    stopped: Option<Stopped>,
+}
+
+impl Lines {
+    fn new(account: &Arc<Account>, sender: mpsc::Sender<Block>) -> Self {
+        let allowance = Arc::clone(account) as Arc<dyn Allowance>;
+        Self { sender, allowance, ends_at: account.ends_at(), rest: Vec::new(), stopped: None }
+    }
+
+    /// What comes out of the query at once goes to the client at once.
+    fn write(&mut self, batch: &Batch) -> Flow {
+        let mut lines = std::mem::take(&mut self.rest);
+        let flow =
+            json::write_blocks(batch, BLOCK_BYTES, &mut lines, &mut |block| self.send(block));
+        self.rest = lines;
+        if flow == Flow::Enough { Flow::Enough } else { self.flush() }
+    }
+
+    fn flush(&mut self) -> Flow {
+        match std::mem::take(&mut self.rest) {
+            lines if lines.is_empty() || self.stopped.is_some() => Flow::More,
+            lines => self.send(lines),
+        }
+    }
+
+    fn send(&mut self, lines: Vec<u8>) -> Flow {
+        match self.try_send(lines) {
+            Ok(()) => Flow::More,
+            Err(stopped) => {
+                self.stopped = Some(stopped);
+                Flow::Enough
             }
-        })
-    });
-    let last = match result {
-        Ok(summary) => Event::Lines(summary_line(&summary)),
-        Err(error) => Event::Failed(error),
-    };
-    let _ = sender.blocking_send(last);
+        }
+    }
+
+    fn try_send(&self, lines: Vec<u8>) -> Result<(), Stopped> {
+        self.allowance.check()?;
+        let held = Held::take(&self.allowance, lines.capacity())?;
+        let block = Block { bytes: lines.into(), held };
+        let block = match self.sender.try_send(block) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(Stopped::Cancelled),
+            Err(mpsc::error::TrySendError::Full(block)) => block,
+        };
+        // The client is slower than we are.
+        let runtime = tokio::runtime::Handle::current();
+        let sent =
+            runtime.block_on(tokio::time::timeout_at(self.ends_at.into(), self.sender.send(block)));
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Stopped::Cancelled),
+            // It is past the deadline now.
+            Err(_) => self.allowance.check().and(Err(Stopped::Cancelled)),
+        }
+    }
 }
 
 fn summary_line(summary: &Summary) -> Bytes {
@@ -206,38 +273,8 @@ fn summary_line(summary: &Summary) -> Bytes {
     line.into()
 }
 
-fn summary_of_failure(error: &QueryError) -> Bytes {
-    summary_line(&Summary {
-        complete: false,
-        reason: Some(error.to_string()),
-        ..Summary::default()
-    })
-}
-
-async fn parameters(request: HttpRequest) -> Result<Parameters, QueryError> {
-    let malformed = |detail: String| QueryError::Parameter { name: "body", detail };
-    if request.method() != Method::POST
-        || request.uri().query().is_some_and(|query| query.contains("query="))
-    {
-        let text = request.uri().query().unwrap_or_default();
-        return serde_urlencoded::from_str(text)
-            .map_err(|error| malformed(format!("cannot be read: {error}")));
-    }
-    let is_json = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|content_type| content_type.starts_with("application/json"));
-    let body = to_bytes(request.into_body(), BODY_BYTES_MAX)
-        .await
-        .map_err(|_| malformed(format!("is longer than {BODY_BYTES_MAX} bytes")))?;
-    if is_json {
-        serde_json::from_slice(&body)
-            .map_err(|error| malformed(format!("is no JSON object of parameters: {error}")))
-    } else {
-        serde_urlencoded::from_bytes(&body)
-            .map_err(|error| malformed(format!("is no form: {error}")))
-    }
+fn summary_of(error: &QueryError) -> Summary {
+    Summary { complete: false, reason: Some(error.to_string()), ..Summary::default() }
 }
 
 fn refused(error: QueryError) -> Response {
@@ -249,8 +286,10 @@ fn refused(error: QueryError) -> Response {
                 .span(first.span.start, first.span.end)
                 .hint(rendered)
         }
-        QueryError::Busy => ErrorResponse::new(status, error.code(), error.to_string())
-            .retry_after(Duration::from_secs(1)),
+        QueryError::Busy | QueryError::MemoryTotal { .. } => {
+            ErrorResponse::new(status, error.code(), error.to_string())
+                .retry_after(Duration::from_secs(1))
+        }
         other => ErrorResponse::new(status, other.code(), other.to_string()),
     };
     answer.into_response()

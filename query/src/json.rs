@@ -8,38 +8,60 @@ use arrow::datatypes::{DataType, UInt8Type};
 use ql::Field;
 use store::schema::{self, AttributeType};
 
-use crate::batch::{Batch, FieldReader, Piece, Records, Rows};
-use crate::cell::{write_display, write_json_text};
+use crate::batch::{Batch, FieldReader, Piece};
+use crate::cell::{Cell, write_display, write_json_text};
+use crate::stages::Flow;
 
 /// Appends a batch as one JSON object a line.
 pub fn write_lines(batch: &Batch, out: &mut Vec<u8>) {
-    match batch {
-        Batch::Records(records) => write_records(records, out),
-        Batch::Rows(rows) => write_rows(rows, out),
-    }
+    let _ = write_blocks(batch, usize::MAX, out, &mut |_| Flow::More);
 }
 
-fn write_rows(rows: &Rows, out: &mut Vec<u8>) {
-    for row in &rows.rows {
-        out.push(b'{');
-        for (index, (name, cell)) in rows.names.iter().zip(row).enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            write_json_text(out, name);
-            out.push(b':');
-            cell.write_json(out);
-        }
-        out.extend_from_slice(b"}\n");
-    }
-}
-
-fn write_records(records: &Records, out: &mut Vec<u8>) {
-    let writers: Vec<RecordWriter<'_>> = records.pieces.iter().map(RecordWriter::new).collect();
-    for (piece, row) in records.places() {
-        writers[piece as usize].write(row as usize, out);
+/// The same, but gives what is written to `give` whenever it has reached `block_bytes`, and ends when that has enough.
+/// What is left in `out` is the rest.
+pub(crate) fn write_blocks(
+    batch: &Batch,
+    block_bytes: usize,
+    out: &mut Vec<u8>,
+    give: &mut dyn FnMut(Vec<u8>) -> Flow,
+) -> Flow {
+    let mut line_written = |out: &mut Vec<u8>| {
         out.push(b'\n');
+        if out.len() < block_bytes { Flow::More } else { give(std::mem::take(out)) }
+    };
+    match batch {
+        Batch::Records(records) => {
+            let writers: Vec<_> = records.pieces.iter().map(RecordWriter::new).collect();
+            for (piece, row) in records.places() {
+                writers[piece as usize].write(row as usize, out);
+                if line_written(out) == Flow::Enough {
+                    return Flow::Enough;
+                }
+            }
+        }
+        Batch::Rows(rows) => {
+            for row in &rows.rows {
+                write_row(&rows.names, row, out);
+                if line_written(out) == Flow::Enough {
+                    return Flow::Enough;
+                }
+            }
+        }
     }
+    Flow::More
+}
+
+fn write_row(names: &[String], row: &[Cell], out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (index, (name, cell)) in names.iter().zip(row).enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_json_text(out, name);
+        out.push(b':');
+        cell.write_json(out);
+    }
+    out.push(b'}');
 }
 
 /// Writes the records of one piece.

@@ -64,6 +64,11 @@ impl Plan {
         limit
     }
 
+    /// Whether what comes out are rows over many records, which a limit must not cut silently.
+    pub(crate) fn aggregates(&self) -> bool {
+        self.stages.iter().any(|stage| stage.aggregates())
+    }
+
     /// Whether records have to come newest first.
     pub(crate) fn ordered(&self) -> bool {
         self.stages.first().is_none_or(|first| first.ordered())

@@ -1,19 +1,19 @@
 //! Queries against a store, from text to batches: what the HTTP routes and the alert engine call.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
 
-use record::Timestamp;
-use store::{Store, View};
+use record::{Timestamp, time_parameter};
+use store::{Allowance, Store, View};
 
 use crate::error::QueryError;
-use crate::execute::{Execution, QueryLimits, Sink, Summary};
+use crate::execute::{Execution, Sink};
+use crate::limits::{QueryLimits, Summary};
+use crate::memory::{Account, Pool};
 use crate::plan::Plan;
-use crate::time_parameter;
 
-/// Records or rows given out if the caller does not say.
+/// Records given out if the caller does not say; rows of an aggregate are then given out all.
 pub const LIMIT_DEFAULT: usize = 100;
 /// How far back a query looks if the caller does not say.
 pub const SINCE_DEFAULT: &str = "15m";
@@ -29,7 +29,7 @@ pub struct Request {
     pub since: Option<String>,
     /// Until when, exclusive; now if not said.
     pub until: Option<String>,
-    /// Records or rows at most.
+    /// Records or rows at most; see [`LIMIT_DEFAULT`].
     pub limit: Option<usize>,
 }
 
@@ -38,6 +38,7 @@ pub struct Request {
 pub struct Queries {
     store: Arc<Store>,
     limits: QueryLimits,
+    memory: Arc<Pool>,
 }
 
 /// A query that is checked and waits to be run.
@@ -50,9 +51,10 @@ pub struct Prepared {
 }
 
 impl Queries {
-    /// Queries over a store, each within `limits`.
+    /// Queries over a store, each within `limits`, and all clones together within its bound of memory.
     pub fn new(store: Arc<Store>, limits: QueryLimits) -> Self {
-        Self { store, limits }
+        let memory = Pool::new(limits.memory_total_bytes_max);
+        Self { store, limits, memory }
     }
 
     /// What each of them is held to.
@@ -78,18 +80,40 @@ impl Queries {
             let detail = format!("is {since}, later than `until`, which is {until}");
             return Err(QueryError::Parameter { name: "since", detail });
         }
-        let limit = request.limit.unwrap_or(LIMIT_DEFAULT).min(self.limits.rows_max);
+        let default = if plan.aggregates() { usize::MAX } else { LIMIT_DEFAULT };
+        let limit = request.limit.unwrap_or(default).min(self.limits.rows_max);
         Ok(Prepared { plan, time: since.0..until.0, tenant: request.tenant.clone(), limit })
     }
 
-    /// Runs a query; blocks. Results go to `sink` as they come.
+    /// Runs a query; blocks. Results go to `sink` as they come. It ends within a block of rows after `cancelled` is
+    /// set.
     ///
     /// # Errors
     /// When a bound is reached, `cancelled` is set, or the store cannot be read.
     pub fn run(
         &self,
         prepared: Prepared,
-        cancelled: &AtomicBool,
+        cancelled: &Arc<AtomicBool>,
+        sink: &mut Sink<'_>,
+    ) -> Result<Summary, QueryError> {
+        self.run_on(self.account(cancelled), prepared, sink)
+    }
+
+    /// What a query may use that begins now.
+    pub(crate) fn account(&self, cancelled: &Arc<AtomicBool>) -> Arc<Account> {
+        self.memory.account(self.limits.memory_bytes_max, self.limits.deadline, cancelled)
+    }
+
+    /// Memory that all queries hold now.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory.used_bytes()
+    }
+
+    /// Runs a query on an account that others draw on as well.
+    pub(crate) fn run_on(
+        &self,
+        account: Arc<Account>,
+        prepared: Prepared,
         sink: &mut Sink<'_>,
     ) -> Result<Summary, QueryError> {
         let view = self.store.view();
@@ -101,8 +125,9 @@ impl Queries {
             time: time.clone(),
             limit,
             limits: &self.limits,
-            cancelled,
-            started: Instant::now(),
+            allowance: Arc::clone(&account) as Arc<dyn Allowance>,
+            skipped: Mutex::default(),
+            account,
         };
         let mut summary = execution.run(plan, sink)?;
         if summary.matched == 0 {
@@ -114,7 +139,9 @@ impl Queries {
 
 /// Says when there are records outside of a range in which nothing was found.
 fn hint(view: &View, tenant: &str, signal: &str, time: &Range<i64>) -> Option<String> {
-    let (sources, _) = view.sources(tenant, signal, i64::MIN..i64::MAX);
+    let (mut sources, _) = view.sources(tenant, signal, i64::MIN..i64::MAX);
+    // Times of records that are deleted are not to be told.
+    sources.retain(|source| !source.is_screened());
     let first = sources.iter().map(|source| source.time_range().0).min()?;
     let last = sources.iter().map(|source| source.time_range().1).max()?;
     if last >= time.end {

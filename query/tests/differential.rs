@@ -11,7 +11,7 @@ use std::sync::{Arc, mpsc};
 use query::{Flow, Queries, QueryLimits, Request};
 use record::{Record, Timestamp};
 use serde_json::Value;
-use store::{Append, BatchBuilder, Store, StoreOptions};
+use store::{Append, BatchBuilder, DeleteRequest, Store, StoreOptions};
 use wire::{Encoding, Format, Limits};
 
 const RECORDS: usize = 3_000;
@@ -331,7 +331,7 @@ fn run(store: &Arc<Store>, query: &str, limit: usize) -> Vec<Value> {
     let mut out = Vec::new();
     let prepared = queries.prepare(&request).unwrap_or_else(|error| panic!("{query}: {error}"));
     let summary = queries
-        .run(prepared, &AtomicBool::new(false), &mut |batch| {
+        .run(prepared, &Arc::new(AtomicBool::new(false)), &mut |batch| {
             query::write_lines(&batch, &mut out);
             Flow::More
         })
@@ -404,6 +404,67 @@ fn every_filter_finds_what_the_naive_evaluator_finds() {
             assert_eq!(count[0]["n"], expected[query].len(), "count of {query} from {place}");
         }
     });
+}
+
+#[test]
+fn what_is_deleted_is_found_by_no_filter_hidden_rewritten_or_after_a_restart() {
+    // An exact one by the index, one that roll-ups can answer, and one that reads messages.
+    let deletes = [
+        "c-17 OR user:u-7 OR rare:yes",
+        "level:error service:(orders OR users)",
+        "\"card declined\" -n:<1500",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let lines = lines();
+    let records = naive_records(&lines);
+    let parse = |query: &str| ql::parse(query).unwrap().filter;
+    let gone = deletes.map(parse);
+    let left: Vec<bool> = records
+        .iter()
+        .map(|record| !gone.iter().any(|gone| ql::matches(gone, record, None)))
+        .collect();
+    let check = |store: &Arc<Store>, place: &str| {
+        for query in FILTERS.lines().filter(|line| !line.is_empty()) {
+            let filter = parse(query);
+            let mut expected: Vec<(i64, u64)> = Vec::new();
+            for (seq, record) in records.iter().enumerate().filter(|(seq, _)| left[*seq]) {
+                if ql::matches(&filter, record, Some(seq as u64)) {
+                    expected.push((record.timestamp.0, seq as u64));
+                }
+            }
+            expected.sort_by(|a, b| b.cmp(a));
+            let expected: Vec<u64> = expected.into_iter().map(|(_, seq)| seq).collect();
+            assert_eq!(seqs(&run(store, query, 1_000_000)), expected, "{query}, {place}");
+            let newest = &expected[..expected.len().min(7)];
+            assert_eq!(seqs(&run(store, query, 7)), newest, "newest of {query}, {place}");
+            let by_service = run(store, &format!("{query} | stats count() as n by service"), 10);
+            let counted = by_service.iter().map(|row| row["n"].as_u64().unwrap()).sum::<u64>();
+            assert_eq!(counted, expected.len() as u64, "count of {query}, {place}");
+        }
+    };
+    let store = Arc::new(Store::open(folder.path(), options()).unwrap());
+    lines[..2_000].chunks(BATCH).for_each(|batch| append(&store, batch));
+    store.flush().unwrap();
+    lines[2_000..].chunks(BATCH).for_each(|batch| append(&store, batch));
+    for query in deletes {
+        let request = DeleteRequest::new("default".into(), query, i64::MIN..i64::MAX).unwrap();
+        assert!(store.delete(request).unwrap().delete.rows_hidden > Some(0));
+    }
+    check(&store, "hidden");
+    let started = std::time::Instant::now();
+    while store.active_deletes() > 0 {
+        assert!(started.elapsed().as_secs() < 60, "{:?}", store.deletes("default", 3));
+        std::thread::yield_now();
+    }
+    check(&store, "rewritten");
+    let removed: u64 =
+        store.deletes("default", 3).iter().map(|status| status.delete.rows_removed).sum();
+    assert_eq!(removed, left.iter().filter(|left| !**left).count() as u64);
+    store.compact_all().unwrap();
+    drop(store);
+    let store = Arc::new(Store::open(folder.path(), options()).unwrap());
+    check(&store, "merged and restarted");
+    assert!(store.ledger().adds_up());
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = reqwest::Client::builder()
             .no_proxy()
@@ -28,6 +28,14 @@ impl Http {
 
     pub(crate) fn get(&self, url: &str) -> Answer {
         self.send(self.client.get(url))
+    }
+
+    pub(crate) fn get_with(&self, url: &str, header: (&str, &str)) -> Answer {
+        self.send(self.client.get(url).header(header.0, header.1))
+    }
+
+    pub(crate) fn delete(&self, url: &str) -> Answer {
+        self.send(self.client.delete(url))
     }
 
     pub(crate) fn post(

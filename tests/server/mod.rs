@@ -192,6 +192,11 @@ impl Server {
         assert!(status.success(), "{status}\n{}", self.log());
     }
 
+    /// Waits until it ends, however it does.
+    pub(crate) fn wait_for_end(&mut self) {
+        eventually("the server ends", || self.child.try_wait().unwrap());
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -267,6 +272,11 @@ impl Server {
     /// Everything into segments.
     pub(crate) fn flush(&self) -> Answer {
         self.ingest("/api/v1/flush", &[], "")
+    }
+
+    /// Requests from another thread.
+    pub(crate) fn another_client(&self) -> Http {
+        Http::new()
     }
 
     /// The helper for other requests.

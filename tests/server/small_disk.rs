@@ -64,6 +64,18 @@ impl SmallDisk {
         }
     }
 
+    /// Lets it be written, `rw`, or only read, `ro`.
+    pub(crate) fn remount(&self, how: &str) {
+        let launcher = self.launcher();
+        let mount = Command::new(&launcher[0])
+            .args(&launcher[1..])
+            .args(["mount", "-o", &format!("remount,{how}")])
+            .arg(&self.path)
+            .output()
+            .unwrap();
+        assert!(mount.status.success(), "{}", String::from_utf8_lossy(&mount.stderr));
+    }
+
     pub(crate) fn free(&self) {
         std::fs::remove_file(self.filler()).unwrap();
     }

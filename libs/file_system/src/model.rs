@@ -111,6 +111,20 @@ impl ModelFileSystem {
         self.state().plan.clear();
     }
 
+    /// One operation of something else that keeps its state on the same disk, such as a database: it is counted and
+    /// meets what is planned, as those of files do.
+    ///
+    /// # Errors
+    /// What was planned for it.
+    pub fn other_operation(&self) -> io::Result<()> {
+        self.state().step()
+    }
+
+    /// Heads or tails, from the seed.
+    pub fn coin(&self) -> bool {
+        self.state().random.coin()
+    }
+
     /// What all files together may hold; more fails with [`io::ErrorKind::StorageFull`].
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.state().capacity_bytes = bytes;

@@ -9,6 +9,7 @@ pub mod keys;
 mod record;
 mod severity;
 mod time;
+pub mod time_parameter;
 pub mod tokenizer;
 mod value;
 

@@ -11,12 +11,14 @@ use record::Timestamp;
 use wire::DECODER_VERSION;
 
 use crate::dedup::{self, Verdict};
+use crate::deletes::{self, DeleteRequest};
 use crate::error::{Result, StoreError};
 use crate::flush::Cut;
 use crate::journal::{Entry, JournalWriter};
 use crate::memtable::Memtable;
 use crate::sender::{Sender, SenderState};
 use crate::store::{Append, Appended, OnAppended, Shared, locked};
+use crate::view::View;
 
 /// Payload of a group; one batch is taken whatever its size.
 const GROUP_BYTES_MAX: usize = 16 << 20;
@@ -29,6 +31,8 @@ const TICK: Duration = Duration::from_millis(100);
 pub(crate) enum Command {
     Append(Box<(Append, OnAppended)>),
     Flush(SyncSender<Result<()>>),
+    /// Answered with the delete's id and the first view that hides its records.
+    Delete(Box<DeleteRequest>, SyncSender<Result<(u64, Arc<View>)>>),
     Stop,
 }
 
@@ -37,6 +41,9 @@ impl Command {
         match self {
             Command::Append(append) => append.1(Err(error)),
             Command::Flush(done) => {
+                let _ = done.send(Err(error));
+            }
+            Command::Delete(_, done) => {
                 let _ = done.send(Err(error));
             }
             Command::Stop => {}
@@ -60,10 +67,22 @@ pub(crate) struct Committer {
     pub(crate) memtable: Memtable,
     pub(crate) next_record_seq: u64,
     pub(crate) next_cut: u64,
+    /// Cuts of the replay that could not be flushed yet.
+    pub(crate) pending: Vec<Cut>,
 }
 
 impl Committer {
     pub(crate) fn run(mut self, commands: &Receiver<Command>, cuts: &ChannelSender<Cut>) {
+        for cut in self.pending.drain(..) {
+            // The flush thread lives as long as this one.
+            let _ = cuts.send(cut);
+        }
+        if !self.shared.view().deletes.is_empty() {
+            // What the journal had of their records has to go to segments first.
+            let cut = self.next_cut;
+            self.shared.change_view(|pieces| deletes::wait_for_cut(&mut pieces.deletes, cut));
+            self.cut(cuts, None);
+        }
         loop {
             let mut group = Vec::new();
             let mut after = None;
@@ -94,6 +113,7 @@ impl Committer {
             }
             match after {
                 Some(Command::Flush(done)) => self.cut(cuts, Some(done)),
+                Some(Command::Delete(request, done)) => self.delete(*request, &done, cuts),
                 Some(Command::Stop) => return,
                 Some(Command::Append(_)) | None => {}
             }
@@ -103,6 +123,21 @@ impl Committer {
             {
                 self.cut(cuts, None);
             }
+        }
+    }
+
+    /// Hides what a delete is about: all that was answered before, nothing that comes later.
+    fn delete(
+        &mut self,
+        request: DeleteRequest,
+        done: &SyncSender<Result<(u64, Arc<View>)>>,
+        cuts: &ChannelSender<Cut>,
+    ) {
+        let recorded = deletes::record(&self.shared, request, self.next_record_seq, self.next_cut);
+        let hides = recorded.is_ok();
+        let _ = done.send(recorded);
+        if hides {
+            self.cut(cuts, None);
         }
     }
 

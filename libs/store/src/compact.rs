@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::compute::cast;
@@ -17,19 +17,25 @@ use file_system::failpoint;
 use ql::Field;
 use record::{NANOS_PER_DAY, Timestamp};
 
+use crate::allowance::Unbounded;
 use crate::catalog::{CatalogChange, Marks};
 use crate::chunk::Chunk;
 use crate::combine::Combined;
+use crate::damage::{Quarantined, Scrub};
+use crate::deletes;
 use crate::error::{Result, StoreError};
 use crate::evaluate::Columns;
 use crate::flush::caught;
 use crate::retention;
 use crate::schema::{self, AttributeType};
-use crate::segment::{self, RowSet, Segment, SegmentBuilder, SegmentMeta, SegmentName};
+use crate::segment::{
+    self, RowSet, Segment, SegmentBuilder, SegmentFiles, SegmentId, SegmentMeta, SegmentName,
+};
+use crate::sender::{Sender, SenderState};
 use crate::store::{Shared, locked};
 
 /// Rows that a merge holds in memory.
-const WINDOW_ROWS: usize = 32_768;
+pub(crate) const WINDOW_ROWS: usize = 32_768;
 /// Segments with which merges do not wait for flushes any more.
 const SEGMENTS_WAITING_MAX: usize = 256;
 /// How often retention looks when nothing is flushed.
@@ -38,12 +44,20 @@ const TICK: Duration = Duration::from_secs(5);
 const TIER_FACTOR: u32 = 4;
 
 pub(crate) fn run(shared: &Arc<Shared>, wakes: &Receiver<()>) {
+    let mut wait = TICK;
+    let mut scrub = Scrub::default();
     loop {
-        match wakes.recv_timeout(TICK) {
+        match wakes.recv_timeout(wait) {
             Ok(()) | Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
+        shared.snapshots.expire(Instant::now());
+        if !shared.options.maintenance {
+            continue;
+        }
         let turn = locked(&shared.compacting);
+        scrub.work(shared);
+        wait = deletes::work(shared).min(TICK);
         let done = caught("compact", || compact_due(shared).and_then(|()| expire(shared)));
         if let Err(error) = &done {
             tracing::error!(%error, "cannot compact; the segments stay as they are");
@@ -71,6 +85,12 @@ fn compact_due(shared: &Arc<Shared>) -> Result<()> {
 /// Merges each day into as few segments as may be, then expires.
 pub(crate) fn compact_everything(shared: &Arc<Shared>) -> Result<()> {
     let _turn = locked(&shared.compacting);
+    merge_everything(shared)?;
+    expire(shared)
+}
+
+/// Merges each day into as few segments as may be. The caller holds `compacting`.
+pub(crate) fn merge_everything(shared: &Arc<Shared>) -> Result<()> {
     for segments in days(shared).into_values() {
         let mut inputs: Vec<Arc<Segment>> = Vec::new();
         let mut rows = 0;
@@ -85,7 +105,7 @@ pub(crate) fn compact_everything(shared: &Arc<Shared>) -> Result<()> {
         }
         merge_some(shared, &inputs)?;
     }
-    expire(shared)
+    Ok(())
 }
 
 fn merge_some(shared: &Arc<Shared>, inputs: &[Arc<Segment>]) -> Result<()> {
@@ -151,72 +171,153 @@ fn merge(shared: &Arc<Shared>, inputs: &[Arc<Segment>]) -> Result<()> {
             .max()
             .unwrap_or(0),
         journal_end: inputs.iter().map(|segment| segment.meta().journal_end).max().unwrap_or(0),
-        replaces: inputs.iter().map(|segment| segment.meta().id).collect(),
+        replaces: replaced_by(shared, inputs)?,
+        senders: senders(inputs)?,
     };
     let files = merge_files(name, inputs)?;
-    let folder = shared.segment_folder();
-    segment::write_files(&*shared.fs, &folder, &files)?;
+    write(shared, &files)?;
     failpoint::reach("compact.written");
-    let meta = files.meta;
-    let published = shared
-        .fs
-        .sync_folder(&folder)
-        .map_err(StoreError::io("sync", &folder))
-        .and_then(|()| replace(shared, vec![meta.clone()], inputs, 0));
-    if published.is_err() {
-        segment::remove_files(&*shared.fs, &folder, meta.id);
-        return published;
-    }
+    replace(shared, vec![files.meta], inputs, 0)?;
     shared.statistics.compactions.fetch_add(1, Ordering::Relaxed);
     shared.statistics.segments_compacted.fetch_add(inputs.len() as u64, Ordering::Relaxed);
     Ok(())
 }
 
-/// The catalog transaction and the swap of the view.
+/// Writes a segment durably, so that it can be published.
+pub(crate) fn write(shared: &Shared, files: &SegmentFiles) -> Result<()> {
+    shared.settle()?;
+    let folder = shared.segment_folder();
+    segment::write_files(&*shared.fs, &folder, files)?;
+    if let Err(error) = shared.fs.sync_folder(&folder) {
+        segment::remove_files(&*shared.fs, &folder, files.meta.id);
+        return Err(StoreError::io("sync", &folder)(error));
+    }
+    Ok(())
+}
+
 fn replace(
     shared: &Arc<Shared>,
     add: Vec<SegmentMeta>,
     old: &[Arc<Segment>],
     expired: u64,
 ) -> Result<()> {
+    swap(shared, Swap { add, old, expired, ..Swap::default() })
+}
+
+/// Segments that take the place of others, and what became of the rows that are in none of them.
+#[derive(Debug, Default)]
+pub(crate) struct Swap<'a> {
+    pub(crate) add: Vec<SegmentMeta>,
+    pub(crate) old: &'a [Arc<Segment>],
+    /// Rows dropped by retention.
+    pub(crate) expired: u64,
+    /// Rows that each delete has taken out. None of these deletes has rows in `add`.
+    pub(crate) deleted: BTreeMap<u64, u64>,
+    /// Why all of `old` cannot be read and is set apart.
+    pub(crate) quarantine: Option<String>,
+}
+
+/// The catalog transaction and the swap of the view.
+pub(crate) fn swap(shared: &Arc<Shared>, swap: Swap<'_>) -> Result<()> {
     let mut marks = locked(&shared.marks);
     let mut counters = marks.counters.clone();
-    counters.expired += expired;
+    let deleted: u64 = swap.deleted.values().sum();
+    counters.expired += swap.expired;
+    counters.deleted += deleted;
+    let quarantined = quarantined_by(&swap);
+    let lost: u64 = quarantined.iter().map(|segment| u64::from(segment.meta.rows)).sum();
+    counters.quarantined += lost;
     let change = CatalogChange {
-        add,
-        remove: old.iter().map(|segment| segment.meta().id).collect(),
+        add: swap.add.clone(),
+        remove: swap.old.iter().map(|segment| segment.meta().id).collect(),
         marks: Marks { next_segment_id: shared.next_segment_id(), counters, ..marks.clone() },
+        deletes: deletes::changed_by(shared, &swap),
+        quarantined: quarantined
+            .iter()
+            .map(|segment| (segment.meta.id, Some(Quarantined::clone(segment))))
+            .collect(),
         ..CatalogChange::default()
     };
-    locked(&shared.catalog).apply(&change)?;
+    shared.apply(&change)?;
+    locked(&shared.deletes).take(change.deletes);
     failpoint::reach("replace.published");
+    if deleted > 0 {
+        failpoint::reach("delete.published");
+    }
     *marks = change.marks;
-    drop(marks);
     let new = change
         .add
         .into_iter()
         .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&shared.fs), shared.segment_folder())));
     let new: Vec<_> = new.collect();
     let mut counters = locked(&shared.counters);
-    counters.expired += expired;
+    counters.expired += swap.expired;
+    counters.deleted += deleted;
+    counters.quarantined += lost;
+    let set_apart = !quarantined.is_empty();
     shared.change_view(|pieces| {
+        deletes::after_swap(&mut pieces.deletes, &swap);
         pieces.segments.retain(|segment| !change.remove.contains(&segment.meta().id));
         pieces.segments.extend(new);
+        pieces.quarantined.extend(quarantined);
     });
     drop(counters);
+    // Held until the view has them too: a backup takes both at one moment.
+    drop(marks);
     failpoint::reach("replace.swapped");
-    old.iter().for_each(|segment| segment.doom());
+    if !set_apart {
+        swap.old.iter().for_each(|segment| segment.doom());
+    }
     Ok(())
 }
 
-fn merge_files(name: SegmentName, inputs: &[Arc<Segment>]) -> Result<segment::SegmentFiles> {
+/// The inputs, and what they replaced and is still on the disk: should the catalog be made again from footers, none
+/// of them may come back.
+pub(crate) fn replaced_by(shared: &Shared, inputs: &[Arc<Segment>]) -> Result<Vec<SegmentId>> {
+    let folder = shared.segment_folder();
+    let files = shared.fs.list(&folder).map_err(StoreError::io("list", &folder))?;
+    let there: BTreeSet<SegmentId> =
+        files.iter().filter_map(|(name, _)| segment::segment_of_file(name)).collect();
+    let mut replaced: BTreeSet<SegmentId> = inputs.iter().map(|input| input.meta().id).collect();
+    let before = inputs.iter().flat_map(|input| &input.meta().replaces);
+    replaced.extend(before.filter(|id| there.contains(id)));
+    Ok(replaced.into_iter().collect())
+}
+
+/// What the footers of segments tell of senders, together.
+pub(crate) fn senders(segments: &[Arc<Segment>]) -> Result<Vec<(Sender, SenderState)>> {
+    let mut senders = BTreeMap::new();
+    for segment in segments {
+        for (sender, state) in segment.senders()? {
+            segment::keep_newer(&mut senders, sender, state);
+        }
+    }
+    Ok(senders.into_iter().collect())
+}
+
+fn quarantined_by(swap: &Swap<'_>) -> Vec<Arc<Quarantined>> {
+    let Some(reason) = &swap.quarantine else { return Vec::new() };
+    let found_at = Timestamp::now().0;
+    let quarantined = swap.old.iter().map(|segment| {
+        Arc::new(Quarantined { meta: segment.meta().clone(), reason: reason.clone(), found_at })
+    });
+    quarantined.collect()
+}
+
+/// Makes a segment again from its columns.
+pub(crate) fn rewrite(shared: &Arc<Shared>, segment: &Arc<Segment>) -> Result<()> {
+    merge(shared, std::slice::from_ref(segment))
+}
+
+fn merge_files(name: SegmentName, inputs: &[Arc<Segment>]) -> Result<SegmentFiles> {
     let (schema, indexed) = merged_schema(inputs)?;
     let mut builder = SegmentBuilder::new(name, &schema, indexed)?;
     for window in windows(inputs)? {
         let mut chunks = Vec::new();
         for (segment, rows) in inputs.iter().zip(window) {
             if !rows.is_empty() {
-                let batch = segment.read(&RowSet::Range(rows), &Columns::All)?;
+                let batch =
+                    segment.read(&RowSet::Range(rows), &Columns::All, &Unbounded::allowance())?;
                 let names = Arc::new(segment.meta().overflow_names.clone());
                 chunks.push(Arc::new(Chunk::new(batch, names, segment.meta().received_at_max)));
             }
@@ -231,7 +332,7 @@ fn merge_files(name: SegmentName, inputs: &[Arc<Segment>]) -> Result<segment::Se
 }
 
 /// Gives a batch the merged schema's types: dictionaries where it says so, overflow where it has it.
-fn to_schema(
+pub(crate) fn to_schema(
     batch: arrow::array::RecordBatch,
     schema: &SchemaRef,
 ) -> Result<arrow::array::RecordBatch> {
@@ -245,7 +346,7 @@ fn to_schema(
 }
 
 /// The union of the inputs' columns, and the attributes that are in the index of every input that has them.
-fn merged_schema(inputs: &[Arc<Segment>]) -> Result<(SchemaRef, BTreeSet<String>)> {
+pub(crate) fn merged_schema(inputs: &[Arc<Segment>]) -> Result<(SchemaRef, BTreeSet<String>)> {
     let mut attributes: BTreeMap<(String, AttributeType), (u64, bool)> = BTreeMap::new();
     let mut overflow = false;
     for input in inputs {
@@ -296,7 +397,11 @@ fn windows(inputs: &[Arc<Segment>]) -> Result<Vec<Vec<Range<u32>>>> {
     let mut times: Vec<Vec<i64>> = Vec::with_capacity(inputs.len());
     for segment in inputs {
         let all = RowSet::Range(0..segment.meta().rows);
-        let batch = segment.read(&all, &Columns::Fields([Field::Timestamp].into()))?;
+        let batch = segment.read(
+            &all,
+            &Columns::Fields([Field::Timestamp].into()),
+            &Unbounded::allowance(),
+        )?;
         times.push(batch.column(0).as_primitive::<TimestampNanosecondType>().values().to_vec());
     }
     let mut at = vec![0_usize; inputs.len()];

@@ -98,6 +98,15 @@ pub enum StoreError {
         /// The first failure of the group that this batch was in.
         detail: String,
     },
+    /// Too many deletes are not done yet.
+    #[error("{limit} deletes are not done yet; try again when one of them is")]
+    TooManyDeletes {
+        /// The bound.
+        limit: usize,
+    },
+    /// Whoever reads may not go on; see [`crate::Allowance`].
+    #[error(transparent)]
+    Stopped(#[from] crate::Stopped),
     /// The store is shutting down.
     #[error("the store is shutting down; send again to its successor")]
     Closed,

@@ -164,13 +164,15 @@ fn evaluate_column(
 /// A text column, plain or as a dictionary.
 fn evaluate_text(column: &ArrayRef, test: &Test, among: &BooleanBuffer) -> BooleanBuffer {
     if let Some(dictionary) = column.as_dictionary_opt::<Int32Type>() {
-        let by_key: Vec<bool> = dictionary
-            .values()
-            .as_string::<i32>()
-            .iter()
-            .map(|value| value.is_some_and(|value| test.matches_str(value)))
-            .collect();
-        let keys = dictionary.keys();
+        let (keys, values) = (dictionary.keys(), dictionary.values().as_string::<i32>());
+        if values.len() > among.count_set_bits() {
+            // More values than rows that ask for one.
+            return collect_valid(keys.nulls(), among, |row| {
+                test.matches_str(values.value(keys.value(row) as usize))
+            });
+        }
+        let by_key: Vec<bool> =
+            values.iter().map(|value| value.is_some_and(|value| test.matches_str(value))).collect();
         return collect_valid(keys.nulls(), among, |row| by_key[keys.value(row) as usize]);
     }
     let texts = column.as_string::<i32>();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use file_system::failpoint;
@@ -14,7 +14,7 @@ use crate::error::{Result, StoreError};
 use crate::journal::JournalWriter;
 use crate::ledger::Counters;
 use crate::segment::{self, Segment, SegmentMeta, SegmentName};
-use crate::sender::SenderChange;
+use crate::sender::{Sender, SenderChange, SenderState};
 use crate::store::{Shared, locked};
 use crate::view::Part;
 
@@ -78,14 +78,12 @@ fn join(mut older: Cut, newer: Cut) -> Cut {
 
 /// Writes all segments of a cut, publishes them, and lets the journal go.
 pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
+    shared.settle()?;
     let metas = write_segments(shared, cut)?;
     failpoint::reach("flush.written");
     let journal_floor = cut.journal_floor;
-    if let Err(error) = publish(shared, cut, &metas) {
-        let folder = shared.segment_folder();
-        metas.iter().for_each(|meta| segment::remove_files(&*shared.fs, &folder, meta.id));
-        return Err(error);
-    }
+    // Held until the view has the segments too: a backup takes both at one moment.
+    let marks = publish(shared, cut, &metas)?;
     let segments = metas
         .into_iter()
         .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&shared.fs), shared.segment_folder())));
@@ -97,16 +95,31 @@ pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
         pieces.segments.extend(segments);
         pieces.sealed.retain(|(sealed, _)| *sealed > cut.cut);
     });
+    drop(marks);
     failpoint::reach("flush.swapped");
-    JournalWriter::remove_below(&*shared.fs, &shared.journal_folder(), journal_floor)
+    // The cut is published: to write it again would double it. The files go with the next one.
+    let removed = JournalWriter::remove_below(&*shared.fs, &shared.journal_folder(), journal_floor);
+    match &removed {
+        Ok(()) => shared.flushed_cuts.store(cut.cut + 1, Ordering::Release),
+        Err(error) => {
+            tracing::warn!(%error, "cannot remove journal files that are in segments");
+        }
+    }
+    shared.trouble("journal removal", removed.err().map(|error| error.to_string()));
+    Ok(())
 }
 
-/// The catalog transaction of a cut.
-fn publish(shared: &Shared, cut: &Cut, metas: &[SegmentMeta]) -> Result<()> {
+/// The catalog transaction of a cut; gives the marks that it wrote, still locked.
+fn publish<'s>(
+    shared: &'s Shared,
+    cut: &Cut,
+    metas: &[SegmentMeta],
+) -> Result<MutexGuard<'s, Marks>> {
     let mut marks = locked(&shared.marks);
     let mut counters = cut.counters.clone();
-    // Expiry writes its own count and may have done so after the cut.
+    // Expiry and deletes write their own counts and may have done so after the cut.
     counters.expired = marks.counters.expired.max(counters.expired);
+    counters.deleted = marks.counters.deleted.max(counters.deleted);
     let change = CatalogChange {
         add: metas.to_vec(),
         remove: Vec::new(),
@@ -116,12 +129,14 @@ fn publish(shared: &Shared, cut: &Cut, metas: &[SegmentMeta]) -> Result<()> {
             next_segment_id: shared.next_segment_id(),
             counters,
             forgotten: cut.senders.forgotten,
+            rebuilding: false,
         },
         senders: cut.senders.clone(),
+        ..CatalogChange::default()
     };
-    locked(&shared.catalog).apply(&change)?;
+    shared.apply(&change)?;
     *marks = change.marks;
-    Ok(())
+    Ok(marks)
 }
 
 /// One piece of work: some rows of one part.
@@ -129,6 +144,8 @@ struct Job<'a> {
     part: &'a Part,
     combined: &'a Combined<'a>,
     rows: std::ops::Range<usize>,
+    /// Those of the tenant in this cut, in its first segment.
+    senders: Vec<(Sender, SenderState)>,
 }
 
 fn write_segments(shared: &Arc<Shared>, cut: &Cut) -> Result<Vec<SegmentMeta>> {
@@ -136,12 +153,16 @@ fn write_segments(shared: &Arc<Shared>, cut: &Cut) -> Result<Vec<SegmentMeta>> {
     let combined: Vec<(&Part, Combined<'_>)> =
         parts.iter().map(|part| (part, Combined::new(&part.chunks))).collect();
     let mut jobs = Vec::new();
+    let mut told = BTreeSet::new();
     for (part, combined) in &combined {
         // Even pieces of at most `segment_rows`.
         let pieces = combined.rows().div_ceil(shared.options.segment_rows).max(1);
         let rows = combined.rows().div_ceil(pieces).max(1);
         for start in (0..combined.rows()).step_by(rows) {
-            jobs.push(Job { part, combined, rows: start..(start + rows).min(combined.rows()) });
+            let first = told.insert(Arc::clone(&part.key.tenant));
+            let senders = if first { senders_of(cut, &part.key.tenant) } else { Vec::new() };
+            let rows = start..(start + rows).min(combined.rows());
+            jobs.push(Job { part, combined, rows, senders });
         }
     }
     let folder = shared.segment_folder();
@@ -164,6 +185,11 @@ fn write_segments(shared: &Arc<Shared>, cut: &Cut) -> Result<Vec<SegmentMeta>> {
     metas
 }
 
+fn senders_of(cut: &Cut, tenant: &str) -> Vec<(Sender, SenderState)> {
+    let senders = cut.senders.senders.iter().filter(|(sender, _)| sender.tenant == tenant);
+    senders.filter_map(|(sender, state)| Some((sender.clone(), state.clone()?))).collect()
+}
+
 fn write_segment(shared: &Shared, cut: &Cut, job: &Job<'_>) -> Result<SegmentMeta> {
     let (batch, overflow_names): (_, BTreeSet<String>) =
         job.combined.batch(job.rows.clone()).map_err(StoreError::segment("sort"))?;
@@ -180,6 +206,7 @@ fn write_segment(shared: &Shared, cut: &Cut, job: &Job<'_>) -> Result<SegmentMet
             .unwrap_or(0),
         journal_end: cut.journal_floor,
         replaces: Vec::new(),
+        senders: job.senders.clone(),
     };
     let files = segment::build(name, batch, overflow_names)?;
     segment::write_files(&*shared.fs, &shared.segment_folder(), &files)?;

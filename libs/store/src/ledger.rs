@@ -1,7 +1,7 @@
 //! The collector's half of the account of every record.
 //!
 //! `received = duplicate + rejected + accepted` counts what came in; `accepted = in parts + indexed +
-//! expired + quarantined` compares what was taken with what is there. The first four are counters; in
+//! expired + quarantined + deleted` compares what was taken with what is there. The first four are counters; in
 //! parts and indexed are counted anew from the view each time, so that the equation can fail.
 
 use std::collections::BTreeMap;
@@ -23,6 +23,9 @@ pub struct Counters {
     pub expired: u64,
     /// In damaged pieces of the journal, as far as their neighbours tell.
     pub quarantined: u64,
+    /// Removed from segments by deletes; what is hidden only counts as indexed still.
+    #[serde(default)]
+    pub deleted: u64,
     /// Whose time could not be read, so that the time of receipt stands in.
     pub timestamps_replaced: u64,
 }
@@ -58,8 +61,8 @@ pub struct Ledger {
 impl Ledger {
     /// Accepted records less those that can be accounted for; 0 when it adds up.
     pub fn missing(&self) -> i64 {
-        let there =
-            self.in_parts + self.indexed + self.counters.expired + self.counters.quarantined;
+        let Counters { expired, quarantined, deleted, .. } = self.counters;
+        let there = self.in_parts + self.indexed + expired + quarantined + deleted;
         self.counters.accepted as i64 - there as i64
     }
 

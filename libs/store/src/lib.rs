@@ -1,11 +1,16 @@
 //! The store: from acknowledged batches to rows that can be found again.
 
+mod allowance;
+pub mod backup;
+mod batches;
 mod catalog;
 mod chunk;
 mod combine;
 mod commit;
 mod compact;
+mod damage;
 mod dedup;
+mod deletes;
 mod error;
 mod evaluate;
 mod files;
@@ -23,8 +28,15 @@ mod sender;
 mod store;
 mod view;
 
+pub use allowance::{Allowance, BLOCK_ROWS, Held, Stopped, Unbounded};
+pub use batches::Batches;
 pub use chunk::{BatchBuilder, Chunk, DecodedBatch};
+pub use damage::{CheckFault, CheckReport, check};
 pub use dedup::AgentAccount;
+pub use deletes::{
+    ACTIVE_MAX as DELETES_ACTIVE_MAX, DONE_MAX as DELETES_DONE_MAX, Delete, DeleteCounts,
+    DeleteRequest, DeleteStatus,
+};
 pub use error::{Result, StoreError};
 pub use evaluate::{Columns, fixed_column};
 pub use files::StoreFiles;

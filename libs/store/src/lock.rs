@@ -9,6 +9,9 @@ use crate::error::{Result, StoreError};
 
 /// Version of the data folder's layout; a newer one is refused.
 pub(crate) const FOLDER_VERSION: u32 = 1;
+/// The file that tells it.
+pub(crate) const VERSION: &str = "VERSION";
+const LOCK: &str = "LOCK";
 
 /// Holds the lock until dropped; the operating system releases it when the process dies.
 #[derive(Debug)]
@@ -22,7 +25,32 @@ pub(crate) struct FolderLock {
 /// [`StoreError::Locked`] with the owner's name; [`StoreError::NewerVersion`].
 pub(crate) fn lock_folder(data: &Path) -> Result<FolderLock> {
     std::fs::create_dir_all(data).map_err(StoreError::io("create", data))?;
-    let path = data.join("LOCK");
+    let lock = lock_file(data)?;
+    check_version(data)?;
+    Ok(lock)
+}
+
+/// Holds off those who write, where there is something to hold on to: a backup may lie on a disk that cannot be
+/// written, or have been copied without its lock.
+///
+/// # Errors
+/// [`StoreError::Locked`] with the owner's name.
+pub(crate) fn share_lock(folder: &Path) -> Result<Option<FolderLock>> {
+    let path = folder.join(LOCK);
+    let Ok(file) = File::open(&path) else { return Ok(None) };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(FolderLock { _file: file })),
+        Err(TryLockError::WouldBlock) => Err(owned(folder, file)),
+        Err(TryLockError::Error(source)) => Err(StoreError::io("lock", &path)(source)),
+    }
+}
+
+/// Locks a folder that is there, whatever is in it.
+///
+/// # Errors
+/// [`StoreError::Locked`] with the owner's name.
+pub(crate) fn lock_file(folder: &Path) -> Result<FolderLock> {
+    let path = folder.join(LOCK);
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -32,16 +60,7 @@ pub(crate) fn lock_folder(data: &Path) -> Result<FolderLock> {
         .map_err(StoreError::io("open", &path))?;
     match file.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut owner = String::new();
-            let _ = file.read_to_string(&mut owner);
-            let owner = if owner.trim().is_empty() {
-                "another process".to_owned()
-            } else {
-                owner.trim().to_owned()
-            };
-            return Err(StoreError::Locked { path: data.to_owned(), owner });
-        }
+        Err(TryLockError::WouldBlock) => return Err(owned(folder, file)),
         Err(TryLockError::Error(source)) => return Err(StoreError::io("lock", &path)(source)),
     }
     // Who owns it is a courtesy to the second process; a full disk must not keep the first from starting.
@@ -49,8 +68,17 @@ pub(crate) fn lock_folder(data: &Path) -> Result<FolderLock> {
         .set_len(0)
         .and_then(|()| file.rewind())
         .and_then(|()| writeln!(file, "{}", owner_name()));
-    check_version(data)?;
     Ok(FolderLock { _file: file })
+}
+
+fn owned(folder: &Path, mut lock: File) -> StoreError {
+    let mut owner = String::new();
+    let _ = lock.read_to_string(&mut owner);
+    let owner = match owner.trim() {
+        "" => "another process".to_owned(),
+        owner => owner.to_owned(),
+    };
+    StoreError::Locked { path: folder.to_owned(), owner }
 }
 
 fn owner_name() -> String {
@@ -63,7 +91,7 @@ fn owner_name() -> String {
 }
 
 fn check_version(data: &Path) -> Result<()> {
-    let path = data.join("VERSION");
+    let path = data.join(VERSION);
     match std::fs::read_to_string(&path) {
         Ok(text) => match text.trim().parse::<u32>() {
             Ok(found) if found <= FOLDER_VERSION => Ok(()),

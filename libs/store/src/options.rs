@@ -20,12 +20,17 @@ pub struct StoreOptions {
     pub compacted_rows: usize,
     /// Segments of like size that are merged at once.
     pub compaction_width: usize,
+    /// Merges and expiry happen by themselves; if not, only when [`Store::compact_all`](crate::Store::compact_all) is
+    /// called.
+    pub maintenance: bool,
     /// Segments older than this go; `None` keeps them.
     pub retention_age: Option<Duration>,
     /// The oldest segments go while all together are larger; `None` keeps them.
     pub retention_bytes: Option<u64>,
     /// What is kept of single tenants.
     pub retention_by_tenant: BTreeMap<String, Retention>,
+    /// Preallocated length of a journal file; a longer entry gets a file of its own size.
+    pub journal_file_bytes: u64,
     /// Days with a part of their own; further ones share one.
     pub open_parts_max: usize,
     /// Threads that build segments.
@@ -41,9 +46,11 @@ impl Default for StoreOptions {
             segment_rows: 100_000,
             compacted_rows: 400_000,
             compaction_width: 4,
+            maintenance: true,
             retention_age: None,
             retention_bytes: None,
             retention_by_tenant: BTreeMap::new(),
+            journal_file_bytes: 64 << 20,
             open_parts_max: 64,
             build_threads: std::thread::available_parallelism().map_or(2, usize::from).min(8),
         }

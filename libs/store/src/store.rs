@@ -23,11 +23,14 @@ use file_system::RealFileSystem;
 use record::Timestamp;
 use wire::{BatchName, Encoding, Format};
 
-use crate::catalog::{Catalog, Marks, SqliteCatalog};
+use crate::backup::{Snapshots, remove_copies};
+use crate::catalog::{Catalog, CatalogChange, CatalogState, Marks};
 use crate::chunk::DecodedBatch;
 use crate::commit::{Command, Committer};
 use crate::compact;
+use crate::damage::{self, Quarantined};
 use crate::dedup::{AgentAccount, Dedup};
+use crate::deletes::{self, ActiveDelete, Register};
 use crate::error::{Result, StoreError};
 use crate::files::StoreFiles;
 use crate::flush;
@@ -35,12 +38,15 @@ use crate::ledger::{Counters, Ledger};
 use crate::lock::{FolderLock, lock_folder};
 use crate::options::StoreOptions;
 use crate::recover;
-use crate::segment::{Segment, SegmentId};
+use crate::segment::{self, Segment, SegmentId};
 use crate::sender::Sender;
 use crate::view::{Part, View};
 
 /// Batches that may wait for the journal; more wait in their callers.
 const COMMANDS_MAX: usize = 256;
+
+/// Damaged segments that the health page names.
+const DAMAGE_LISTED: usize = 5;
 
 /// A batch that is decoded and wants to be durable.
 #[derive(Debug)]
@@ -100,8 +106,8 @@ pub type OnAppended = Box<dyn FnOnce(Result<Appended>) + Send>;
 /// A running store. Dropping it stops the threads without a flush; see [`Store::close`].
 #[derive(Debug)]
 pub struct Store {
-    shared: Arc<Shared>,
-    commands: SyncSender<Command>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) commands: SyncSender<Command>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -121,16 +127,26 @@ pub(crate) struct Shared {
     /// The catalog's marks as last written; counters in it are those of the last cut.
     pub(crate) marks: Mutex<Marks>,
     pub(crate) dedup: Mutex<Dedup>,
+    /// All deletes as the catalog has them; the last lock to be taken.
+    pub(crate) deletes: Mutex<Register>,
+    /// Cuts with a smaller number are in segments, and their journal files are removed.
+    pub(crate) flushed_cuts: AtomicU64,
     next_segment_id: AtomicU64,
+    /// Segments of catalog transactions that failed: whether they happened shows at the next start, so their files
+    /// must stay until a later transaction has succeeded, which is built on the state before them.
+    in_doubt: Mutex<Vec<SegmentId>>,
     /// Memory of parts, growing and sealed.
     pub(crate) part_bytes: AtomicUsize,
     reserved_bytes: AtomicUsize,
     pub(crate) statistics: Statistics,
     /// Held by whoever merges or expires: one at a time.
     pub(crate) compacting: Mutex<()>,
+    /// What running backups hold.
+    pub(crate) snapshots: Snapshots,
     /// Why the store is not wholly well; shown by the health page.
     pub(crate) troubles: Mutex<BTreeMap<&'static str, String>>,
-    _lock: FolderLock,
+    /// None over a model, which nobody else can open.
+    _lock: Option<FolderLock>,
 }
 
 /// What the view is made of; whoever changes it publishes a new view.
@@ -140,6 +156,10 @@ pub(crate) struct ViewPieces {
     /// Sealed parts by their cut.
     pub(crate) sealed: Vec<(u64, Vec<Arc<Part>>)>,
     pub(crate) growing: Vec<Arc<Part>>,
+    /// Deletes that are not done, by id.
+    pub(crate) deletes: Vec<Arc<ActiveDelete>>,
+    /// Segments set apart because they cannot be read.
+    pub(crate) quarantined: Vec<Arc<Quarantined>>,
 }
 
 /// Counts since the start, for metrics.
@@ -174,40 +194,71 @@ impl Store {
         fs: Arc<dyn StoreFiles>,
     ) -> Result<Self> {
         let lock = lock_folder(folder)?;
+        let (catalog, state, rebuilt) = damage::open_catalog(&*fs, folder)?;
+        let store = Self::start(folder, options, fs, Box::new(catalog), state, Some(lock))?;
+        store.shared.trouble("catalog", rebuilt);
+        Ok(store)
+    }
+
+    /// As [`Store::open`], with everything given that reaches the disk.
+    pub(crate) fn start(
+        folder: &Path,
+        options: StoreOptions,
+        fs: Arc<dyn StoreFiles>,
+        mut catalog: Box<dyn Catalog>,
+        mut state: CatalogState,
+        lock: Option<FolderLock>,
+    ) -> Result<Self> {
         for name in ["journal", "segments"] {
             let path = folder.join(name);
             fs.create_folder(&path).map_err(StoreError::io("create", &path))?;
         }
-        let mut catalog = Box::new(SqliteCatalog::open(&folder.join("catalog.db"))?);
-        let state = catalog.load()?;
-        recover::remove_orphans(&*fs, &folder.join("segments"), &state.segments)?;
+        remove_copies(&*fs, folder)?;
+        recover::remove_orphans(&*fs, folder, &state)?;
+        let unreadable = deletes::adopt(&*fs, folder, &mut *catalog, &mut state)?;
         let segments = state
             .segments
             .into_iter()
             .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&fs), folder.join("segments"))))
             .collect();
+        let (register, active) = deletes::restore(state.deletes)?;
         let shared = Arc::new(Shared {
             fs,
             folder: folder.to_owned(),
             store_id: state.store_id,
             generation: state.generation,
             view: RwLock::default(),
-            pieces: Mutex::new(ViewPieces { segments, ..ViewPieces::default() }),
+            pieces: Mutex::new(ViewPieces {
+                segments,
+                deletes: active,
+                quarantined: state.quarantined.into_iter().map(Arc::new).collect(),
+                ..ViewPieces::default()
+            }),
             catalog: Mutex::new(catalog),
             counters: Mutex::new(state.marks.counters.clone()),
             dedup: Mutex::new(Dedup::restore(state.senders, state.agents, state.marks.forgotten)),
+            deletes: Mutex::new(register),
+            flushed_cuts: AtomicU64::new(0),
             next_segment_id: AtomicU64::new(state.marks.next_segment_id.max(1)),
             marks: Mutex::new(state.marks),
+            in_doubt: Mutex::default(),
             part_bytes: AtomicUsize::new(0),
             reserved_bytes: AtomicUsize::new(0),
             statistics: Statistics::default(),
             compacting: Mutex::default(),
+            snapshots: Snapshots::default(),
             troubles: Mutex::default(),
             options,
             _lock: lock,
         });
-        let committer = recover::replay(&shared)?;
         shared.publish();
+        let committer = recover::replay(&shared)?;
+        damage::release_gone(&shared)?;
+        let unreadable = unreadable
+            .first()
+            .map(|path| format!("{} cannot be read; records that it hid may show", path.display()));
+        shared.trouble("kept deletes", unreadable);
+        shared.trouble("quarantine", damage::left_to_look_at(&*shared.fs, folder));
         let (commands, receiver) = mpsc::sync_channel(COMMANDS_MAX);
         let (cuts, cut_receiver) = mpsc::channel();
         let (compactions, compaction_receiver) = mpsc::sync_channel(1);
@@ -304,7 +355,22 @@ impl Store {
 
     /// What is wrong, by subject; empty when all is well.
     pub fn troubles(&self) -> BTreeMap<&'static str, String> {
-        locked(&self.shared.troubles).clone()
+        let mut troubles = locked(&self.shared.troubles).clone();
+        let view = self.view();
+        let damaged = view.segments.iter().filter_map(|segment| segment.damage());
+        let apart = view.quarantined.iter().map(|segment| {
+            format!("{} (its {} rows cannot be read)", segment.reason, segment.meta.rows)
+        });
+        let mut damage: Vec<String> = damaged.chain(apart).collect();
+        let more = damage.len().saturating_sub(DAMAGE_LISTED);
+        damage.truncate(DAMAGE_LISTED);
+        if more > 0 {
+            damage.push(format!("and {more} more"));
+        }
+        if !damage.is_empty() {
+            troubles.insert("segment damage", damage.join("; "));
+        }
+        troubles
     }
 
     /// Seals and flushes everything committed so far; returns when it is in segments.
@@ -323,6 +389,12 @@ impl Store {
     /// When a segment cannot be read or written; the old ones stay.
     pub fn compact_all(&self) -> Result<()> {
         compact::compact_everything(&self.shared)
+    }
+
+    /// Reads every segment's files now and compares their checksums. Damaged indexes are built again, segments with
+    /// damaged columns are set apart; [`Store::troubles`] tells of them.
+    pub fn verify(&self) {
+        damage::verify_everything(&self.shared);
     }
 
     /// Stops taking batches, flushes, and ends the threads.
@@ -365,7 +437,12 @@ impl Shared {
             .cloned()
             .collect();
         self.part_bytes.store(parts.iter().map(|part| part.bytes()).sum(), Ordering::Release);
-        let view = Arc::new(View { segments: pieces.segments.clone(), parts });
+        let view = Arc::new(View {
+            segments: pieces.segments.clone(),
+            parts,
+            deletes: pieces.deletes.clone(),
+            quarantined: pieces.quarantined.clone(),
+        });
         let old = std::mem::replace(
             &mut *self.view.write().unwrap_or_else(PoisonError::into_inner),
             view,
@@ -377,6 +454,30 @@ impl Shared {
 
     fn publish(&self) {
         self.change_view(|_| {});
+    }
+
+    /// One transaction of the catalog. When it fails, nobody knows whether it happened until the next start.
+    pub(crate) fn apply(&self, change: &CatalogChange) -> Result<()> {
+        let applied = locked(&self.catalog).apply(change);
+        let mut in_doubt = locked(&self.in_doubt);
+        match &applied {
+            Ok(()) => {
+                let folder = self.segment_folder();
+                in_doubt.drain(..).for_each(|id| segment::remove_files(&*self.fs, &folder, id));
+            }
+            Err(_) => in_doubt.extend(change.add.iter().map(|meta| meta.id)),
+        }
+        applied
+    }
+
+    /// Lets a transaction that changes nothing succeed if an earlier one failed, so that no more files than those of
+    /// one attempt wait for the catalog.
+    pub(crate) fn settle(&self) -> Result<()> {
+        if locked(&self.in_doubt).is_empty() {
+            return Ok(());
+        }
+        let marks = locked(&self.marks);
+        self.apply(&CatalogChange { marks: marks.clone(), ..CatalogChange::default() })
     }
 
     pub(crate) fn new_segment_id(&self) -> SegmentId {
@@ -401,6 +502,16 @@ impl Shared {
             Some(detail) => troubles.insert(subject, detail),
             None => troubles.remove(subject),
         };
+    }
+
+    /// Adds to what is told of a subject.
+    pub(crate) fn add_trouble(&self, subject: &'static str, detail: String) {
+        let mut troubles = locked(&self.troubles);
+        let all = troubles.entry(subject).or_default();
+        if !all.is_empty() {
+            all.push_str("; ");
+        }
+        all.push_str(&detail);
     }
 
     fn ledger(&self) -> Ledger {

@@ -3,13 +3,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::UInt32Array;
 use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::take_record_batch;
 use arrow::datatypes::{TimestampNanosecondType, UInt64Type};
 use ql::{Field, Filter};
 
+use crate::allowance::{Allowance, BLOCK_ROWS, Held};
+use crate::batches::Batches;
 use crate::chunk::{Chunk, PartDay};
+use crate::damage::Quarantined;
+use crate::deletes::{ActiveDelete, screened};
 use crate::error::{Result, StoreError};
 use crate::evaluate::{Columns, Rows, evaluate};
 use crate::segment::{RowSet, Segment};
@@ -45,6 +47,10 @@ pub struct View {
     pub(crate) segments: Vec<Arc<Segment>>,
     /// Sealed ones first, then those that still grow.
     pub(crate) parts: Vec<Arc<Part>>,
+    /// Deletes that are not done, whose records are hidden; by id.
+    pub(crate) deletes: Vec<Arc<ActiveDelete>>,
+    /// Segments that cannot be read.
+    pub(crate) quarantined: Vec<Arc<Quarantined>>,
 }
 
 impl View {
@@ -63,9 +69,32 @@ impl View {
         &self.segments
     }
 
+    /// Segments of a tenant and signal with records in `time` that were set apart because they cannot be read, and the
+    /// rows in them.
+    pub fn unreadable(&self, tenant: &str, signal: &str, time: Range<i64>) -> (usize, u64) {
+        let apart = self.quarantined.iter().map(|segment| &segment.meta);
+        let concerned: Vec<u64> = apart
+            .filter(|meta| meta.tenant == tenant && meta.signal == signal)
+            .filter(|meta| meta.time_range.0 < time.end && meta.time_range.1 >= time.start)
+            .map(|meta| u64::from(meta.rows))
+            .collect();
+        (concerned.len(), concerned.iter().sum())
+    }
+
     /// The sources of a tenant's records of one signal, and how many of them lie wholly outside of
-    /// `time` and are left out.
+    /// `time` and are left out. What is deleted cannot be found in them.
     pub fn sources(&self, tenant: &str, signal: &str, time: Range<i64>) -> (Vec<Source>, usize) {
+        self.sources_without(tenant, signal, time, |_| true)
+    }
+
+    /// As [`View::sources`], without the records of some of the deletes only.
+    pub(crate) fn sources_without(
+        &self,
+        tenant: &str,
+        signal: &str,
+        time: Range<i64>,
+        hides: impl Fn(&ActiveDelete) -> bool,
+    ) -> (Vec<Source>, usize) {
         let segments = self
             .segments
             .iter()
@@ -86,6 +115,15 @@ impl View {
             first < time.end && last >= time.start
         });
         let pruned = all - sources.len();
+        let deletes: Vec<&Arc<ActiveDelete>> = self
+            .deletes
+            .iter()
+            .filter(|delete| delete.tenant == tenant && delete.signal == signal && hides(delete))
+            .collect();
+        if !deletes.is_empty() {
+            let screen = |source| screened(source, deletes.iter().copied());
+            sources = sources.into_iter().map(screen).collect();
+        }
         (sources, pruned)
     }
 }
@@ -97,6 +135,8 @@ pub enum Source {
     Segment(Arc<Segment>),
     /// In memory.
     Chunk(Arc<Chunk>),
+    /// One of the others of which deletes hide some rows, and what all rows match that they do not hide.
+    Screened(Box<Source>, Arc<Filter>),
 }
 
 impl Source {
@@ -105,6 +145,7 @@ impl Source {
         match self {
             Source::Segment(segment) => segment.meta().time_range,
             Source::Chunk(chunk) => chunk.time_range,
+            Source::Screened(source, _) => source.time_range(),
         }
     }
 
@@ -113,33 +154,44 @@ impl Source {
         match self {
             Source::Segment(segment) => segment.meta().rows as usize,
             Source::Chunk(chunk) => chunk.rows(),
+            Source::Screened(source, _) => source.rows(),
         }
     }
 
     /// The rows that match and whose time lies in `time`; with `newest`, at least the newest that many.
     ///
     /// # Errors
-    /// When a file is damaged or cannot be read.
+    /// When a file is damaged or cannot be read, or the allowance ends.
     pub fn select(
         &self,
         filter: &Filter,
         time: Range<i64>,
         newest: Option<usize>,
+        allowance: &Arc<dyn Allowance>,
     ) -> Result<RowSet> {
         match self {
-            Source::Segment(segment) => segment.select(filter, time, newest),
-            Source::Chunk(chunk) => Ok(chunk.select(filter, time)),
+            Source::Segment(segment) => segment.select(filter, time, newest, allowance),
+            Source::Chunk(chunk) => chunk.select(filter, time, allowance),
+            Source::Screened(source, shown) => {
+                source.select(&both(filter, shown), time, newest, allowance)
+            }
         }
     }
 
     /// How many rows match.
     ///
     /// # Errors
-    /// When a file is damaged or cannot be read.
-    pub fn count(&self, filter: &Filter, time: Range<i64>) -> Result<usize> {
+    /// When a file is damaged or cannot be read, or the allowance ends.
+    pub fn count(
+        &self,
+        filter: &Filter,
+        time: Range<i64>,
+        allowance: &Arc<dyn Allowance>,
+    ) -> Result<usize> {
         match self {
-            Source::Segment(segment) => segment.count(filter, time),
-            Source::Chunk(chunk) => Ok(chunk.select(filter, time).len()),
+            Source::Segment(segment) => segment.count(filter, time, allowance),
+            Source::Chunk(chunk) => Ok(chunk.select(filter, time, allowance)?.len()),
+            Source::Screened(source, shown) => source.count(&both(filter, shown), time, allowance),
         }
     }
 
@@ -148,30 +200,93 @@ impl Source {
         match self {
             Source::Segment(segment) => segment.roll_up(filter, time),
             Source::Chunk(_) => None,
+            Source::Screened(source, shown) => source.roll_up(&both(filter, shown), time),
         }
     }
 
-    /// Columns of some rows. Columns that the source does not have are left out.
+    /// Columns of some rows as one batch. Columns that the source does not have are left out.
+    ///
+    /// # Errors
+    /// When a file is damaged or cannot be read, or the allowance ends.
+    pub fn read(
+        &self,
+        rows: &RowSet,
+        columns: &Columns,
+        allowance: &Arc<dyn Allowance>,
+    ) -> Result<RecordBatch> {
+        match (self, rows) {
+            // A slice is one batch without a copy.
+            (Source::Chunk(chunk), RowSet::Range(range)) => {
+                Ok(chunk.columns(columns)?.slice(range.start as usize, range.len()))
+            }
+            _ => self.batches(rows, columns, allowance)?.together(),
+        }
+    }
+
+    /// The same, block by block.
+    ///
+    /// # Errors
+    /// When a file is damaged or cannot be read, or the allowance ends.
+    pub fn batches(
+        &self,
+        rows: &RowSet,
+        columns: &Columns,
+        allowance: &Arc<dyn Allowance>,
+    ) -> Result<Batches> {
+        match self {
+            Source::Segment(segment) => segment.batches(rows, columns, allowance),
+            Source::Chunk(chunk) => {
+                let (row_bytes, columns) = (chunk.row_bytes(), chunk.columns(columns)?);
+                Ok(Batches::of_chunk(columns, row_bytes, rows.clone(), allowance))
+            }
+            Source::Screened(source, _) => source.batches(rows, columns, allowance),
+        }
+    }
+
+    /// The memory that a row takes in these columns, about.
     ///
     /// # Errors
     /// When a file is damaged or cannot be read.
-    pub fn read(&self, rows: &RowSet, columns: &Columns) -> Result<RecordBatch> {
+    pub fn row_bytes(&self, columns: &Columns) -> Result<usize> {
         match self {
-            Source::Segment(segment) => segment.read(rows, columns),
-            Source::Chunk(chunk) => chunk.read(rows, columns),
+            Source::Segment(segment) => segment.row_bytes(columns),
+            Source::Chunk(chunk) => Ok(chunk.row_bytes()),
+            Source::Screened(source, _) => source.row_bytes(columns),
         }
+    }
+
+    /// After a read failed: what is wrong with its files, if they are not what was written. The store sets them apart
+    /// soon.
+    pub fn damage(&self) -> Option<String> {
+        match self {
+            Source::Segment(segment) => {
+                segment.verify();
+                segment.damage()
+            }
+            Source::Chunk(_) => None,
+            Source::Screened(source, _) => source.damage(),
+        }
+    }
+
+    /// The columns that [`Source::keys_of`] wants.
+    pub fn key_columns() -> Columns {
+        Columns::Fields([Field::Timestamp, Field::RecordSeq].into())
+    }
+
+    /// Timestamp and record_seq of a batch of [`Source::key_columns`].
+    pub fn keys_of(batch: &RecordBatch) -> impl Iterator<Item = (i64, u64)> {
+        let times = batch.column(0).as_primitive::<TimestampNanosecondType>().values();
+        let seqs = batch.column(1).as_primitive::<UInt64Type>().values();
+        times.iter().copied().zip(seqs.iter().copied())
     }
 
     /// Timestamp and record_seq of some rows.
     ///
     /// # Errors
-    /// When a file is damaged or cannot be read.
-    pub fn keys(&self, rows: &RowSet) -> Result<Vec<(i64, u64)>> {
-        let batch =
-            self.read(rows, &Columns::Fields([Field::Timestamp, Field::RecordSeq].into()))?;
-        let times = batch.column(0).as_primitive::<TimestampNanosecondType>().values();
-        let seqs = batch.column(1).as_primitive::<UInt64Type>().values();
-        Ok(times.iter().copied().zip(seqs.iter().copied()).collect())
+    /// When a file is damaged or cannot be read, or the allowance ends.
+    pub fn keys(&self, rows: &RowSet, allowance: &Arc<dyn Allowance>) -> Result<Vec<(i64, u64)>> {
+        let batch = self.read(rows, &Self::key_columns(), allowance)?;
+        Ok(Self::keys_of(&batch).collect())
     }
 
     /// Attribute names that stand in the overflow column.
@@ -179,38 +294,58 @@ impl Source {
         match self {
             Source::Segment(segment) => &segment.meta().overflow_names,
             Source::Chunk(chunk) => &chunk.overflow_names,
+            Source::Screened(source, _) => source.overflow_names(),
         }
+    }
+
+    /// Whether deletes hide rows of it, as far as is known.
+    pub fn is_screened(&self) -> bool {
+        matches!(self, Source::Screened(..))
     }
 }
 
+fn both(filter: &Filter, shown: &Filter) -> Filter {
+    Filter::and(vec![filter.clone(), shown.clone()])
+}
+
 impl Chunk {
-    fn select(&self, filter: &Filter, time: Range<i64>) -> RowSet {
+    fn select(
+        &self,
+        filter: &Filter,
+        time: Range<i64>,
+        allowance: &Arc<dyn Allowance>,
+    ) -> Result<RowSet> {
         let (first, last) = self.time_range;
         let whole = time.start <= first && last < time.end;
         if whole && *filter == Filter::All {
-            return RowSet::Range(0..self.rows() as u32);
+            return Ok(RowSet::Range(0..self.rows() as u32));
         }
-        let mask =
-            evaluate(filter, Rows { batch: &self.batch, overflow_names: &self.overflow_names });
         let times = self.batch.column(0).as_primitive::<TimestampNanosecondType>().values();
-        RowSet::List(
-            mask.set_indices()
-                .filter(|row| whole || time.contains(&times[*row]))
-                .map(|row| row as u32)
-                .collect(),
-        )
+        let mut found = Vec::new();
+        let mut held = Held::nothing(allowance);
+        for start in (0..self.rows()).step_by(BLOCK_ROWS) {
+            allowance.check()?;
+            let block = self.batch.slice(start, BLOCK_ROWS.min(self.rows() - start));
+            let rows = Rows { batch: &block, overflow_names: &self.overflow_names };
+            let matching = evaluate(filter, rows);
+            let matching = matching.set_indices().map(|row| start + row);
+            let within = matching.filter(|row| whole || time.contains(&times[*row]));
+            found.extend(within.map(|row| row as u32));
+            held.set(found.capacity() * size_of::<u32>())?;
+        }
+        Ok(RowSet::List(found))
     }
 
-    fn read(&self, rows: &RowSet, columns: &Columns) -> Result<RecordBatch> {
+    /// Memory of a row, about.
+    fn row_bytes(&self) -> usize {
+        self.bytes / self.rows().max(1)
+    }
+
+    fn columns(&self, columns: &Columns) -> Result<RecordBatch> {
         let schema = self.batch.schema_ref();
         let wanted: Vec<usize> = (0..schema.fields().len())
             .filter(|index| columns.includes(schema.field(*index).name(), &self.overflow_names))
             .collect();
-        let batch = self.batch.project(&wanted).map_err(StoreError::segment("read"))?;
-        match rows {
-            RowSet::Range(range) => Ok(batch.slice(range.start as usize, range.len())),
-            RowSet::List(rows) => take_record_batch(&batch, &UInt32Array::from(rows.clone()))
-                .map_err(StoreError::segment("read")),
-        }
+        self.batch.project(&wanted).map_err(StoreError::segment("read"))
     }
 }

@@ -3,10 +3,11 @@
 //! Keys of few values (dictionaries, severities, time bins) are numbered by their codes, so that most rows
 //! cost a few array look-ups and no hashing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ahash::AHashMap;
-use arrow::array::Array;
+use arrow::array::{Array, Int32Array, StringArray};
 use ql::{Field, GroupBy};
 use record::Timestamp;
 
@@ -51,11 +52,15 @@ fn time_bin(time: Timestamp, span: Duration) -> Timestamp {
     Timestamp(time.0.div_euclid(span).saturating_mul(span))
 }
 
+/// What a group takes beside its key: its entry in the table and its place in the list.
+const GROUP_BYTES: usize = 96;
+
 /// All groups seen.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Groups {
-    numbers: AHashMap<Vec<Cell>, u32>,
-    keys: Vec<Vec<Cell>>,
+    /// Keys are shared with the list.
+    numbers: AHashMap<Arc<[Cell]>, u32>,
+    keys: Vec<Arc<[Cell]>>,
     pub(super) bytes: usize,
 }
 
@@ -64,18 +69,23 @@ impl Groups {
         self.keys.len()
     }
 
-    pub(super) fn keys(&self) -> &[Vec<Cell>] {
+    pub(super) fn keys(&self) -> &[Arc<[Cell]>] {
         &self.keys
     }
 
-    pub(super) fn number(&mut self, key: Vec<Cell>) -> u32 {
-        if let Some(number) = self.numbers.get(&key) {
+    /// The keys by their numbers; the table is given up.
+    pub(super) fn into_keys(self) -> Vec<Arc<[Cell]>> {
+        self.keys
+    }
+
+    pub(super) fn number(&mut self, key: &[Cell]) -> u32 {
+        if let Some(number) = self.numbers.get(key) {
             return *number;
         }
         let number = self.keys.len() as u32;
-        self.bytes +=
-            2 * key.iter().map(|cell| size_of::<Cell>() + cell.heap_bytes()).sum::<usize>() + 80;
-        self.keys.push(key.clone());
+        self.bytes += key.iter().map(Cell::memory_bytes).sum::<usize>() + GROUP_BYTES;
+        let key: Arc<[Cell]> = key.into();
+        self.keys.push(Arc::clone(&key));
         self.numbers.insert(key, number);
         number
     }
@@ -99,10 +109,11 @@ impl Groups {
         for key in coded {
             combinations = combinations.saturating_mul(key.values.len());
         }
-        let key_of = |groups: &mut Self, row: usize| {
-            groups.number(
-                coded.iter().map(|key| key.values[key.codes[row] as usize].clone()).collect(),
-            )
+        let mut cells: Vec<Cell> = Vec::with_capacity(coded.len());
+        let mut key_of = |groups: &mut Self, row: usize| {
+            cells.clear();
+            cells.extend(coded.iter().map(|key| key.values[key.codes[row] as usize].clone()));
+            groups.number(&cells)
         };
         // Few combinations: a table says which group each is.
         if combinations <= 1 << 16 {
@@ -141,6 +152,10 @@ impl Coded {
         let rows = piece.batch.num_rows();
         match (reader.single(), key) {
             (Some(Column::Dictionary(keys, values)), GroupBy::Field(_)) => {
+                if values.len() > rows {
+                    // Most values are not here.
+                    return Self::of_few(keys, values);
+                }
                 let mut cells: Vec<Cell> =
                     (0..values.len()).map(|value| Cell::text(values.value(value))).collect();
                 cells.push(Cell::Null);
@@ -174,6 +189,23 @@ impl Coded {
             }
             _ => Self::of_cells(key, (0..rows).map(|row| reader.cell(row))),
         }
+    }
+
+    /// Of a dictionary with more values than rows.
+    fn of_few(keys: &Int32Array, values: &StringArray) -> Self {
+        const UNKNOWN: u32 = u32::MAX;
+        let mut cells = vec![Cell::Null];
+        let mut table = vec![UNKNOWN; values.len()];
+        let codes = keys.iter().map(|key| {
+            let Some(key) = key else { return 0 };
+            let code = &mut table[key as usize];
+            if *code == UNKNOWN {
+                *code = cells.len() as u32;
+                cells.push(Cell::text(values.value(key as usize)));
+            }
+            *code
+        });
+        Self { codes: codes.collect(), values: cells }
     }
 
     fn of_cells(key: &GroupBy, cells: impl IntoIterator<Item = Cell>) -> Self {

@@ -12,8 +12,10 @@ mod stats_functions;
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use ql::{Arguments, Diagnostics, Field, Read, StageCall};
+use store::Allowance;
 
 use crate::batch::{Batch, Piece};
 use crate::error::QueryError;
@@ -44,6 +46,10 @@ pub trait Stage: Debug + Send + Any {
     /// Says how long the query's time range is, before the first batch.
     fn begin(&mut self, _seconds: f64) {}
 
+    /// Gives it what it may use, before the first batch. A stage that works for long on what it holds (sorting, taking
+    /// over a twin, making its result) asks once a block whether to go on.
+    fn within(&mut self, _allowance: &Arc<dyn Allowance>) {}
+
     /// Takes counts by minute, service and severity in place of the records themselves: `counts[i]` records
     /// are like row i. Answers `false`, having taken nothing, if it has to see the records.
     fn push_roll_up(&mut self, _rows: &Piece, _counts: &[u32]) -> bool {
@@ -64,7 +70,7 @@ pub trait Stage: Debug + Send + Any {
         Ok(())
     }
 
-    /// Memory held, bytes.
+    /// Memory held, bytes; asked after each batch, so it has to be quick.
     fn memory_bytes(&self) -> usize {
         0
     }
@@ -82,6 +88,11 @@ pub trait Stage: Debug + Send + Any {
     /// Whether each record that goes in comes out as one, in the same order.
     fn one_to_one(&self) -> bool {
         false
+    }
+
+    /// Whether it makes rows out of many records; a limit cuts them only by the way, and says so.
+    fn aggregates(&self) -> bool {
+        !self.needs().passes_records && !self.one_to_one()
     }
 
     /// Tells a stage that only its first `count` results are used.

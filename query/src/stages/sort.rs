@@ -4,13 +4,16 @@
 //! came in, or the other way round with `-`. Other equals keep the order in which they reach the stage.
 
 use std::cmp::{Ordering, Reverse};
+use std::sync::Arc;
 
 use ql::{Arguments, Field, Read};
+use store::{Allowance, BLOCK_ROWS, Held, Unbounded};
 
 use super::{Flow, Needs, Stage, StageHelp};
 use crate::batch::{Batch, Records, Rows};
 use crate::cell::Cell;
 use crate::error::QueryError;
+use crate::sorting::sort_within;
 
 pub(super) const HELP: StageHelp = StageHelp {
     name: "sort",
@@ -25,10 +28,19 @@ struct Sort {
     keys: Vec<(Field, bool)>,
     limit: Option<usize>,
     batches: Vec<Batch>,
-    /// (key, batch, place in it).
-    order: Vec<(Vec<Cell>, u32, u32)>,
+    order: Vec<Entry>,
     bytes: usize,
+    allowance: Arc<dyn Allowance>,
 }
+
+/// Key, batch, place in it.
+type Entry = (Vec<Cell>, u32, u32);
+
+/// If only the first so many are wanted: rows beyond which the others are forgotten, or memory, in blocks.
+const ROWS_KEPT: usize = 65_536;
+const BLOCKS_KEPT: usize = 4;
+/// What a row takes beside its batch and its key: its place here, and later in what comes out.
+const ENTRY_BYTES: usize = 48 + 16;
 
 fn parse(arguments: &mut Arguments<'_>) -> Read<Box<dyn Stage>> {
     let mut keys = Vec::new();
@@ -39,7 +51,14 @@ fn parse(arguments: &mut Arguments<'_>) -> Read<Box<dyn Stage>> {
             keys.push((Field::RecordSeq, key.descending));
         }
     }
-    Ok(Box::new(Sort { keys, limit: None, batches: Vec::new(), order: Vec::new(), bytes: 0 }))
+    Ok(Box::new(Sort {
+        keys,
+        limit: None,
+        batches: Vec::new(),
+        order: Vec::new(),
+        bytes: 0,
+        allowance: Unbounded::allowance(),
+    }))
 }
 
 impl Stage for Sort {
@@ -50,6 +69,10 @@ impl Stage for Sort {
         }
     }
 
+    fn within(&mut self, allowance: &Arc<dyn Allowance>) {
+        self.allowance = Arc::clone(allowance);
+    }
+
     fn push(&mut self, batch: Batch, _out: &mut Vec<Batch>) -> Result<Flow, QueryError> {
         let mut columns: Vec<_> =
             self.keys.iter().map(|(field, _)| batch.column(field).into_iter()).collect();
@@ -57,27 +80,28 @@ impl Stage for Sort {
         for place in 0..batch.len() {
             let key: Vec<Cell> =
                 columns.iter_mut().map(|column| column.next().unwrap_or_default()).collect();
-            self.bytes +=
-                48 + key.iter().map(|cell| size_of::<Cell>() + cell.heap_bytes()).sum::<usize>();
+            self.bytes += entry_bytes(&key);
             self.order.push((key, number, place as u32));
         }
-        self.bytes += batch_bytes(&batch);
+        self.bytes += batch.memory_bytes();
         self.batches.push(batch);
-        if let Some(limit) =
-            self.limit.filter(|limit| self.order.len() > limit.saturating_mul(4) + 65_536)
-        {
-            self.keep_first(limit);
+        if let Some(limit) = self.limit {
+            let rows = self.order.len();
+            let many = rows > limit.saturating_mul(4).saturating_add(ROWS_KEPT);
+            let large = self.bytes / BLOCKS_KEPT > self.allowance.block().1;
+            if many || (large && rows > limit.saturating_mul(2)) {
+                self.keep_first(limit)?;
+            }
         }
         Ok(Flow::More)
     }
 
     fn finish(&mut self, out: &mut Vec<Batch>) -> Result<(), QueryError> {
-        self.sort();
+        self.sort()?;
         if let Some(limit) = self.limit {
             self.order.truncate(limit);
         }
-        out.extend(self.gather());
-        Ok(())
+        self.gather(out)
     }
 
     fn memory_bytes(&self) -> usize {
@@ -90,9 +114,9 @@ impl Stage for Sort {
 }
 
 impl Sort {
-    fn sort(&mut self) {
-        let keys = &self.keys;
-        self.order.sort_by(|(a, ..), (b, ..)| {
+    fn sort(&mut self) -> Result<(), QueryError> {
+        let (keys, order) = (&self.keys, std::mem::take(&mut self.order));
+        self.order = sort_within(order, &self.allowance, |(a, ..), (b, ..)| {
             keys.iter().zip(a.iter().zip(b)).fold(
                 Ordering::Equal,
                 |order, ((_, descending), (a, b))| {
@@ -103,47 +127,56 @@ impl Sort {
                     })
                 },
             )
-        });
+        })?;
+        Ok(())
     }
 
     /// Forgets what cannot be among the first `limit` any more.
-    fn keep_first(&mut self, limit: usize) {
-        self.sort();
+    fn keep_first(&mut self, limit: usize) -> Result<(), QueryError> {
+        self.sort()?;
         self.order.truncate(limit);
-        let kept = self.gather();
-        self.bytes = kept.iter().map(batch_bytes).sum();
-        self.order = std::mem::take(&mut self.order)
-            .into_iter()
-            .enumerate()
-            .map(|(place, (key, ..))| {
-                self.bytes += 48
-                    + key.iter().map(|cell| size_of::<Cell>() + cell.heap_bytes()).sum::<usize>();
-                (key, 0, place as u32)
-            })
-            .collect();
-        self.batches = kept.into_iter().collect();
+        let mut kept = Vec::new();
+        self.gather(&mut kept)?;
+        self.bytes = kept.iter().map(Batch::memory_bytes).sum();
+        // In the order in which they were gathered.
+        let places = kept.iter().enumerate().flat_map(|(number, batch)| {
+            (0..batch.len()).map(move |place| (number as u32, place as u32))
+        });
+        let order = std::mem::take(&mut self.order).into_iter().zip(places);
+        self.order = order.map(|((key, ..), (batch, place))| (key, batch, place)).collect();
+        self.bytes += self.order.iter().map(|(key, ..)| entry_bytes(key)).sum::<usize>();
+        self.batches = kept;
+        Ok(())
     }
 
-    /// The rows in order, as one batch.
-    fn gather(&mut self) -> Option<Batch> {
+    /// The rows in order; rows of stages in blocks, for what takes them makes something of each block.
+    fn gather(&mut self, out: &mut Vec<Batch>) -> Result<(), QueryError> {
         let batches = std::mem::take(&mut self.batches);
-        match batches.first()? {
-            Batch::Rows(first) => {
-                let names = first.names.clone();
-                let rows: Vec<Vec<Vec<Cell>>> = batches
-                    .into_iter()
-                    .map(|batch| match batch {
-                        Batch::Rows(rows) => rows.rows,
-                        Batch::Records(_) => Vec::new(),
-                    })
-                    .collect();
-                let rows = self.order.iter().filter_map(|(_, batch, place)| {
-                    rows[*batch as usize].get(*place as usize).cloned()
-                });
-                Some(Batch::Rows(Rows { names, rows: rows.collect() }))
+        let names = match batches.first() {
+            None => return Ok(()),
+            Some(Batch::Rows(first)) => first.names.clone(),
+            Some(Batch::Records(_)) => {
+                // If fewer than half of them are left, those are copied.
+                let all: usize = batches.iter().map(Batch::len).sum();
+                let copied = if self.order.len() * 2 < all { self.bytes / 2 } else { 0 };
+                let _copy = Held::take(&self.allowance, copied)?;
+                out.push(Batch::Records(self.gather_records(&batches)));
+                return Ok(());
             }
-            Batch::Records(_) => Some(Batch::Records(self.gather_records(&batches))),
+        };
+        let rows_of = |batch| match batch {
+            Batch::Rows(rows) => rows.rows,
+            Batch::Records(_) => Vec::new(),
+        };
+        let mut rows: Vec<Vec<Vec<Cell>>> = batches.into_iter().map(rows_of).collect();
+        for block in self.order.chunks(BLOCK_ROWS) {
+            self.allowance.check()?;
+            let taken = block.iter().filter_map(|(_, batch, place)| {
+                Some(std::mem::take(rows[*batch as usize].get_mut(*place as usize)?))
+            });
+            out.push(Batch::Rows(Rows { names: names.clone(), rows: taken.collect() }));
         }
+        Ok(())
     }
 
     fn gather_records(&self, batches: &[Batch]) -> Records {
@@ -164,13 +197,6 @@ impl Sort {
     }
 }
 
-fn batch_bytes(batch: &Batch) -> usize {
-    match batch {
-        Batch::Records(records) => {
-            records.pieces.iter().map(|piece| piece.batch.get_array_memory_size()).sum()
-        }
-        Batch::Rows(rows) => {
-            rows.rows.iter().flatten().map(|cell| size_of::<Cell>() + cell.heap_bytes()).sum()
-        }
-    }
+fn entry_bytes(key: &[Cell]) -> usize {
+    ENTRY_BYTES + key.iter().map(Cell::memory_bytes).sum::<usize>()
 }

@@ -1,9 +1,11 @@
 //! `stats count() as n, p95(duration_ms) by service, bin(5m)`: one row a group.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ql::{AggregateCall, Argument, Arguments, Diagnostic, Field, GroupBy, Read};
+use store::{Allowance, BLOCK_ROWS, Held, Unbounded};
 
 use super::groups::{Groups, field_of};
 use super::stats_functions::{Function, State};
@@ -11,6 +13,7 @@ use super::{Flow, Needs, Stage, StageHelp};
 use crate::batch::{Batch, Piece, Rows};
 use crate::cell::Cell;
 use crate::error::QueryError;
+use crate::sorting::sort_within;
 
 pub(super) const HELP: StageHelp = StageHelp {
     name: "stats",
@@ -48,6 +51,7 @@ struct Stats {
     bytes: usize,
     /// How long the time of a group is.
     seconds: f64,
+    allowance: Arc<dyn Allowance>,
 }
 
 #[derive(Clone, Debug)]
@@ -121,7 +125,16 @@ fn aggregate(call: &AggregateCall) -> Read<Aggregate> {
 impl Stats {
     fn new(aggregates: Vec<Aggregate>, keys: Vec<GroupBy>, names: Vec<String>) -> Self {
         let states = aggregates.iter().map(|aggregate| aggregate.function.state()).collect();
-        Self { aggregates, keys, names, groups: Groups::default(), states, bytes: 0, seconds: 1.0 }
+        Self {
+            aggregates,
+            keys,
+            names,
+            groups: Groups::default(),
+            states,
+            bytes: 0,
+            seconds: 1.0,
+            allowance: Unbounded::allowance(),
+        }
     }
 
     fn needs_time(&self) -> bool {
@@ -137,7 +150,7 @@ impl Stats {
         let rows = piece.batch.num_rows();
         if self.keys.is_empty() && self.aggregates.iter().all(|aggregate| aggregate.field.is_none())
         {
-            let group = self.groups.number(Vec::new());
+            let group = self.groups.number(&[]);
             self.grow();
             self.states.iter_mut().for_each(|state| state.count_many(group as usize, rows as u64));
             return;
@@ -194,6 +207,10 @@ impl Stage for Stats {
         Needs { fields, passes_records: false }
     }
 
+    fn within(&mut self, allowance: &Arc<dyn Allowance>) {
+        self.allowance = Arc::clone(allowance);
+    }
+
     fn begin(&mut self, seconds: f64) {
         let bin = self.keys.iter().find_map(|key| match key {
             GroupBy::TimeBin { width, .. } => Some(width.as_secs_f64()),
@@ -239,22 +256,32 @@ impl Stage for Stats {
     fn finish(&mut self, out: &mut Vec<Batch>) -> Result<(), QueryError> {
         if self.keys.is_empty() && self.groups.len() == 0 {
             // The whole is a group even if it is empty.
-            self.groups.number(Vec::new());
+            self.groups.number(&[]);
             self.grow();
         }
-        let mut order: Vec<usize> = (0..self.groups.len()).collect();
-        order.sort_by(|a, b| self.groups.keys()[*a].cmp(&self.groups.keys()[*b]));
-        let rows =
-            order.into_iter().map(|group| {
-                let mut row = self.groups.keys()[group].clone();
+        let groups = std::mem::take(&mut self.groups).into_keys();
+        let row_bytes = size_of::<Vec<Cell>>() + self.names.len() * size_of::<Cell>();
+        let _rows = Held::take(&self.allowance, groups.len() * row_bytes)?;
+        let order = groups.into_iter().enumerate().collect();
+        let order = sort_within(order, &self.allowance, |(_, a), (_, b)| a.cmp(b))?;
+        let names: Arc<[String]> = self.names.iter().cloned().collect();
+        // No group is no block, but still a table.
+        let blocks = order.len().div_ceil(BLOCK_ROWS).max(1);
+        let mut order = order.into_iter();
+        for _ in 0..blocks {
+            self.allowance.check()?;
+            let rows = order.by_ref().take(BLOCK_ROWS).map(|(group, key)| {
+                let mut row = Vec::with_capacity(self.names.len());
+                row.extend(key.iter().cloned());
                 let results = self.aggregates.iter().zip(&mut self.states);
                 row.extend(results.map(|(aggregate, state)| {
                     aggregate.function.result(state, group, self.seconds)
                 }));
                 row
             });
-        let rows = rows.collect();
-        out.push(Batch::Rows(Rows { names: self.names.iter().cloned().collect(), rows }));
+            let rows = rows.collect();
+            out.push(Batch::Rows(Rows { names: Arc::clone(&names), rows }));
+        }
         Ok(())
     }
 
@@ -275,13 +302,26 @@ impl Stage for Stats {
             debug_assert!(false, "a twin is of the same kind");
             return;
         };
-        let groups: Vec<u32> =
-            twin.groups.keys().iter().map(|key| self.groups.number(key.clone())).collect();
+        if self.groups.len() == 0 {
+            // The first twin: nothing has to be joined.
+            let Stats { groups, states, bytes, .. } = *twin;
+            (self.groups, self.states, self.bytes) = (groups, states, bytes);
+            return;
+        }
+        let mut groups: Vec<u32> = Vec::with_capacity(twin.groups.len());
+        for keys in twin.groups.keys().chunks(BLOCK_ROWS) {
+            // Whoever made us absorb it asks as well, and then says why.
+            if self.allowance.check().is_err() {
+                return;
+            }
+            groups.extend(keys.iter().map(|key| self.groups.number(key)));
+        }
         self.grow();
+        let go_on = || self.allowance.check().is_ok();
         for ((aggregate, state), other) in
             self.aggregates.iter().zip(&mut self.states).zip(twin.states)
         {
-            aggregate.function.absorb(state, other, &groups);
+            aggregate.function.absorb(state, other, &groups, &go_on);
         }
         self.bytes = self.groups.bytes + self.states.iter().map(State::bytes).sum::<usize>();
     }

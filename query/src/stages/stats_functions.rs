@@ -1,14 +1,17 @@
 //! The functions of `stats`: each keeps one state a group and can take over the state of a twin.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use arrow::array::Array;
+use store::BLOCK_ROWS;
 
 use crate::batch::{Column, FieldReader};
 use crate::cell::Cell;
 
 /// Values listed by `values()`; further ones are left out.
 const VALUES_MAX: usize = 1_000;
+/// Memory of a number in a list, which has up to twice the room that it needs.
+const NUMBER_BYTES: usize = 16;
 
 /// What a function computes.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,13 +40,18 @@ pub(super) enum Function {
 #[derive(Debug)]
 pub(super) enum State {
     Counts(Vec<u64>),
-    Sets(Vec<HashSet<Cell, ahash::RandomState>>),
+    /// With the memory of all values.
+    Sets(Vec<HashSet<Cell, ahash::RandomState>>, usize),
+    /// The smallest values, at most [`VALUES_MAX`] of each group, with the memory of all.
+    Smallest(Vec<BTreeSet<Cell>>, usize),
     Sums(Vec<Sum>),
-    Extremes(Vec<Cell>),
-    Numbers(Vec<Vec<f64>>),
+    /// With the memory of texts.
+    Extremes(Vec<Cell>, usize),
+    /// With the memory of all numbers.
+    Numbers(Vec<Vec<f64>>, usize),
     Moments(Vec<Moments>),
-    /// Value and its place in time.
-    Ends(Vec<Option<((i64, u64), Cell)>>),
+    /// Value and its place in time, with the memory of texts.
+    Ends(Vec<Option<((i64, u64), Cell)>>, usize),
 }
 
 /// A sum that stays an integer while it can.
@@ -67,12 +75,13 @@ impl Function {
     pub(super) fn state(&self) -> State {
         match self {
             Function::Count | Function::Rate => State::Counts(Vec::new()),
-            Function::CountDistinct | Function::Values => State::Sets(Vec::new()),
+            Function::CountDistinct => State::Sets(Vec::new(), 0),
+            Function::Values => State::Smallest(Vec::new(), 0),
             Function::Sum | Function::Avg => State::Sums(Vec::new()),
-            Function::Min | Function::Max => State::Extremes(Vec::new()),
+            Function::Min | Function::Max => State::Extremes(Vec::new(), 0),
             Function::Stddev => State::Moments(Vec::new()),
-            Function::Quantile(_) => State::Numbers(Vec::new()),
-            Function::First | Function::Last => State::Ends(Vec::new()),
+            Function::Quantile(_) => State::Numbers(Vec::new(), 0),
+            Function::First | Function::Last => State::Ends(Vec::new(), 0),
         }
     }
 
@@ -110,8 +119,9 @@ impl Function {
         times: &[(i64, u64)],
     ) {
         macro_rules! numbers {
-            ($array:expr, $values:expr) => {{
+            ($array:expr, $values:expr, $bytes:expr) => {{
                 let array = $array;
+                *$bytes += NUMBER_BYTES * (array.len() - array.null_count());
                 for (row, group) in groups.iter().enumerate() {
                     if array.is_valid(row) {
                         $values[*group as usize].push(array.value(row) as f64);
@@ -120,8 +130,12 @@ impl Function {
             }};
         }
         match (&mut *state, reader.single()) {
-            (State::Numbers(values), Some(Column::F64(array))) => numbers!(array, values),
-            (State::Numbers(values), Some(Column::I64(array))) => numbers!(array, values),
+            (State::Numbers(values, bytes), Some(Column::F64(array))) => {
+                numbers!(array, values, bytes)
+            }
+            (State::Numbers(values, bytes), Some(Column::I64(array))) => {
+                numbers!(array, values, bytes)
+            }
             (State::Sums(sums), Some(Column::F64(array))) => {
                 for (row, group) in groups.iter().enumerate() {
                     if array.is_valid(row) {
@@ -143,36 +157,46 @@ impl Function {
     fn add(&self, state: &mut State, group: usize, value: Cell, time: (i64, u64)) {
         match state {
             State::Counts(counts) => counts[group] += 1,
-            State::Sets(sets) => {
-                sets[group].insert(value);
+            State::Sets(sets, bytes) => {
+                let more = set_entry_bytes(&value);
+                if sets[group].insert(value) {
+                    *bytes += more;
+                }
             }
+            State::Smallest(sets, bytes) => add_small(&mut sets[group], bytes, value),
             State::Sums(sums) => match value {
                 Cell::I64(number) => sums[group].add_integer(number),
                 Cell::F64(number) => sums[group].add_float(number),
                 _ => {}
             },
-            State::Extremes(extremes) => {
+            State::Extremes(extremes, bytes) => {
                 let kept = &mut extremes[group];
                 if kept.is_null()
                     || (*self == Function::Min && value < *kept)
                     || (*self == Function::Max && value > *kept)
                 {
+                    *bytes = *bytes + value.heap_bytes() - kept.heap_bytes();
                     *kept = value;
                 }
             }
-            State::Numbers(numbers) => numbers[group].extend(value.as_f64()),
+            State::Numbers(numbers, bytes) => {
+                *bytes += NUMBER_BYTES;
+                numbers[group].extend(value.as_f64());
+            }
             State::Moments(moments) => {
                 if let Some(number) = value.as_f64() {
                     moments[group].merge(&Moments { count: 1.0, mean: number, squares: 0.0 });
                 }
             }
-            State::Ends(ends) => {
+            State::Ends(ends, bytes) => {
                 let kept = &mut ends[group];
                 let better = kept.as_ref().is_none_or(|(known, _)| match self {
                     Function::First => time < *known,
                     _ => time > *known,
                 });
                 if better {
+                    let before = kept.as_ref().map_or(0, |(_, value)| value.heap_bytes());
+                    *bytes = *bytes + value.heap_bytes() - before;
                     *kept = Some((time, value));
                 }
             }
@@ -186,22 +210,16 @@ impl Function {
                 Cell::float(counts[group] as f64 / seconds)
             }
             State::Counts(counts) => Cell::I64(counts[group] as i64),
-            State::Sets(sets) => match self {
-                Function::CountDistinct => Cell::I64(sets[group].len() as i64),
-                _ => {
-                    let mut values: Vec<Cell> =
-                        std::mem::take(&mut sets[group]).into_iter().collect();
-                    values.sort();
-                    values.truncate(VALUES_MAX);
-                    Cell::List(values)
-                }
-            },
+            State::Sets(sets, _) => Cell::I64(sets[group].len() as i64),
+            State::Smallest(sets, _) => {
+                Cell::List(std::mem::take(&mut sets[group]).into_iter().collect())
+            }
             State::Sums(sums) => match self {
                 Function::Avg => sums[group].average(),
                 _ => sums[group].total(),
             },
-            State::Extremes(extremes) => std::mem::take(&mut extremes[group]),
-            State::Numbers(numbers) => match self {
+            State::Extremes(extremes, _) => std::mem::take(&mut extremes[group]),
+            State::Numbers(numbers, _) => match self {
                 Function::Quantile(share) => quantile(&mut numbers[group], *share),
                 _ => Cell::Null,
             },
@@ -213,28 +231,48 @@ impl Function {
                     Cell::float((moments.squares / moments.count).max(0.0).sqrt())
                 }
             }
-            State::Ends(ends) => ends[group].take().map_or(Cell::Null, |(_, value)| value),
+            State::Ends(ends, _) => ends[group].take().map_or(Cell::Null, |(_, value)| value),
         }
     }
 
-    /// Adds a twin's state: `groups[g]` is the group here of the twin's group g.
-    pub(super) fn absorb(&self, state: &mut State, twin: State, groups: &[u32]) {
+    /// Adds a twin's state: `groups[g]` is the group here of the twin's group g. Gives up when `go_on` says no.
+    pub(super) fn absorb(
+        &self,
+        state: &mut State,
+        twin: State,
+        groups: &[u32],
+        go_on: &dyn Fn() -> bool,
+    ) {
+        let mut done = 0_usize;
+        let mut more = || {
+            done += 1;
+            !done.is_multiple_of(BLOCK_ROWS) || go_on()
+        };
         match (state, twin) {
             (State::Counts(counts), State::Counts(twin)) => {
                 twin.iter().zip(groups).for_each(|(count, group)| counts[*group as usize] += count);
             }
-            (State::Sets(sets), State::Sets(twin)) => {
-                for (set, group) in twin.into_iter().zip(groups) {
-                    sets[*group as usize].extend(set);
+            (State::Sets(sets, bytes), State::Sets(twin, _)) => {
+                for (value, group) in each(twin, groups).take_while(|_| more()) {
+                    let entry = set_entry_bytes(&value);
+                    if sets[group].insert(value) {
+                        *bytes += entry;
+                    }
+                }
+            }
+            (State::Smallest(sets, bytes), State::Smallest(twin, _)) => {
+                for (value, group) in each(twin, groups).take_while(|_| more()) {
+                    add_small(&mut sets[group], bytes, value);
                 }
             }
             (State::Sums(sums), State::Sums(twin)) => {
                 twin.iter().zip(groups).for_each(|(sum, group)| sums[*group as usize].merge(sum));
             }
-            (State::Numbers(numbers), State::Numbers(twin)) => {
-                for (more, group) in twin.into_iter().zip(groups) {
+            (State::Numbers(numbers, bytes), State::Numbers(twin, twin_bytes)) => {
+                *bytes += twin_bytes;
+                for (values, group) in twin.into_iter().zip(groups).take_while(|_| more()) {
                     let numbers = &mut numbers[*group as usize];
-                    if numbers.is_empty() { *numbers = more } else { numbers.extend(more) }
+                    if numbers.is_empty() { *numbers = values } else { numbers.extend(values) }
                 }
             }
             (State::Moments(moments), State::Moments(twin)) => {
@@ -242,14 +280,14 @@ impl Function {
                     .zip(groups)
                     .for_each(|(other, group)| moments[*group as usize].merge(other));
             }
-            (state @ State::Extremes(_), State::Extremes(twin)) => {
+            (state @ State::Extremes(..), State::Extremes(twin, _)) => {
                 for (value, group) in
                     twin.into_iter().zip(groups).filter(|(value, _)| !value.is_null())
                 {
                     self.add(state, *group as usize, value, (0, 0));
                 }
             }
-            (state @ State::Ends(_), State::Ends(twin)) => {
+            (state @ State::Ends(..), State::Ends(twin, _)) => {
                 for (end, group) in twin.into_iter().zip(groups) {
                     if let Some((time, value)) = end {
                         self.add(state, *group as usize, value, time);
@@ -266,12 +304,13 @@ impl State {
     pub(super) fn grow(&mut self, groups: usize) {
         match self {
             State::Counts(counts) => counts.resize(groups, 0),
-            State::Sets(sets) => sets.resize_with(groups, HashSet::default),
+            State::Sets(sets, _) => sets.resize_with(groups, HashSet::default),
+            State::Smallest(sets, _) => sets.resize_with(groups, BTreeSet::default),
             State::Sums(sums) => sums.resize(groups, Sum::default()),
-            State::Extremes(extremes) => extremes.resize(groups, Cell::Null),
-            State::Numbers(numbers) => numbers.resize(groups, Vec::new()),
+            State::Extremes(extremes, _) => extremes.resize(groups, Cell::Null),
+            State::Numbers(numbers, _) => numbers.resize(groups, Vec::new()),
             State::Moments(moments) => moments.resize(groups, Moments::default()),
-            State::Ends(ends) => ends.resize(groups, None),
+            State::Ends(ends, _) => ends.resize(groups, None),
         }
     }
 
@@ -289,22 +328,49 @@ impl State {
         }
     }
 
-    /// Memory held, about.
+    /// Memory held, about; known without a look at the groups.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            State::Counts(counts) => counts.len() * 8,
-            State::Sets(sets) => {
-                sets.iter().map(|set| set.capacity() * (size_of::<Cell>() + 24) + 48).sum()
-            }
+            State::Counts(counts) => size_of_val(counts.as_slice()),
+            State::Sets(sets, bytes) => size_of_val(sets.as_slice()) + bytes,
+            State::Smallest(sets, bytes) => size_of_val(sets.as_slice()) + bytes,
             State::Sums(sums) => size_of_val(sums.as_slice()),
-            State::Extremes(extremes) => size_of_val(extremes.as_slice()),
-            State::Numbers(numbers) => {
-                numbers.iter().map(|numbers| numbers.capacity() * 8 + 24).sum()
-            }
+            State::Extremes(extremes, bytes) => size_of_val(extremes.as_slice()) + bytes,
+            State::Numbers(numbers, bytes) => size_of_val(numbers.as_slice()) + bytes,
             State::Moments(moments) => size_of_val(moments.as_slice()),
-            State::Ends(ends) => size_of_val(ends.as_slice()),
+            State::Ends(ends, bytes) => size_of_val(ends.as_slice()) + bytes,
         }
     }
+}
+
+/// What a value takes in a set: tables have up to twice the room that they need.
+fn set_entry_bytes(value: &Cell) -> usize {
+    size_of::<Cell>() + 1 + value.memory_bytes()
+}
+
+/// Keeps the smallest values.
+fn add_small(set: &mut BTreeSet<Cell>, bytes: &mut usize, value: Cell) {
+    if set.len() == VALUES_MAX && set.last().is_some_and(|last| value >= *last) {
+        return;
+    }
+    let more = set_entry_bytes(&value);
+    if set.insert(value) {
+        *bytes += more;
+    }
+    if set.len() > VALUES_MAX
+        && let Some(largest) = set.pop_last()
+    {
+        *bytes -= set_entry_bytes(&largest);
+    }
+}
+
+/// The values of a twin's sets, each with its group here.
+fn each<S: IntoIterator<Item = Cell>>(
+    sets: Vec<S>,
+    groups: &[u32],
+) -> impl Iterator<Item = (Cell, usize)> {
+    let sets = sets.into_iter().zip(groups);
+    sets.flat_map(|(set, group)| set.into_iter().map(|value| (value, *group as usize)))
 }
 
 impl Sum {

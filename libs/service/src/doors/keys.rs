@@ -76,7 +76,7 @@ const TENANTS: &[Key] = &[
         "queries",
         Kind::Integer { min: 1, max: 1024 },
         Fallback::Absent,
-        "Its queries at the same time, within `query.concurrency`; further ones are answered with 429.",
+        "Its queries that run or wait at the same time; further ones are answered with 429.",
     ),
 ];
 

@@ -6,7 +6,9 @@
 mod memory;
 mod sqlite;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) use memory::MemoryCatalog;
 pub(crate) use sqlite::SqliteCatalog;
 
+use crate::damage::Quarantined;
+use crate::deletes::Delete;
 use crate::error::Result;
 use crate::ledger::Counters;
 use crate::segment::{SegmentId, SegmentMeta};
@@ -33,6 +37,9 @@ pub(crate) struct Marks {
     /// Senders that are neither in detail nor in their agent's sums.
     #[serde(default)]
     pub(crate) forgotten: Forgotten,
+    /// The catalog was made again from footers: which records of the journal are in segments is told by their numbers.
+    #[serde(default)]
+    pub(crate) rebuilding: bool,
 }
 
 /// Everything the catalog knows.
@@ -47,6 +54,10 @@ pub(crate) struct CatalogState {
     pub(crate) senders: Vec<(Sender, SenderState)>,
     /// Agents with retired epochs.
     pub(crate) agents: Vec<(Agent, AgentState)>,
+    /// By id.
+    pub(crate) deletes: Vec<Delete>,
+    /// Segments that cannot be read, by id.
+    pub(crate) quarantined: Vec<Quarantined>,
 }
 
 /// One transaction.
@@ -56,6 +67,10 @@ pub(crate) struct CatalogChange {
     pub(crate) remove: Vec<SegmentId>,
     pub(crate) marks: Marks,
     pub(crate) senders: SenderChange,
+    /// Rows that are new or changed, or gone.
+    pub(crate) deletes: BTreeMap<u64, Option<Delete>>,
+    /// Segments set apart, or let go of.
+    pub(crate) quarantined: BTreeMap<SegmentId, Option<Quarantined>>,
 }
 
 /// Where the catalog is kept.
@@ -64,12 +79,12 @@ pub(crate) trait Catalog: Debug + Send {
     fn load(&mut self) -> Result<CatalogState>;
     /// All of the change or nothing, durably.
     fn apply(&mut self, change: &CatalogChange) -> Result<()>;
+    /// All of it, as it is now, into a new file that [`SqliteCatalog`] can open.
+    fn copy_to(&mut self, path: &Path) -> Result<()>;
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::ledger::Counters;
     use crate::sender::SenderAccount;
@@ -85,6 +100,7 @@ mod tests {
             next_segment_id: 2,
             counters: Counters { accepted: 100, ..Counters::default() },
             forgotten: Forgotten { senders: 4, ..Forgotten::default() },
+            rebuilding: false,
         };
         let state = SenderState { next: 9, records_accepted: 90, ..SenderState::default() };
         let mut agent = AgentState::default();
@@ -98,11 +114,31 @@ mod tests {
             },
             ..CatalogChange::default()
         };
+        let delete = |id, rows_removed| Delete {
+            id,
+            tenant: "t".into(),
+            signal: "logs".into(),
+            query: "correlation:c".into(),
+            time: (i64::MIN, i64::MAX),
+            before_seq: 100,
+            created_at: 7,
+            done_at: None,
+            rows_before: Some(100),
+            rows_hidden: None,
+            rows_removed,
+            segments_rewritten: 0,
+            segments_dropped: 0,
+        };
+        let mut change = change;
+        change.deletes = [(1, Some(delete(1, 0))), (2, Some(delete(2, 0)))].into();
+        catalog.apply(&change).unwrap();
+        change.deletes = [(1, None), (2, Some(delete(2, 5))), (10, Some(delete(10, 0)))].into();
         catalog.apply(&change).unwrap();
         drop(catalog);
         let mut catalog = open();
         let state = catalog.load().unwrap();
         assert_eq!(state.store_id, empty.store_id);
+        assert_eq!(state.deletes, [delete(2, 5), delete(10, 0)]);
         assert_eq!(state.marks, marks);
         assert_eq!((state.senders[0].1.next, state.senders[0].1.records_accepted), (9, 90));
         assert_eq!(state.agents, [(sender.of_agent(), agent)]);

@@ -116,7 +116,7 @@ pub(crate) fn decode(file: &[u8], file_id: u64, position: usize) -> Option<(Entr
     Some((entry, start + length))
 }
 
-fn checksum(file_id: u64, position: u64, content: &[u8]) -> u32 {
+pub(super) fn checksum(file_id: u64, position: u64, content: &[u8]) -> u32 {
     let crc = crc32c::crc32c(&file_id.to_le_bytes());
     let crc = crc32c::crc32c_append(crc, &position.to_le_bytes());
     crc32c::crc32c_append(crc, content)

@@ -1,7 +1,7 @@
 //! The journal: the write-ahead log of the collector. A batch is acknowledged when its entry is durable.
 //!
 //! ```text
-//! DATA/journal/0000000000000007.journal        one file per flush cut or per FILE_BYTES, preallocated
+//! DATA/journal/0000000000000007.journal        one file per flush cut, or when full; preallocated
 //! file   = header (64 bytes) · entries without gaps · zeros
 //! header = magic "LQJ1" · version u32 · file id u64 · previous file id u64 · previous file's end u64
 //!        · first record_seq u64 · zeros · crc32c u32 of the 60 bytes before
@@ -11,11 +11,13 @@
 //! * Entries are written in groups, one `fdatasync` a group; a group is acknowledged after it.
 //! * After a failed write or sync a file is never written again. Its successor's header says up to where
 //!   it is to be trusted (the last successful sync); what lay behind was not acknowledged from it.
-//! * So only the last file may have a torn end, which is cut. A bad entry for which a later one vouches is
-//!   damage: its bytes go to `DATA/quarantine/`, it is reported, and all good entries around it are kept.
+//! * So only the last file may have a torn end, which is cut. A bad entry for which a later one vouches, or of which
+//!   every sector was written (`torn.rs`), is damage: its bytes go to `DATA/quarantine/`, it is reported, and all
+//!   good entries around it are kept.
 
 mod entry;
 mod reader;
+mod torn;
 mod writer;
 
 pub(crate) use entry::Entry;
@@ -24,8 +26,6 @@ pub(crate) use writer::JournalWriter;
 
 /// Length of the file header.
 pub(crate) const FILE_HEADER_BYTES: u64 = 64;
-/// Preallocated length of a journal file; a longer entry gets a file of its own size.
-pub(crate) const FILE_BYTES: u64 = 64 << 20;
 const FILE_MAGIC: [u8; 4] = *b"LQJ1";
 const FILE_VERSION: u32 = 1;
 

@@ -6,7 +6,7 @@ use file_system::FileSystem;
 use tantivy::directory::OwnedBytes;
 
 use super::entry::{self, Entry};
-use super::{FILE_HEADER_BYTES, FileHeader};
+use super::{FILE_HEADER_BYTES, FileHeader, torn};
 use crate::error::{Result, StoreError};
 use crate::files::StoreFiles;
 
@@ -16,6 +16,9 @@ pub(crate) struct JournalDamage {
     pub(crate) path: PathBuf,
     pub(crate) start: u64,
     pub(crate) end: u64,
+    /// The first record_seq and the number of records that the bytes claim to be, where nothing good follows that
+    /// would tell.
+    pub(crate) claimed: Option<(u64, u32)>,
 }
 
 /// A journal file, mapped, with the places of its entries.
@@ -82,13 +85,29 @@ pub(crate) fn read_file(
                 path: path.to_owned(),
                 start: start as u64,
                 end: end as u64,
+                claimed: None,
             });
         });
+    if trusted_to.is_none()
+        && let Some(damaged_end) = torn::damaged_end(&bytes, file_id, end)
+    {
+        damage.push(JournalDamage {
+            path: path.to_owned(),
+            start: end as u64,
+            end: damaged_end as u64,
+            claimed: torn::claimed_records(&bytes, end),
+        });
+    }
     let header = match header {
         Some(header) => header,
-        None if entries.is_empty() => return Ok(None),
+        None if entries.is_empty() && damage.is_empty() => return Ok(None),
         None => {
-            damage.push(JournalDamage { path: path.to_owned(), start: 0, end: FILE_HEADER_BYTES });
+            damage.push(JournalDamage {
+                path: path.to_owned(),
+                start: 0,
+                end: FILE_HEADER_BYTES,
+                claimed: None,
+            });
             FileHeader { file_id, previous_file_id: 0, previous_end: 0, first_record_seq: 0 }
         }
     };
@@ -118,7 +137,7 @@ fn scan(
             });
         match next {
             Some((at, synced_to)) => {
-                if whole || synced_to > position as u64 {
+                if whole || synced_to > position as u64 || torn::was_written(bytes, position, at) {
                     damaged(position, at);
                 }
                 position = at;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use file_system::RealFileSystem;
+use file_system::{FileSystem, RealFileSystem};
 use record::Timestamp;
 use wire::{BatchName, Encoding, Format};
 
@@ -31,9 +31,15 @@ fn entry(seq: u64, payload: &[u8]) -> Entry<'_> {
     }
 }
 
+const FILE_BYTES: u64 = 1 << 20;
+
+fn writer(fs: Arc<dyn FileSystem>, folder: &Path) -> JournalWriter {
+    JournalWriter::new(fs, folder.to_owned(), FILE_BYTES, (0, 0))
+}
+
 /// Writes each payload as a group of its own; gives the file.
 fn written(folder: &Path, payloads: &[&[u8]]) -> std::path::PathBuf {
-    let mut writer = JournalWriter::new(Arc::new(RealFileSystem), folder.to_owned(), (0, 0));
+    let mut writer = writer(Arc::new(RealFileSystem), folder);
     for (seq, payload) in payloads.iter().enumerate() {
         writer.append(&mut [entry(seq as u64, payload)]).unwrap();
     }
@@ -86,19 +92,49 @@ fn a_flipped_bit_before_a_later_group_is_damage_and_the_rest_is_kept() {
 }
 
 #[test]
-fn a_bad_entry_that_nobody_vouches_for_is_a_torn_group() {
+fn a_bad_entry_that_nobody_vouches_for_is_a_torn_group_if_it_has_sectors_that_were_never_written() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = JournalWriter::new(Arc::new(RealFileSystem), folder.path().to_owned(), (0, 0));
+    let mut writer = writer(Arc::new(RealFileSystem), folder.path());
     writer.append(&mut [entry(0, b"one"), entry(1, b"two")]).unwrap();
     let path = folder.path().join(file_name(1));
     let mut bytes = std::fs::read(&path).unwrap();
-    let place = memchr::memmem::find(&bytes, b"one").unwrap();
-    bytes[place] ^= 1;
+    let (first, second) =
+        (FILE_HEADER_BYTES as usize, memchr::memmem::rfind(&bytes, b"LQE1").unwrap());
+    bytes[first..second].fill(0);
     std::fs::write(&path, bytes).unwrap();
     assert_eq!(replay(&path, None), (vec![b"two".to_vec()], 0));
     // The next file's header says that all of it was durable: then it is damage.
     let end = read_file(&RealFileSystem, 1, &path, None).unwrap().unwrap().end;
     assert_eq!(replay(&path, Some(end)), (vec![b"two".to_vec()], 1));
+}
+
+#[test]
+fn a_bit_that_changed_anywhere_in_an_entry_is_damage_although_nothing_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = writer(Arc::new(RealFileSystem), folder.path());
+    let long = vec![b'x'; 3_000];
+    writer.append(&mut [entry(0, b"one")]).unwrap();
+    writer.append(&mut [entry(1, b"two"), entry(2, &long)]).unwrap();
+    let path = folder.path().join(file_name(1));
+    let good = std::fs::read(&path).unwrap();
+    let file = read_file(&RealFileSystem, 1, &path, None).unwrap().unwrap();
+    let (start, end) = (file.entries().nth(1).unwrap().synced_to as usize, file.end as usize);
+    drop(file);
+    for place in (start..end).step_by(7).chain(start..start + 64) {
+        let mut bytes = good.clone();
+        bytes[place] ^= 1 << (place % 8);
+        std::fs::write(&path, bytes).unwrap();
+        let (entries, damage) = replay(&path, None);
+        assert_eq!((entries.len(), damage), (2, 1), "at {place} of {start}..{end}");
+    }
+    // A write that ended anywhere is no damage.
+    for length in (start..end).step_by(13) {
+        let mut bytes = good.clone();
+        bytes[length..].fill(0);
+        std::fs::write(&path, bytes).unwrap();
+        let (entries, damage) = replay(&path, None);
+        assert_eq!((entries.len() <= 2, damage), (true, 0), "cut at {length} of {start}..{end}");
+    }
 }
 
 #[test]
@@ -114,7 +150,7 @@ fn nothing_behind_the_trusted_end_is_read() {
 fn a_new_file_tells_where_the_one_before_ends() {
     let folder = tempfile::tempdir().unwrap();
     let fs: Arc<dyn StoreFiles> = Arc::new(RealFileSystem);
-    let mut writer = JournalWriter::new(fs.clone(), folder.path().to_owned(), (0, 0));
+    let mut writer = writer(fs.clone(), folder.path());
     writer.append(&mut [entry(0, b"one")]).unwrap();
     let end = read_file(&*fs, 1, &folder.path().join(file_name(1)), None).unwrap().unwrap().end;
     assert_eq!(writer.roll(), 2);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use file_system::{FileSystem, JournalFile, failpoint};
 
 use super::entry::{self, Entry};
-use super::{FILE_BYTES, FILE_HEADER_BYTES, FileHeader, file_name};
+use super::{FILE_HEADER_BYTES, FileHeader, file_name};
 use crate::error::{Result, StoreError};
 
 /// The writing end of the journal; owned by one thread.
@@ -14,6 +14,8 @@ use crate::error::{Result, StoreError};
 pub(crate) struct JournalWriter {
     fs: Arc<dyn FileSystem>,
     folder: PathBuf,
+    /// Preallocated length of a file.
+    file_bytes: u64,
     /// `None` after a failure, until the next group opens a new file.
     file: Option<OpenFile>,
     /// The last file that was written and how much of it is to be trusted.
@@ -33,10 +35,16 @@ struct OpenFile {
 
 impl JournalWriter {
     /// Continues after the files that recovery has seen; opens no file yet.
-    pub(crate) fn new(fs: Arc<dyn FileSystem>, folder: PathBuf, last_file: (u64, u64)) -> Self {
+    pub(crate) fn new(
+        fs: Arc<dyn FileSystem>,
+        folder: PathBuf,
+        file_bytes: u64,
+        last_file: (u64, u64),
+    ) -> Self {
         Self {
             fs,
             folder,
+            file_bytes,
             file: None,
             previous: last_file,
             next_file_id: last_file.0 + 1,
@@ -109,7 +117,7 @@ impl JournalWriter {
     fn open(&mut self, first_record_seq: u64, bytes_max: u64) -> Result<()> {
         let file_id = self.next_file_id;
         let path = self.folder.join(file_name(file_id));
-        let length = FILE_BYTES.max(FILE_HEADER_BYTES + bytes_max);
+        let length = self.file_bytes.max(FILE_HEADER_BYTES + bytes_max);
         let header = FileHeader {
             file_id,
             previous_file_id: self.previous.0,

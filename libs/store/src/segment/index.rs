@@ -24,6 +24,7 @@ use tantivy::{DocSet, Index, IndexSettings, InvertedIndexReader, TERMINATED, Ter
 
 use super::bundle::{self, BundleDirectory};
 use super::rows::RowBitmap;
+use crate::allowance::{Allowance, BLOCK_ROWS};
 use crate::error::{Result, StoreError};
 
 const TOKENIZER: &str = "logq1";
@@ -164,8 +165,9 @@ impl IndexReader {
     }
 
     /// Rows whose message has this token; exact.
-    pub(crate) fn token_rows(&self, token: &str) -> Result<RowBitmap> {
-        self.term_rows(&self.message, &Term::from_field_text(self.message_field, token))
+    pub(crate) fn token_rows(&self, token: &str, allowance: &dyn Allowance) -> Result<RowBitmap> {
+        let term = Term::from_field_text(self.message_field, token);
+        self.term_rows(&self.message, &term, allowance)
     }
 
     /// Rows that have a token for which `matches` holds; exact. `prefix` narrows the tokens looked at.
@@ -173,6 +175,7 @@ impl IndexReader {
         &self,
         prefix: &str,
         matches: &dyn Fn(&str) -> bool,
+        allowance: &dyn Allowance,
     ) -> Result<RowBitmap> {
         let mut bitmap = RowBitmap::empty(self.rows);
         let mut terms = self
@@ -182,27 +185,37 @@ impl IndexReader {
             .ge(prefix.as_bytes())
             .into_stream()
             .map_err(StoreError::segment("read"))?;
+        let mut looked_at = 0_usize;
         while terms.advance() {
+            looked_at += 1;
+            if looked_at.is_multiple_of(BLOCK_ROWS) {
+                allowance.check()?;
+            }
             let Ok(token) = std::str::from_utf8(terms.key()) else { continue };
             if !token.starts_with(prefix) {
                 break;
             }
             if matches(token) {
-                self.add_rows(&self.message, terms.value(), &mut bitmap)?;
+                self.add_rows(&self.message, terms.value(), &mut bitmap, allowance)?;
             }
         }
         Ok(bitmap)
     }
 
     /// Rows that may have this value under this name.
-    pub(crate) fn exact_rows(&self, hash: u64) -> Result<RowBitmap> {
-        self.term_rows(&self.exact, &Term::from_field_u64(self.exact_field, hash))
+    pub(crate) fn exact_rows(&self, hash: u64, allowance: &dyn Allowance) -> Result<RowBitmap> {
+        self.term_rows(&self.exact, &Term::from_field_u64(self.exact_field, hash), allowance)
     }
 
-    fn term_rows(&self, index: &InvertedIndexReader, term: &Term) -> Result<RowBitmap> {
+    fn term_rows(
+        &self,
+        index: &InvertedIndexReader,
+        term: &Term,
+        allowance: &dyn Allowance,
+    ) -> Result<RowBitmap> {
         let mut bitmap = RowBitmap::empty(self.rows);
         if let Some(info) = index.get_term_info(term).map_err(StoreError::segment("read"))? {
-            self.add_rows(index, &info, &mut bitmap)?;
+            self.add_rows(index, &info, &mut bitmap, allowance)?;
         }
         Ok(bitmap)
     }
@@ -212,7 +225,10 @@ impl IndexReader {
         index: &InvertedIndexReader,
         info: &tantivy::postings::TermInfo,
         bitmap: &mut RowBitmap,
+        allowance: &dyn Allowance,
     ) -> Result<()> {
+        // One posting list is at most a segment's rows: asked before each of them.
+        allowance.check()?;
         let mut postings = index
             .read_postings_from_terminfo(info, IndexRecordOption::Basic)
             .map_err(StoreError::segment("read"))?;

@@ -19,6 +19,8 @@ use crate::schema;
 pub(crate) const SEGMENT_VERSION: u32 = 1;
 /// Key of this in the Parquet footer.
 pub(crate) const FOOTER_KEY: &str = "logq";
+/// Key of the senders of a cut in the footer of its first segment of a tenant.
+pub(crate) const SENDERS_KEY: &str = "logq.senders";
 /// Cells of a roll-up; a segment spread over more minutes has none.
 const ROLL_UP_CELLS_MAX: usize = 50_000;
 const NANOS_PER_MINUTE: i64 = 60 * record::NANOS_PER_SECOND;

@@ -9,11 +9,13 @@
 //! and reads the filter's columns only where the index is not exact.
 
 mod bundle;
+mod footer;
 mod index;
 mod meta;
 mod narrow;
 mod read;
 mod rows;
+mod widths;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ use file_system::{FileSystem, failpoint, write_whole};
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 use tantivy::directory::OwnedBytes;
 
+pub(crate) use footer::{keep_newer, read_footer};
 pub use meta::{RollUp, SegmentId, SegmentMeta};
 pub use read::RowSet;
 pub use rows::RowBitmap;
@@ -48,10 +51,15 @@ pub struct Segment {
     fs: Arc<dyn StoreFiles>,
     folder: PathBuf,
     records: OnceLock<(Bytes, ArrowReaderMetadata)>,
+    /// What its rows take in memory, by column.
+    widths: OnceLock<Vec<widths::ColumnWidth>>,
     index: OnceLock<IndexReader>,
     /// The roll-up as rows, once somebody has asked.
     roll_up: OnceLock<(RecordBatch, Vec<u32>)>,
     doomed: AtomicBool,
+    /// What is wrong with each file, once that was found.
+    damaged_records: OnceLock<String>,
+    damaged_index: OnceLock<String>,
 }
 
 impl Segment {
@@ -61,9 +69,12 @@ impl Segment {
             fs,
             folder,
             records: OnceLock::new(),
+            widths: OnceLock::new(),
             index: OnceLock::new(),
             roll_up: OnceLock::new(),
             doomed: AtomicBool::new(false),
+            damaged_records: OnceLock::new(),
+            damaged_index: OnceLock::new(),
         }
     }
 
@@ -77,30 +88,78 @@ impl Segment {
         self.doomed.store(true, Ordering::Release);
     }
 
-    /// The mapped bytes of the index.
-    pub(crate) fn index_bytes(&self) -> Result<OwnedBytes> {
-        self.map(INDEX_SUFFIX, self.meta.index_file.0)
+    /// What is wrong with its files, if that was found.
+    pub(crate) fn damage(&self) -> Option<String> {
+        let found = [&self.damaged_records, &self.damaged_index];
+        let found: Vec<&str> =
+            found.into_iter().filter_map(|damage| damage.get()).map(String::as_str).collect();
+        (!found.is_empty()).then(|| found.join("; "))
+    }
+
+    /// What is wrong with its columns, if that was found.
+    pub(crate) fn damaged_records(&self) -> Option<&str> {
+        self.damaged_records.get().map(String::as_str)
+    }
+
+    /// Reads both files as they are on the disk now; what is wrong is noted.
+    pub(crate) fn verify(&self) {
+        for suffix in [RECORDS_SUFFIX, INDEX_SUFFIX] {
+            if let Err(error) = self.map(suffix) {
+                tracing::debug!(%error, "segment cannot be verified");
+            }
+        }
+    }
+
+    /// Whether only those who hold it keep its files.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire)
     }
 
     fn index(&self) -> Result<&IndexReader> {
         if let Some(index) = self.index.get() {
             return Ok(index);
         }
-        let index = IndexReader::open(&self.index_bytes()?)?;
+        let index = IndexReader::open(&self.map(INDEX_SUFFIX)?)?;
         Ok(self.index.get_or_init(|| index))
     }
 
-    fn map(&self, suffix: &str, length: u64) -> Result<OwnedBytes> {
+    /// Maps a file whose checksum is right. One that is gone or changed is noted as damaged.
+    fn map(&self, suffix: &str) -> Result<OwnedBytes> {
+        let (expected, noted) = match suffix {
+            RECORDS_SUFFIX => (self.meta.records_file, &self.damaged_records),
+            _ => (self.meta.index_file, &self.damaged_index),
+        };
         let path = self.folder.join(file_name(self.meta.id, suffix));
-        let bytes = self.fs.map(&path).map_err(StoreError::io("read", &path))?;
-        if bytes.len() as u64 != length {
-            return Err(StoreError::corrupt(
-                &path,
-                format!("expected {length} bytes, found {}", bytes.len()),
-            ));
+        let mapped = match noted.get() {
+            Some(known) => Err(StoreError::corrupt(&path, known.as_str())),
+            None => verified(&*self.fs, &path, expected),
+        };
+        if let Err(StoreError::Corrupt { detail, .. }) = &mapped {
+            noted.get_or_init(|| detail.clone());
         }
-        Ok(bytes)
+        mapped
     }
+}
+
+/// Maps a file of a known length and crc32c.
+fn verified(fs: &dyn StoreFiles, path: &Path, expected: (u64, u32)) -> Result<OwnedBytes> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let bytes = match fs.map(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(StoreError::corrupt(path, format!("{name} is gone")));
+        }
+        mapped => mapped.map_err(StoreError::io("read", path))?,
+    };
+    let found = (bytes.len() as u64, crc32c::crc32c(&bytes));
+    if found.0 != expected.0 {
+        let detail = format!("{name} has {} bytes instead of {}", found.0, expected.0);
+        return Err(StoreError::corrupt(path, detail));
+    }
+    if found.1 != expected.1 {
+        let detail = format!("the checksum of {name} is {:08x}, not {:08x}", found.1, expected.1);
+        return Err(StoreError::corrupt(path, detail));
+    }
+    Ok(bytes)
 }
 
 impl Drop for Segment {

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::TimestampNanosecondType;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
@@ -15,9 +15,14 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::PageIndexPolicy;
 use ql::{Field, Filter, Leaf};
 
-use super::{RECORDS_SUFFIX, Segment};
+use super::narrow::Narrowed;
+use super::widths::{ColumnWidth, widths};
+use super::{RECORDS_SUFFIX, Segment, footer};
+use crate::allowance::{Allowance, Held};
+use crate::batches::{Batches, block_rows};
 use crate::error::{Result, StoreError};
 use crate::evaluate::{Columns, Rows, evaluate};
+use crate::sender::{Sender, SenderState};
 
 /// Rows read at first when only the newest are wanted; doubled until enough match.
 const NEWEST_WINDOW_ROWS: u32 = 8_192;
@@ -68,26 +73,34 @@ impl Segment {
     /// many of them, and not many more.
     ///
     /// # Errors
-    /// When a file is damaged or cannot be read.
+    /// When a file is damaged or cannot be read, or the allowance ends.
     pub fn select(
         &self,
         filter: &Filter,
         time: Range<i64>,
         newest: Option<usize>,
+        allowance: &Arc<dyn Allowance>,
     ) -> Result<RowSet> {
-        let range = self.rows_within(time)?;
+        let range = self.rows_within(time, allowance)?;
         if range.is_empty() {
             return Ok(RowSet::Range(0..0));
         }
-        let narrowed = self.narrow(filter)?;
+        let _bitmap = Held::take(allowance, self.meta.rows as usize / 8)?;
+        let narrowed = match self.narrow(filter, allowance) {
+            // Without its index the columns alone decide, until it is built again.
+            Err(StoreError::Corrupt { .. }) if self.damaged_records().is_none() => {
+                Narrowed::UNKNOWN
+            }
+            narrowed => narrowed?,
+        };
         if narrowed.exact {
             return Ok(match narrowed.rows {
                 None => RowSet::Range(range).newest(newest),
                 Some(rows) => RowSet::List(rows.rows_in(range)).newest(newest),
             });
         }
-        let columns = Columns::of_filter(filter);
         let mut found: Vec<u32> = Vec::new();
+        let mut held = Held::nothing(allowance);
         let mut end = range.end;
         let mut window = if newest.is_some() { NEWEST_WINDOW_ROWS } else { u32::MAX };
         while end > range.start {
@@ -96,17 +109,10 @@ impl Segment {
                 None => RowSet::Range(start..end),
                 Some(rows) => RowSet::List(rows.rows_in(start..end)),
             };
-            if !candidates.is_empty() {
-                let batch = self.read(&candidates, &columns)?;
-                let mask = evaluate(
-                    filter,
-                    Rows { batch: &batch, overflow_names: &self.meta.overflow_names },
-                );
-                let mut matching: Vec<u32> =
-                    mask.set_indices().map(|place| candidates.row(place)).collect();
-                matching.append(&mut found);
-                found = matching;
-            }
+            let mut matching = self.matching(filter, &candidates, allowance)?;
+            matching.append(&mut found);
+            found = matching;
+            held.set(found.capacity() * size_of::<u32>())?;
             if newest.is_some_and(|newest| found.len() >= newest) {
                 break;
             }
@@ -116,18 +122,47 @@ impl Segment {
         Ok(RowSet::List(found).newest(newest))
     }
 
+    /// Those of the rows that match, by their columns, block by block.
+    pub(super) fn matching(
+        &self,
+        filter: &Filter,
+        candidates: &RowSet,
+        allowance: &Arc<dyn Allowance>,
+    ) -> Result<Vec<u32>> {
+        let mut matching = Vec::new();
+        if candidates.is_empty() {
+            return Ok(matching);
+        }
+        let mut held = Held::nothing(allowance);
+        let mut first = 0;
+        for batch in self.batches(candidates, &Columns::of_filter(filter), allowance)? {
+            let batch = batch?;
+            let mask =
+                evaluate(filter, Rows { batch: &batch, overflow_names: &self.meta.overflow_names });
+            matching.extend(mask.set_indices().map(|place| candidates.row(first + place)));
+            held.set(matching.capacity() * size_of::<u32>() + batch.get_array_memory_size())?;
+            first += batch.num_rows();
+        }
+        Ok(matching)
+    }
+
     /// How many rows match, without naming them where the index knows.
     ///
     /// # Errors
-    /// When a file is damaged or cannot be read.
-    pub fn count(&self, filter: &Filter, time: Range<i64>) -> Result<usize> {
+    /// When a file is damaged or cannot be read, or the allowance ends.
+    pub fn count(
+        &self,
+        filter: &Filter,
+        time: Range<i64>,
+        allowance: &Arc<dyn Allowance>,
+    ) -> Result<usize> {
         if time.start <= self.meta.time_range.0
             && self.meta.time_range.1 < time.end
-            && let Some(count) = self.count_by_index(filter)?
+            && let Ok(Some(count)) = self.count_by_index(filter, allowance)
         {
             return Ok(count);
         }
-        Ok(self.select(filter, time, None)?.len())
+        Ok(self.select(filter, time, None, allowance)?.len())
     }
 
     /// The counts of matching records by minute, service and severity, without reading a row: a batch of
@@ -151,51 +186,76 @@ impl Segment {
         Some((batch, counts))
     }
 
-    /// Columns of some rows, in row order. Columns that the segment does not have are left out.
+    /// Columns of some rows, in row order, as one batch. Columns that the segment does not have are left out.
     ///
     /// # Errors
-    /// When the file is damaged or cannot be read.
-    pub fn read(&self, rows: &RowSet, columns: &Columns) -> Result<RecordBatch> {
-        let (bytes, metadata) = self.records()?;
-        let schema = metadata.schema();
-        let names = schema.fields().iter().map(|field| field.name().as_str()).enumerate();
-        let leaves: Vec<usize> = names
-            .filter(|(_, name)| columns.includes(name, &self.meta.overflow_names))
-            .map(|(leaf, _)| leaf)
-            .collect();
+    /// When the file is damaged or cannot be read, or the allowance ends.
+    pub fn read(
+        &self,
+        rows: &RowSet,
+        columns: &Columns,
+        allowance: &Arc<dyn Allowance>,
+    ) -> Result<RecordBatch> {
+        self.batches(rows, columns, allowance)?.together()
+    }
+
+    /// The same, block by block.
+    ///
+    /// # Errors
+    /// When the file is damaged or cannot be read, or the allowance ends.
+    pub fn batches(
+        &self,
+        rows: &RowSet,
+        columns: &Columns,
+        allowance: &Arc<dyn Allowance>,
+    ) -> Result<Batches> {
+        let (bytes, metadata, widths) = self.records_and_widths()?;
+        let leaves = self.leaves(metadata, columns);
         if leaves.is_empty() {
-            let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
-            let none = Arc::new(arrow::datatypes::Schema::empty());
-            return RecordBatch::try_new_with_options(none, vec![], &options)
-                .map_err(StoreError::segment("read"));
+            return Ok(Batches::of_nothing(rows.len(), allowance));
         }
+        let row_bytes = leaves.iter().map(|leaf| widths[*leaf].row_bytes).sum();
+        let pages = leaves.iter().map(|leaf| widths[*leaf].page_bytes).sum();
+        let pages = Held::take(allowance, pages)?;
         let mask = ProjectionMask::leaves(metadata.parquet_schema(), leaves);
         let reader =
             ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone())
                 .with_projection(mask)
                 .with_row_selection(selection(rows))
-                .with_batch_size(rows.len().max(1))
+                .with_batch_size(block_rows(row_bytes, &**allowance).min(rows.len().max(1)))
                 .build()
                 .map_err(StoreError::segment("read"))?;
-        let schema = arrow::array::RecordBatchReader::schema(&reader);
-        let mut batches =
-            reader.collect::<Result<Vec<_>, _>>().map_err(StoreError::segment("read"))?;
-        let batch = match batches.len() {
-            1 => batches.remove(0),
-            _ => concat_batches(&schema, &batches).map_err(StoreError::segment("read"))?,
-        };
-        if batch.num_rows() != rows.len() {
-            let detail = format!("asked for {} rows, got {}", rows.len(), batch.num_rows());
-            return Err(StoreError::corrupt(
-                &self.folder.join(super::file_name(self.meta.id, RECORDS_SUFFIX)),
-                detail,
-            ));
-        }
-        Ok(batch)
+        Ok(Batches::of_segment(reader, rows.len(), allowance, pages))
+    }
+
+    /// The memory that a row takes in these columns, where rows are the widest.
+    ///
+    /// # Errors
+    /// When the file is damaged or cannot be read.
+    pub fn row_bytes(&self, columns: &Columns) -> Result<usize> {
+        let (_, metadata, widths) = self.records_and_widths()?;
+        Ok(self.leaves(metadata, columns).iter().map(|leaf| widths[*leaf].row_bytes).sum())
+    }
+
+    fn leaves(&self, metadata: &ArrowReaderMetadata, columns: &Columns) -> Vec<usize> {
+        let names = metadata.schema().fields().iter().map(|field| field.name().as_str());
+        let wanted =
+            names.enumerate().filter(|(_, name)| columns.includes(name, &self.meta.overflow_names));
+        wanted.map(|(leaf, _)| leaf).collect()
+    }
+
+    fn records_and_widths(&self) -> Result<(&Bytes, &ArrowReaderMetadata, &[ColumnWidth])> {
+        let (bytes, metadata) = self.records()?;
+        Ok((bytes, metadata, self.widths.get_or_init(|| widths(metadata))))
+    }
+
+    /// What its footer tells of senders.
+    pub(crate) fn senders(&self) -> Result<Vec<(Sender, SenderState)>> {
+        Ok(footer::senders(&self.records()?.1))
     }
 
     /// The run of rows whose time lies in `from..until`.
-    fn rows_within(&self, time: Range<i64>) -> Result<Range<u32>> {
+    fn rows_within(&self, time: Range<i64>, allowance: &Arc<dyn Allowance>) -> Result<Range<u32>> {
         let (first, last) = self.meta.time_range;
         if time.start <= first && last < time.end {
             return Ok(0..self.meta.rows);
@@ -204,18 +264,25 @@ impl Segment {
             return Ok(0..0);
         }
         let columns = Columns::Fields([Field::Timestamp].into());
-        let batch = self.read(&RowSet::Range(0..self.meta.rows), &columns)?;
-        let times = batch.column(0).as_primitive::<TimestampNanosecondType>().values();
-        let start = times.partition_point(|time_of_row| *time_of_row < time.start);
-        let end = times.partition_point(|time_of_row| *time_of_row < time.end);
-        Ok(start as u32..end as u32)
+        let (mut start, mut end) = (0, 0);
+        for batch in self.batches(&RowSet::Range(0..self.meta.rows), &columns, allowance)? {
+            let batch = batch?;
+            let times = batch.column(0).as_primitive::<TimestampNanosecondType>().values();
+            start += times.partition_point(|time_of_row| *time_of_row < time.start) as u32;
+            let before_end = times.partition_point(|time_of_row| *time_of_row < time.end);
+            end += before_end as u32;
+            if before_end < times.len() {
+                break;
+            }
+        }
+        Ok(start..end)
     }
 
     pub(crate) fn records(&self) -> Result<&(Bytes, ArrowReaderMetadata)> {
         if let Some(records) = self.records.get() {
             return Ok(records);
         }
-        let bytes = Bytes::from_owner(self.map(RECORDS_SUFFIX, self.meta.records_file.0)?);
+        let bytes = Bytes::from_owner(self.map(RECORDS_SUFFIX)?);
         let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
         let metadata =
             ArrowReaderMetadata::load(&bytes, options).map_err(StoreError::segment("open"))?;

@@ -12,11 +12,13 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
+use super::footer;
 use super::index::{IndexWriter, IndexedRows, exact_hash};
-use super::meta::{FOOTER_KEY, SEGMENT_VERSION, SegmentId, SegmentMeta, Summary};
+use super::meta::{FOOTER_KEY, SEGMENT_VERSION, SENDERS_KEY, SegmentId, SegmentMeta, Summary};
 use crate::chunk;
 use crate::error::{Result, StoreError};
 use crate::schema::{self, AttributeType};
+use crate::sender::{Sender, SenderState};
 
 /// Rows of a Parquet row group.
 const ROW_GROUP_ROWS: usize = 131_072;
@@ -44,6 +46,8 @@ pub(crate) struct SegmentName {
     pub(crate) received_at_max: i64,
     pub(crate) journal_end: u64,
     pub(crate) replaces: Vec<SegmentId>,
+    /// Senders whose states are to be found should the catalog be lost.
+    pub(crate) senders: Vec<(Sender, SenderState)>,
 }
 
 /// Builds both files from rows sorted by (timestamp, record_seq). CPU-bound.
@@ -129,6 +133,10 @@ impl SegmentBuilder {
         };
         let footer = serde_json::to_string(&meta).map_err(StoreError::segment("describe"))?;
         self.records.append_key_value_metadata(KeyValue::new(FOOTER_KEY.to_owned(), footer));
+        if !self.name.senders.is_empty() {
+            let senders = footer::senders_to_json(&self.name.senders)?;
+            self.records.append_key_value_metadata(KeyValue::new(SENDERS_KEY.to_owned(), senders));
+        }
         let records = self.records.into_inner().map_err(StoreError::segment("write"))?;
         meta.records_file = (records.len() as u64, crc32c::crc32c(&records));
         Ok(SegmentFiles { meta, records, index })

@@ -1,6 +1,6 @@
-//! The times of a query's range: RFC 3339, epoch numbers, `now`, or a length before now such as `15m`.
+//! The times of a range, of a query or a delete: RFC 3339, epoch numbers, `now`, or a length before now such as `15m`.
 
-use record::{NANOS_PER_SECOND, Timestamp};
+use crate::{NANOS_PER_SECOND, Timestamp};
 
 /// Reads one of the forms; `100y` and more is as far back as times go.
 ///

@@ -5,185 +5,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod failpoints;
+mod process;
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-const LOGQ: &str = env!("CARGO_BIN_EXE_logq");
-const DEADLINE: Duration = Duration::from_secs(60);
-
-/// A small generator, so that a seed tells the whole run.
-struct Random(u64);
-
-impl Random {
-    fn new(name: &str) -> Self {
-        let seed = std::env::var("LOGQ_KILL_SEED")
-            .ok()
-            .and_then(|seed| seed.parse().ok())
-            .unwrap_or_else(|| {
-                let now =
-                    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-                now.as_nanos() as u64 % 1_000_000_007
-            });
-        eprintln!("{name}: LOGQ_KILL_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
-    }
-}
-
-fn rounds(default: usize) -> usize {
-    std::env::var("LOGQ_KILL_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(default)
-}
-
-/// A running `logq up`; killed when dropped.
-struct Server {
-    child: Child,
-    ingest: String,
-    query: String,
-}
-
-impl Server {
-    /// Starts on the data folder; on the given ingest port if it is to be found again under the same address.
-    fn start(folder: &Path, ingest_port: u16, config: &str) -> Self {
-        let file = folder.join("logq.toml");
-        let text = format!(
-            "[query]\nhttp = \"127.0.0.1:0\"\n[collector]\nhttp = \"127.0.0.1:{ingest_port}\"\n{config}\n"
-        );
-        std::fs::write(&file, text).unwrap();
-        let started = Instant::now();
-        loop {
-            let mut child = Command::new(LOGQ)
-                .args(["up", "--data"])
-                .arg(folder.join("data"))
-                .arg("--config")
-                .arg(&file)
-                .env("LOGQ_LOG", "error")
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let mut stdout = child.stdout.take().unwrap();
-            let mut text = String::new();
-            let mut buffer = [0; 512];
-            let addr = |text: &str, name: &str| {
-                text.lines().find_map(|line| {
-                    let mut words = line.split_whitespace();
-                    (words.next() == Some(name))
-                        .then(|| words.next().unwrap_or_default().to_owned())
-                })
-            };
-            // The block comes at once; its last line says how to stop.
-            while !text.contains("Ctrl-C") {
-                match stdout.read(&mut buffer).unwrap() {
-                    0 => break,
-                    read => text.push_str(&String::from_utf8_lossy(&buffer[..read])),
-                }
-            }
-            if let (Some(ingest), Some(query)) = (addr(&text, "ingest"), addr(&text, "query")) {
-                return Self { child, ingest, query };
-            }
-            // The port of the killed process may be busy for a moment.
-            let _ = child.wait();
-            assert!(started.elapsed() < DEADLINE, "the server does not start: {text}");
-        }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    fn terminate(&mut self) -> i32 {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        self.child.wait().unwrap().code().unwrap_or(-1)
-    }
-
-    /// Ids of all records, each of which must be there once.
-    fn ids(&self) -> BTreeSet<u64> {
-        let output =
-            logq(&["*", "--addr", &self.query, "--since", "100y", "-n", "1000000", "-o", "json"]);
-        let text = String::from_utf8(output.stdout).unwrap();
-        let mut ids = BTreeSet::new();
-        for line in text.lines() {
-            let record: serde_json::Value = serde_json::from_str(line).unwrap();
-            let id =
-                record["attributes"]["id"].as_u64().unwrap_or_else(|| panic!("no id in {line}"));
-            assert!(ids.insert(id), "record {id} is there twice");
-        }
-        ids
-    }
-
-    fn accepted(&self) -> u64 {
-        let output = logq(&["audit", "--addr", &self.ingest, "-o", "json"]);
-        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        answer["ledger"]["accepted"].as_u64().unwrap_or(0)
-    }
-
-    fn assert_adds_up(&self) {
-        let output = logq(&["audit", "--addr", &self.ingest]);
-        assert!(
-            output.status.success(),
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-
-    fn post(&self, path: &str, body: &str) -> std::io::Result<u16> {
-        let addr = self.ingest.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(addr)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
-        write!(
-            stream,
-            "POST {path} HTTP/1.1\r\nHost: logq\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            body.len()
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-        status.ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn logq(arguments: &[&str]) -> Output {
-    Command::new(LOGQ).args(arguments).output().unwrap()
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// JSON lines with ids from a range, a second apart from a midnight on: small flushes are of one day, so that
-/// they are merged, and large shipments spread over several.
-fn lines(ids: std::ops::Range<u64>) -> String {
-    ids.map(|id| {
-        let (seconds, level) = (1_700_006_400 + id, ["info", "warn", "error"][id as usize % 3]);
-        format!(
-            "{{\"ts\":{seconds},\"level\":\"{level}\",\"service\":\"s{}\",\"correlation_id\":\"c{}\",\"msg\":\"record {id} of the kill test\",\"id\":{id}}}\n",
-            id % 7,
-            id / 5
-        )
-    })
-    .collect()
-}
+use process::{LOGQ, Random, Server, free_port, lines, rounds, wait_until};
 
 fn log_file(folder: &Path, ids: std::ops::Range<u64>) -> PathBuf {
     let path = folder.join("records.log");
@@ -199,15 +33,6 @@ fn ship(file: &Path, addr: &str) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap()
-}
-
-/// Waits until `condition` holds; a running test never waits longer than the deadline.
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < DEADLINE, "{what} does not happen");
-        std::thread::yield_now();
-    }
 }
 
 /// Small flushes, so that kills meet flushes and merges too.
