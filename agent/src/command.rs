@@ -8,9 +8,11 @@ use std::sync::Arc;
 use clap::{Subcommand, ValueEnum};
 use file_system::RealFileSystem;
 use record::Timestamp;
+use service::credentials::Credentials;
 use service::shutdown::Shutdown;
 use tokio::sync::oneshot;
 
+use crate::access::AccessArguments;
 use crate::daemon::{self, AgentError, AgentOptions, AgentStatus, DeadLetters, TABLE};
 
 /// Bad usage or configuration; a state folder in use.
@@ -31,6 +33,9 @@ pub enum Command {
         /// How to print
         #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
         output: OutputForm,
+        /// Who asks
+        #[command(flatten)]
+        access: AccessArguments,
     },
     /// Check a configuration file and say all that is wrong with it
     CheckConfig {
@@ -89,15 +94,19 @@ pub enum OutputForm {
 /// damaged, 2 bad usage, 3 the agent does not answer.
 ///
 /// Makes a runtime of its own, so it must not be called within one.
-pub fn run(program: &str, command: Command, config: Option<&Path>) -> ExitCode {
+///
+/// `insecure` lets listeners that others can reach do without tokens.
+pub fn run(program: &str, command: Command, config: Option<&Path>, insecure: bool) -> ExitCode {
     let out = &mut std::io::stdout();
     let done = match command {
-        Command::Run => return run_agent(program, config),
+        Command::Run => return run_agent(program, config, insecure),
         Command::CheckConfig { reference: true } => {
             write!(out, "{}", reference()).map_err(Trouble::from)
         }
         Command::CheckConfig { reference: false } => check_config(config, out),
-        Command::Status { addr, output } => status(config, addr, output, out),
+        Command::Status { addr, output, access } => {
+            status(config, addr, output, &access.credentials(), out)
+        }
         Command::Spool(command) => spool_command(config, &command, out),
         Command::DeadLetters(command) => dead_letters(config, &command, out),
     };
@@ -114,7 +123,7 @@ pub fn run(program: &str, command: Command, config: Option<&Path>) -> ExitCode {
 
 /// Every key of the agent's table with its default, as a file that can be used.
 pub fn reference() -> String {
-    service::config::reference(&[TABLE])
+    service::config::reference(&[TABLE, service::doors::TABLE])
 }
 
 /// Why a command did not end well.
@@ -138,9 +147,9 @@ impl From<std::io::Error> for Trouble {
     }
 }
 
-fn run_agent(program: &str, config: Option<&Path>) -> ExitCode {
+fn run_agent(program: &str, config: Option<&Path>, insecure: bool) -> ExitCode {
     service::telemetry::init();
-    let options = match daemon::load_file(config) {
+    let options = match load_to_run(config, insecure) {
         Ok(options) => options,
         Err(faults) => {
             let _ = writeln!(std::io::stderr(), "{faults}");
@@ -168,10 +177,11 @@ fn run_agent(program: &str, config: Option<&Path>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{program}: {}", daemon::describe(&error));
-            if matches!(error, AgentError::Locked { .. }) {
-                USAGE.into()
-            } else {
-                ExitCode::FAILURE
+            match error {
+                AgentError::Locked { .. } | AgentError::Exposed(_) | AgentError::Doors(_) => {
+                    USAGE.into()
+                }
+                _ => ExitCode::FAILURE,
             }
         }
     }
@@ -184,10 +194,11 @@ async fn run_until_stopped(
     let shutdown = Shutdown::on_signals().map_err(|source| AgentError::Start { source })?;
     let (started, running) = oneshot::channel::<daemon::Started>();
     let (state, collectors) = (options.state.clone(), options.collectors.join(", "));
+    let scheme = options.scheme();
     let announce = tokio::spawn(async move {
         let Ok(started) = running.await else { return };
         let text = format!(
-            "logq-agent {} is ready\n  agent      {}\n  sources    {}\n  state      {}\n  collector  {collectors}\n  status     http://{}/status\n",
+            "logq-agent {} is ready\n  agent      {}\n  sources    {}\n  state      {}\n  collector  {collectors}\n  status     {scheme}://{}/status\n",
             env!("CARGO_PKG_VERSION"),
             started.agent,
             started.sources,
@@ -197,11 +208,18 @@ async fn run_until_stopped(
         let mut out = std::io::stdout();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     });
-    let reload: Option<daemon::Reload> =
-        config.map(|path| -> daemon::Reload { Box::new(move || daemon::load_file(Some(&path))) });
+    let insecure = options.insecure;
+    let reload: Option<daemon::Reload> = config
+        .map(|path| -> daemon::Reload { Box::new(move || load_to_run(Some(&path), insecure)) });
     let ended = daemon::run(options, reload, shutdown, started).await;
     announce.abort();
     ended
+}
+
+fn load_to_run(config: Option<&Path>, insecure: bool) -> Result<AgentOptions, String> {
+    let mut options = daemon::load_file(config)?;
+    options.insecure = insecure;
+    Ok(options)
 }
 
 fn load(config: Option<&Path>) -> Result<AgentOptions, Trouble> {
@@ -224,18 +242,20 @@ fn status(
     config: Option<&Path>,
     addr: Option<String>,
     output: OutputForm,
+    credentials: &Credentials,
     out: &mut impl Write,
 ) -> Result<(), Trouble> {
     let addr = match addr {
         Some(addr) => addr,
-        None => format!("http://{}", load(config)?.http),
+        None => load(config)?.url(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Trouble::new(1, error))?;
-    let body =
-        runtime.block_on(crate::delivery::get(&format!("{addr}/status"))).map_err(|error| {
+    let body = runtime
+        .block_on(crate::delivery::get(&format!("{addr}/status"), credentials))
+        .map_err(|error| {
             let help = "is it running there? --addr names another address";
             Trouble::new(UNREACHABLE, format!("cannot ask the agent at {addr}: {error}; {help}"))
         })?;

@@ -5,6 +5,7 @@
 //! once, as named batches; [`daemon`] follows what goes on growing, over [`source`]s and a spool. The agent knows the
 //! wire, never the store.
 
+pub mod access;
 pub mod assemble;
 pub mod command;
 pub mod daemon;

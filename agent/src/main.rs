@@ -15,10 +15,13 @@ struct Arguments {
     /// Configuration file; the table [agent] of it is read
     #[arg(long, global = true, env = "LOGQ_CONFIG")]
     config: Option<PathBuf>,
+    /// Listen beyond this machine without asking for tokens
+    #[arg(long, global = true, env = "LOGQ_INSECURE")]
+    insecure: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let command = arguments.command.unwrap_or(Command::Run);
-    command::run("logq-agent", command, arguments.config.as_deref())
+    command::run("logq-agent", command, arguments.config.as_deref(), arguments.insecure)
 }

@@ -137,7 +137,8 @@ async fn a_refusal_is_final_and_names_the_lines() {
         assert_eq!((*said, message.as_str()), (status, "no such thing (do other)"));
         assert_eq!(*lines, format!("{} lines 11 to 20", file.path().display()));
         assert_eq!(error.report().unwrap().total().records_accepted, 10);
-        assert!(!error.is_unreachable() && !error.is_usage());
+        // Without a token, or with a wrong one, the command has to say something else.
+        assert_eq!((error.is_unreachable(), error.is_usage()), (false, status == 401));
         let text = error.to_string();
         for part in [&server.addr, "refused batch ship-", "10 records are acknowledged", "twice"] {
             assert!(text.contains(part), "{text}");
@@ -208,7 +209,7 @@ async fn options_that_make_no_sense_are_refused_before_anything_is_read() {
     let good = file_of("x");
     let server = Server::start([]).await;
     type Change = fn(&mut ShipOptions);
-    let cases: [(Change, &str); 10] = [
+    let cases: [(Change, &str); 13] = [
         (|options| options.files.clear(), "at least one"),
         (|options| options.files = vec!["-".into(), "-".into()], "once"),
         (|options| options.format = Format::Regex, "--pattern"),
@@ -224,7 +225,16 @@ async fn options_that_make_no_sense_are_refused_before_anything_is_read() {
         (|options| options.time.timezone = Some("Nowhere".into()), "IANA"),
         (|options| options.time.format = Some("%Y".into()), "json, logfmt and regex"),
         (|options| options.addr = "127.0.0.1:4318".into(), "http://HOST:PORT"),
-        (|options| options.addr = "https://127.0.0.1".into(), "TLS"),
+        (|options| options.addr = "ftp://127.0.0.1".into(), "https://HOST:PORT"),
+        (
+            |options| {
+                options.addr = "https://127.0.0.1".into();
+                options.credentials.tls.ca = Some("/nowhere/ca.pem".into());
+            },
+            "/nowhere/ca.pem",
+        ),
+        (|options| options.credentials.token = Some("two words".into()), "no token"),
+        (|options| options.credentials.tenant = Some("a/b".into()), "tenant"),
     ];
     for (change, expected) in cases {
         let mut options = options(&server, &[&good]);

@@ -81,7 +81,7 @@ pub(crate) async fn run(options: &IngestOptions) -> anyhow::Result<IngestResult>
     let batches = Arc::new(Batches::generate(&options.corpus, &options.load, |_| {})?);
     let sync_probe = SyncProbe::run(home.path())?;
     let server = installation.start()?;
-    let client = reqwest::Client::new();
+    let client = crate::http::client();
 
     let own_before = Usage::of_self()?;
     let loaded = load::send(&server.ingest, Arc::clone(&batches), options.load.connections).await?;

@@ -158,10 +158,8 @@ pub(crate) async fn send(
     // Connections stand before the clock starts, as a shipper's do.
     let mut clients = Vec::new();
     for _ in 0..connections {
-        let client = reqwest::Client::builder()
-            .timeout(REQUEST_TIMEOUT)
-            .pool_max_idle_per_host(1)
-            .build()?;
+        let client =
+            crate::http::builder().timeout(REQUEST_TIMEOUT).pool_max_idle_per_host(1).build()?;
         client
             .get(format!("{ingest}/health/ready"))
             .send()

@@ -7,6 +7,7 @@ mod agent;
 mod corpus;
 mod disk;
 mod home;
+mod http;
 mod ingest;
 mod load;
 mod process;

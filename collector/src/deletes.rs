@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use record::{Timestamp, time_parameter};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use service::http::{ErrorResponse, JsonLine};
-use service::principal;
+use service::principal::Principal;
 use store::{DeleteRequest, DeleteStatus, Store, StoreError};
 
 use crate::Collector;
@@ -112,18 +112,17 @@ impl From<DeleteStatus> for DeleteReport {
 
 pub(crate) async fn make(
     State(collector): State<Arc<Collector>>,
-    headers: HeaderMap,
+    principal: Principal,
     body: Body,
 ) -> Response {
-    made(&collector, &headers, body).await.unwrap_or_else(|refused| *refused)
+    made(&collector, principal.tenant, body).await.unwrap_or_else(|refused| *refused)
 }
 
 async fn made(
     collector: &Arc<Collector>,
-    headers: &HeaderMap,
+    tenant: Arc<str>,
     body: Body,
 ) -> Result<Response, Refused> {
-    let tenant = tenant(headers)?;
     let body = to_bytes(body, BODY_BYTES_MAX)
         .await
         .map_err(|_| wrong(format!("the body is cut off or longer than {BODY_BYTES_MAX} bytes")))?;
@@ -158,12 +157,8 @@ pub(crate) struct ListParameters {
 pub(crate) async fn list(
     State(collector): State<Arc<Collector>>,
     Query(parameters): Query<ListParameters>,
-    headers: HeaderMap,
+    Principal { tenant, .. }: Principal,
 ) -> Response {
-    let tenant = match tenant(&headers) {
-        Ok(tenant) => tenant,
-        Err(refused) => return *refused,
-    };
     let limit = match parameters.limit.as_deref().map(str::parse) {
         None => LIST_DEFAULT,
         Some(Ok(limit)) => LIST_MAX.min(limit),
@@ -184,18 +179,17 @@ pub(crate) async fn show(
     State(collector): State<Arc<Collector>>,
     Path(id): Path<String>,
     Query(parameters): Query<ShowParameters>,
-    headers: HeaderMap,
+    principal: Principal,
 ) -> Response {
-    shown(&collector, &id, &parameters, &headers).await.unwrap_or_else(|refused| *refused)
+    shown(&collector, &id, &parameters, principal.tenant).await.unwrap_or_else(|refused| *refused)
 }
 
 async fn shown(
     collector: &Arc<Collector>,
     id: &str,
     parameters: &ShowParameters,
-    headers: &HeaderMap,
+    tenant: Arc<str>,
 ) -> Result<Response, Refused> {
-    let tenant = tenant(headers)?;
     let found = id.parse().ok().and_then(|id| collector.store.delete_status(&tenant, id));
     let Some(status) = found else {
         let message = format!("tenant {tenant} has no delete {id}");
@@ -238,13 +232,6 @@ fn refused(error: StoreError) -> Refused {
             ErrorResponse::new(status, "store_unreadable", error.to_string()).into_response().into()
         }
     }
-}
-
-fn tenant(headers: &HeaderMap) -> Result<Arc<str>, Refused> {
-    principal::tenant(headers).map_err(|detail| {
-        let header = principal::TENANT_HEADER;
-        (&Refusal::Header { header, detail }).into_response().into()
-    })
 }
 
 /// Without `since` and `until` all times, those of the future too.

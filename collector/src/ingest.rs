@@ -1,6 +1,7 @@
 //! The way of a batch: admitted, decoded off the async threads, appended, answered.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -29,11 +30,12 @@ impl Collector {
     /// Takes a request of a known format; gives the answer when the batch is durable and visible.
     pub(crate) async fn ingest(
         self: &Arc<Self>,
+        tenant: Arc<str>,
         format: Format,
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Accepted, Refusal> {
-        let result = self.try_ingest(format, headers, body).await;
+        let result = self.try_ingest(tenant, format, headers, body).await;
         self.metrics.answered(format, &result);
         if let Err(refusal) = &result {
             tracing::debug!(code = refusal.code(), %refusal, "batch refused");
@@ -43,6 +45,7 @@ impl Collector {
 
     async fn try_ingest(
         self: &Arc<Self>,
+        tenant: Arc<str>,
         format: Format,
         headers: &HeaderMap,
         body: Body,
@@ -50,13 +53,14 @@ impl Collector {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let received_at = Timestamp::now();
         let name = BatchName::from_headers(text)?;
-        let tenant = service::principal::tenant(headers).map_err(|detail| Refusal::Header {
-            header: service::principal::TENANT_HEADER,
-            detail,
-        })?;
         let encoding = Encoding::from_header(text(CONTENT_ENCODING.as_str()))?;
         let length = text(CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
+        let said = length.unwrap_or(0);
+        self.rates
+            .admit(&tenant, said, Instant::now())
+            .map_err(|after| Refusal::TooFast { after })?;
         let admitted = self.admit(length, encoding != Encoding::Identity, body).await?;
+        self.rates.charge(&tenant, admitted.bytes.len().saturating_sub(said));
         self.metrics.received_bytes(format, admitted.bytes.len());
 
         let permit = self.decoding.acquire().await.map_err(|_| StoreError::Closed)?;

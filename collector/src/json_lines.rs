@@ -10,6 +10,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use service::http::JsonLine;
+use service::principal::Principal;
 use wire::Format;
 
 use crate::Collector;
@@ -30,10 +31,11 @@ struct LineError {
 
 pub(crate) async fn receive(
     State(collector): State<Arc<Collector>>,
+    principal: Principal,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match collector.ingest(Format::JsonLines, &headers, body).await {
+    match collector.ingest(principal.tenant, Format::JsonLines, &headers, body).await {
         Ok(accepted) => {
             let errors = accepted
                 .rejected

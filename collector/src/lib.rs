@@ -20,12 +20,14 @@ mod json_lines;
 mod ledger;
 mod metrics;
 mod otlp_logs;
+mod rates;
 mod refusal;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::{get, post};
+use service::doors::{Access, Routes};
+use service::principal::Right;
 use tokio::sync::Semaphore;
 use wire::Limits;
 
@@ -33,6 +35,7 @@ pub use crate::agents::{Acknowledged, AgentLedger, AgentList, AgentStatus, Heart
 use crate::agents::{Agents, HEARTBEATS_MAX};
 pub use crate::deletes::DeleteReport;
 use crate::metrics::Metrics;
+use crate::rates::Rates;
 use record::Timestamp;
 use store::Store;
 
@@ -43,6 +46,8 @@ pub struct CollectorOptions {
     pub decode_threads: usize,
     /// Longest body as it is sent; a longer one is 413.
     pub body_bytes_max: usize,
+    /// Bytes a second of single tenants' bodies; beyond it they are 429.
+    pub bytes_per_second: BTreeMap<String, u64>,
 }
 
 impl Default for CollectorOptions {
@@ -50,6 +55,7 @@ impl Default for CollectorOptions {
         Self {
             decode_threads: std::thread::available_parallelism().map_or(2, usize::from),
             body_bytes_max: 64 << 20,
+            bytes_per_second: BTreeMap::new(),
         }
     }
 }
@@ -63,6 +69,7 @@ pub struct Collector {
     heartbeats: Semaphore,
     deletes: Semaphore,
     agents: Arc<Agents>,
+    rates: Rates,
     metrics: Metrics,
 }
 
@@ -77,34 +84,42 @@ impl Collector {
         let metrics = Metrics::new(registry, &store, &agents);
         let decoding = Semaphore::new(options.decode_threads);
         let heartbeats = Semaphore::new(HEARTBEATS_MAX);
+        let rates = Rates::new(&options.bytes_per_second);
         let deletes = Semaphore::new(deletes::DELETES_MAX);
-        Arc::new(Self { store, options, decoding, heartbeats, deletes, agents, metrics })
+        Arc::new(Self { store, options, decoding, heartbeats, deletes, agents, rates, metrics })
     }
 
     /// No agent that is alive holds a record older than this which it has not shipped: the oldest unshipped time
     /// over the agents heard of within 30 s (or when they were heard of, if they hold nothing), by our clock; 10 s
     /// before `now` if there are none.
     pub fn watermark(&self, now: Timestamp) -> Timestamp {
-        self.agents.watermark(now)
+        self.agents.watermark(now, |_| true)
     }
 
-    /// The routes that take batches and heartbeats, the ledger, and the agents.
-    pub fn router(self: &Arc<Self>) -> Router {
-        Router::new()
-            .route("/v1/logs", post(otlp_logs::receive))
-            .route("/otlp/v1/logs", post(otlp_logs::receive))
-            .route("/ingest/jsonl", post(json_lines::receive))
-            .route("/api/v1/agents/heartbeat", post(agents::hear))
-            .route("/api/v1/agents", get(agents::list))
-            .route("/api/v1/ledger", get(ledger::show))
-            .route("/api/v1/flush", post(ledger::flush))
-            .route("/api/v1/delete", post(deletes::make))
-            .route("/api/v1/deletes", get(deletes::list))
-            .route("/api/v1/deletes/{id}", get(deletes::show))
-            .route("/api/v1/backups", get(backups::list).post(backups::begin))
-            .route("/api/v1/backups/{id}", get(backups::show).delete(backups::end))
-            .route("/api/v1/backups/{id}/files/{*name}", get(backups::file))
-            .layer(axum::extract::DefaultBodyLimit::disable())
+    /// The routes that take batches and heartbeats, the ledger, the agents, deletes and backups. Ledger, flush and
+    /// backups are about all tenants.
+    pub fn routes(self: &Arc<Self>) -> Routes {
+        const INGEST: Access = Access::Right(Right::Ingest);
+        const QUERY: Access = Access::Right(Right::Query);
+        const ADMIN: Access = Access::Right(Right::Admin);
+        Routes::new()
+            .post("/v1/logs", INGEST, otlp_logs::receive)
+            .worded(otlp_logs::not_let_in)
+            .post("/otlp/v1/logs", INGEST, otlp_logs::receive)
+            .worded(otlp_logs::not_let_in)
+            .post("/ingest/jsonl", INGEST, json_lines::receive)
+            .post("/api/v1/agents/heartbeat", INGEST, agents::hear)
+            .get("/api/v1/agents", QUERY, agents::list)
+            .get("/api/v1/ledger", Access::Operator, ledger::show)
+            .post("/api/v1/flush", Access::Operator, ledger::flush)
+            .post("/api/v1/delete", ADMIN, deletes::make)
+            .get("/api/v1/deletes", ADMIN, deletes::list)
+            .get("/api/v1/deletes/{id}", ADMIN, deletes::show)
+            .get("/api/v1/backups", Access::Operator, backups::list)
+            .post("/api/v1/backups", Access::Operator, backups::begin)
+            .get("/api/v1/backups/{id}", Access::Operator, backups::show)
+            .delete("/api/v1/backups/{id}", Access::Operator, backups::end)
+            .get("/api/v1/backups/{id}/files/{*name}", Access::Operator, backups::file)
             .with_state(Arc::clone(self))
     }
 

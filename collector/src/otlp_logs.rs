@@ -10,6 +10,8 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use service::doors::Refused;
+use service::principal::Principal;
 use wire::Format;
 
 use crate::Collector;
@@ -17,6 +19,7 @@ use crate::refusal::Refusal;
 
 pub(crate) async fn receive(
     State(collector): State<Arc<Collector>>,
+    principal: Principal,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -26,7 +29,7 @@ pub(crate) async fn receive(
         Err(error) => return refused(Format::OtlpJson, false, &error.into()),
     };
     let named = headers.contains_key(wire::header::AGENT);
-    match collector.ingest(format, &headers, body).await {
+    match collector.ingest(principal.tenant, format, &headers, body).await {
         Ok(accepted) => {
             let first =
                 accepted.rejected.first().map_or_else(String::new, |first| first.detail.clone());
@@ -38,6 +41,15 @@ pub(crate) async fn receive(
         }
         Err(refusal) => refused(format, named, &refusal),
     }
+}
+
+/// Somebody does not come in, said in the form of OTLP.
+pub(crate) fn not_let_in(headers: &HeaderMap, refused: &Refused) -> Response {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let format = Format::of_otlp(content_type).unwrap_or(Format::OtlpJson);
+    let body = wire::status(format, wire::grpc_code(refused.status()), &refused.to_string());
+    let status = StatusCode::from_u16(refused.status()).unwrap_or(StatusCode::FORBIDDEN);
+    (status, [(CONTENT_TYPE, format.content_type())], body).into_response()
 }
 
 fn refused(format: Format, named: bool, refusal: &Refusal) -> Response {

@@ -15,8 +15,8 @@ pub(crate) enum Refusal {
     BodyTooLarge { limit_bytes: usize },
     #[error("the body was cut off: {detail}; send it again")]
     BodyCutOff { detail: String },
-    #[error("header `{header}` {detail}")]
-    Header { header: &'static str, detail: &'static str },
+    #[error("the tenant sends faster than it may; send slower, or have its rate raised")]
+    TooFast { after: Duration },
     /// A named batch is taken whole or not at all.
     #[error("{rejected} of the batch's records cannot be taken, the first one {first}")]
     NotWhole { rejected: u32, first: String },
@@ -34,10 +34,10 @@ impl Refusal {
     pub(crate) fn status(&self) -> u16 {
         match self {
             Refusal::BodyTooLarge { .. } => 413,
-            Refusal::BodyCutOff { .. }
-            | Refusal::Header { .. }
-            | Refusal::NotWhole { .. }
-            | Refusal::Heartbeat { .. } => 400,
+            Refusal::BodyCutOff { .. } | Refusal::NotWhole { .. } | Refusal::Heartbeat { .. } => {
+                400
+            }
+            Refusal::TooFast { .. } => 429,
             Refusal::Decode(error) => error.status(),
             Refusal::Store(error) => match error {
                 StoreError::Overloaded { .. }
@@ -55,7 +55,7 @@ impl Refusal {
         match self {
             Refusal::BodyTooLarge { .. } => "body_too_large",
             Refusal::BodyCutOff { .. } => "body_cut_off",
-            Refusal::Header { .. } => "bad_header",
+            Refusal::TooFast { .. } => "rate_exceeded",
             Refusal::NotWhole { .. } => "batch_not_whole",
             Refusal::Heartbeat { .. } => "bad_heartbeat",
             Refusal::Decode(error) => error.code(),
@@ -74,6 +74,10 @@ impl Refusal {
 
     /// After which time it is worth trying again.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
+        if let Refusal::TooFast { after } = self {
+            // Rounded up: who comes earlier comes in vain.
+            return Some(Duration::from_secs((after.as_secs_f64().ceil() as u64).max(1)));
+        }
         match self.status() {
             429 | 503 => Some(Duration::from_secs(1)),
             507 => Some(Duration::from_secs(5)),

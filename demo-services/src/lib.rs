@@ -49,6 +49,8 @@ pub struct DemoOptions {
     pub orders_http: SocketAddr,
     /// Where payments listens. A free port of 127.0.0.1.
     pub payments_http: SocketAddr,
+    /// Listen where others than this machine can reach the shop; it asks nobody who they are.
+    pub insecure: bool,
     /// How long orders waits for one answer of payments. 1 s.
     pub payment_timeout: Duration,
     /// What orders and ids are drawn from.
@@ -68,6 +70,7 @@ impl DemoOptions {
             gateway_http: at(8080),
             orders_http: at(0),
             payments_http: at(0),
+            insecure: false,
             payment_timeout: Duration::from_secs(1),
             seed: fastrand::u64(..),
             started: None,
@@ -93,6 +96,17 @@ pub struct Started {
 /// If a port or a log cannot be opened at the start.
 pub async fn run(options: DemoOptions, shutdown: Shutdown) -> anyhow::Result<()> {
     let DemoOptions { logs, payment_timeout, .. } = options;
+    for (key, addr) in [
+        ("gateway-http", options.gateway_http),
+        ("orders-http", options.orders_http),
+        ("payments-http", options.payments_http),
+    ] {
+        anyhow::ensure!(
+            options.insecure || addr.ip().to_canonical().is_loopback(),
+            "--{key} is {addr}, which others than this machine can reach, and the shop asks nobody who they are; listen \
+             on 127.0.0.1, or say --insecure if the network keeps everybody else away"
+        );
+    }
     std::fs::create_dir_all(&logs)
         .with_context(|| format!("cannot make the folder {}", logs.display()))?;
     let (gateway, gateway_log) = Site::take("gateway", options.gateway_http, &logs).await?;
@@ -100,7 +114,11 @@ pub async fn run(options: DemoOptions, shutdown: Shutdown) -> anyhow::Result<()>
     let (payments, payments_log) = Site::take("payments", options.payments_http, &logs).await?;
     let started = Started { gateway: gateway.addr, orders: orders.addr, payments: payments.addr };
     // A proxy from the environment has nothing to do with calls within the machine.
-    let client = Client::builder().no_proxy().build().context("cannot make an HTTP client")?;
+    let client = Client::builder()
+        .no_proxy()
+        .tls_backend_preconfigured(service::tls::no_trust())
+        .build()
+        .context("cannot make an HTTP client")?;
     // One stream of draws for each, so that none depends on when another draws.
     let mut rng = Rng::with_seed(options.seed);
     let customers_rng = rng.fork();

@@ -32,6 +32,9 @@ struct Arguments {
     /// Where payments listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     payments_http: SocketAddr,
+    /// Listen beyond this machine, although the shop asks nobody who they are
+    #[arg(long)]
+    insecure: bool,
     /// Draw the same orders and ids as another run [default: another one each time]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -49,6 +52,7 @@ async fn main() -> anyhow::Result<()> {
     options.gateway_http = arguments.gateway_http;
     options.orders_http = arguments.orders_http;
     options.payments_http = arguments.payments_http;
+    options.insecure = arguments.insecure;
     options.seed = arguments.seed.unwrap_or(options.seed);
     options.started = Some(sender);
     let ready = format!("  logs      {}\n  seed      {}\n", options.logs.display(), options.seed);

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
 use axum::response::Response;
+use service::doors::Doors;
 use service::health::{self, Health};
 use service::http::{ServerLimits, serve};
 use service::metrics::Metrics;
@@ -70,7 +71,7 @@ impl Site {
         let router = router
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .layer(map_response(count))
-            .merge(health::routes(health.clone(), self.metrics));
+            .merge(health::routes(health.clone(), self.metrics).behind(&Doors::open()));
         let (stop, stopping) = Shutdown::new();
         let stopped = async move { stopping.requested().await };
         let ended = tokio::spawn(serve(self.listener, router, stopped, ServerLimits::default()));

@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use agent::access::AccessArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::token::TokenArguments;
 
 /// Where queries go if nothing is said.
 pub(crate) const QUERY_ADDR: &str = "http://127.0.0.1:3100";
@@ -53,6 +56,8 @@ pub(crate) enum Command {
     CheckConfig(CheckConfig),
     /// Print the account of every record; fail where it does not add up
     Audit(Audit),
+    /// Make, list and revoke tokens
+    Token(TokenArguments),
     /// Delete records for good: hidden at once, removed from the disk in the background, with proof
     Delete(Delete),
     /// Copy a running store into a folder, or bring the copy that is there up to date
@@ -63,7 +68,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 11] = [
+    pub(crate) const NAMES: [&'static str; 12] = [
         "search",
         "up",
         "run",
@@ -74,6 +79,7 @@ impl Command {
         "delete",
         "backup",
         "restore",
+        "token",
         "help",
     ];
 }
@@ -97,9 +103,8 @@ pub(crate) struct Search {
     /// The query address
     #[arg(long, env = "LOGQ_ADDR", default_value = QUERY_ADDR)]
     pub(crate) addr: String,
-    /// Whose records
-    #[arg(long, default_value = "default")]
-    pub(crate) tenant: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -121,6 +126,9 @@ pub(crate) struct Up {
     /// Also run three small services that write logs, and an agent that ships them; all of it stays in the data folder
     #[arg(long)]
     pub(crate) demo: bool,
+    /// Listen beyond this machine without asking for tokens
+    #[arg(long, env = "LOGQ_INSECURE")]
+    pub(crate) insecure: bool,
     /// Where the demo's gateway takes orders; another port if this one is taken
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", requires = "demo")]
     pub(crate) demo_http: SocketAddr,
@@ -146,6 +154,9 @@ pub(crate) struct RunAgent {
     /// Configuration file; the table [agent] of it is read
     #[arg(long, global = true, env = "LOGQ_CONFIG")]
     pub(crate) config: Option<PathBuf>,
+    /// Listen beyond this machine without asking for tokens
+    #[arg(long, global = true, env = "LOGQ_INSECURE")]
+    pub(crate) insecure: bool,
 }
 
 #[derive(Debug, Args)]
@@ -172,6 +183,8 @@ pub(crate) struct Audit {
     /// The ingest address
     #[arg(long, env = "LOGQ_INGEST_ADDR", default_value = INGEST_ADDR)]
     pub(crate) addr: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
     pub(crate) output: OutputForm,
@@ -181,9 +194,8 @@ pub(crate) struct Audit {
 pub(crate) struct Delete {
     /// Which records: a filter such as `correlation:req-42`, without stages; `*` is all of them
     pub(crate) query: String,
-    /// Whose records
-    #[arg(long, default_value = "default")]
-    pub(crate) tenant: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
     /// From when: a length before now (15m, 2h, 7d) or a time; since ever if not said
     #[arg(long)]
     pub(crate) since: Option<String>,
@@ -214,6 +226,8 @@ pub(crate) struct Backup {
     /// The ingest address
     #[arg(long, env = "LOGQ_INGEST_ADDR", default_value = INGEST_ADDR)]
     pub(crate) addr: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
     /// Only check that every file of the backup is there and as it was; needs no server
     #[arg(long)]
     pub(crate) verify: bool,
@@ -236,6 +250,8 @@ pub(crate) struct Ship {
     /// The ingest address
     #[arg(long, env = "LOGQ_INGEST_ADDR", default_value = INGEST_ADDR)]
     pub(crate) addr: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
     /// The service that wrote the files; wins over what a line says
     #[arg(long)]
     pub(crate) service: Option<String>,

@@ -30,14 +30,17 @@ struct Account {
 }
 
 pub(crate) async fn run(audit: &Audit) -> Result<Exit> {
-    let client = crate::client::new()?;
+    let client = match crate::client::new(&audit.addr, &audit.access) {
+        Ok(client) => client,
+        Err(exit) => return Ok(exit),
+    };
     let ledger = match ask(&client, &audit.addr, "/api/v1/ledger").await? {
         Ok(ledger) => ledger,
-        Err(unreachable) => return Ok(unreachable),
+        Err(exit) => return Ok(exit),
     };
     let agents = match ask(&client, &audit.addr, "/api/v1/agents").await? {
         Ok(agents) => agents,
-        Err(unreachable) => return Ok(unreachable),
+        Err(exit) => return Ok(exit),
     };
     let not_ours = || format!("{} is no collector of logq", audit.addr);
     let account = Account {
@@ -52,7 +55,7 @@ pub(crate) async fn run(audit: &Audit) -> Result<Exit> {
     Ok(if faults.is_empty() { Exit::Success } else { Exit::Failure })
 }
 
-/// The collector's answer, or how to end if it cannot be reached.
+/// The collector's answer, or how to end if it cannot be reached or does not let us in.
 async fn ask(client: &reqwest::Client, addr: &str, path: &str) -> Result<Result<Value, Exit>> {
     let url = format!("{}{path}", addr.trim_end_matches('/'));
     let response = match client.get(&url).send().await {
@@ -61,6 +64,9 @@ async fn ask(client: &reqwest::Client, addr: &str, path: &str) -> Result<Result<
     };
     let status = response.status();
     let body = response.bytes().await.context("the answer was cut off")?;
+    if let Some(exit) = crate::client::not_let_in(addr, status, &body) {
+        return Ok(Err(exit));
+    }
     let text = String::from_utf8_lossy(&body);
     anyhow::ensure!(status.is_success(), "{url} answered {status}: {}", text.trim_end());
     let answer = serde_json::from_slice(&body);

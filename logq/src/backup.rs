@@ -63,7 +63,10 @@ struct Snapshot<'a> {
 
 pub(crate) async fn run(arguments: Backup) -> Result<Exit> {
     let started = Instant::now();
-    let client = crate::client::new()?;
+    let client = match crate::client::new(&arguments.addr, &arguments.access) {
+        Ok(client) => client,
+        Err(exit) => return Ok(exit),
+    };
     let folder = &arguments.folder;
     match back_up(&client, folder, &arguments.addr).await {
         Ok((manifest, copied)) => {

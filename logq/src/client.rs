@@ -2,16 +2,51 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use agent::access::AccessArguments;
+use reqwest::StatusCode;
+use reqwest::header::{AUTHORIZATION, HeaderMap};
+use serde_json::Value;
+use service::principal::TENANT_HEADER;
 
 use crate::exit::Exit;
 
-pub(crate) fn new() -> Result<reqwest::Client> {
+/// A client for this address that shows who asks with every request; or how to end where that cannot be shown.
+pub(crate) fn new(addr: &str, access: &AccessArguments) -> Result<reqwest::Client, Exit> {
+    build(addr, access).map_err(|error| {
+        eprintln!("logq: {error}");
+        Exit::Usage
+    })
+}
+
+fn build(addr: &str, access: &AccessArguments) -> Result<reqwest::Client, String> {
+    let credentials = access.credentials();
+    let mut headers = HeaderMap::new();
+    if let Some(bearer) = credentials.bearer()? {
+        headers.insert(AUTHORIZATION, bearer.header());
+    }
+    if let Some(tenant) = credentials.tenant_header()? {
+        headers.insert(TENANT_HEADER, tenant);
+    }
     reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(5))
+        .default_headers(headers)
+        .tls_backend_preconfigured(credentials.tls_for(addr)?)
         .user_agent(concat!("logq/", env!("CARGO_PKG_VERSION")))
         .build()
-        .context("cannot start the HTTP client")
+        .map_err(|error| format!("cannot start the HTTP client: {error}"))
+}
+
+/// Says why a server does not let us in, if that is what it answered.
+pub(crate) fn not_let_in(addr: &str, status: StatusCode, body: &[u8]) -> Option<Exit> {
+    if ![StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status) {
+        return None;
+    }
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = |member: &str| answer["error"][member].as_str().map(str::to_owned);
+    let message = text("message").unwrap_or_else(|| status.to_string());
+    let hint = text("hint").map_or_else(String::new, |hint| format!("; {hint}"));
+    eprintln!("logq: {addr} does not let us in: {message}{hint}");
+    Some(Exit::Usage)
 }
 
 /// Says that a server cannot be reached, and what to do.

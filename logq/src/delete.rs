@@ -51,14 +51,18 @@ pub(crate) async fn run(delete: &Delete) -> Result<Exit> {
             return Ok(Exit::Usage);
         }
     }
-    let server = Server { client: crate::client::new()?, delete };
+    let client = match crate::client::new(&delete.addr, &delete.access) {
+        Ok(client) => client,
+        Err(exit) => return Ok(exit),
+    };
+    let server = Server { client, delete };
     let counts: Counts = match server.post(true).await? {
         Ok(counts) => counts,
         Err(exit) => return Ok(exit),
     };
     let Counts { rows_before, rows_matched } = counts;
-    let tenant = &delete.tenant;
-    println!("{rows_matched} of {rows_before} records of tenant {tenant} match, {}", times(delete));
+    let whose = whose(delete);
+    println!("{rows_matched} of {rows_before} records of {whose} match, {}", times(delete));
     if rows_matched == 0 {
         return Ok(Exit::Failure);
     }
@@ -93,6 +97,17 @@ pub(crate) async fn run(delete: &Delete) -> Result<Exit> {
     match server.wait(report.id).await? {
         Ok(report) => Ok(prove(&report)),
         Err(exit) => Ok(exit),
+    }
+}
+
+fn whose(delete: &Delete) -> String {
+    let access = &delete.access;
+    match &access.tenant {
+        Some(tenant) => format!("tenant {tenant}"),
+        None if access.token.is_some() || access.token_file.is_some() => {
+            "the token's tenant".to_owned()
+        }
+        None => format!("tenant {}", service::principal::TENANT_DEFAULT),
     }
 }
 
@@ -180,8 +195,7 @@ impl Server<'_> {
         &self,
         request: reqwest::RequestBuilder,
     ) -> Result<Result<T, Exit>> {
-        let sent = request.header("X-Scope-OrgID", &self.delete.tenant).send().await;
-        let response = match sent {
+        let response = match request.send().await {
             Ok(response) => response,
             Err(error) => return Ok(Err(crate::client::unreachable(&self.delete.addr, &error))),
         };
@@ -190,6 +204,9 @@ impl Server<'_> {
         if status.is_success() {
             let not_ours = || format!("{} is no collector of logq", self.delete.addr);
             return serde_json::from_slice(&body).map(Ok).with_context(not_ours);
+        }
+        if let Some(exit) = crate::client::not_let_in(&self.delete.addr, status, &body) {
+            return Ok(Err(exit));
         }
         match serde_json::from_slice::<ErrorAnswer>(&body) {
             Ok(answer) => eprintln!("{}", answer.error.hint.unwrap_or(answer.error.message)),

@@ -74,21 +74,26 @@ impl Demo {
         data: &Path,
         gateway: SocketAddr,
         collector: SocketAddr,
+        insecure: bool,
     ) -> Result<Self> {
         // The agent's globs and the records' `source.path` should not depend on where this was started.
         let data = std::path::absolute(data).context("cannot tell where the data folder is")?;
         let logs = data.join(LOGS);
-        let shop = start_shop(&logs, gateway).await;
+        let shop = start_shop(&logs, gateway, insecure).await;
         let (shop, at) = match shop {
             Err(error) if gateway.port() != 0 => {
                 tracing::info!(%error, "looking for a free port for the demo's gateway");
                 let free = SocketAddr::new(gateway.ip(), 0);
-                start_shop(&logs, free).await.context("cannot start the demo shop")?
+                start_shop(&logs, free, insecure).await.context("cannot start the demo shop")?
             }
             other => other.context("cannot start the demo shop")?,
         };
         let wanted = std::env::var(AGENT_HTTP_VARIABLE).unwrap_or(AGENT_HTTP.to_owned());
-        let options = |http: &str| agent_options(&data, &logs, http, collector);
+        let options = |http: &str| {
+            let mut options = agent_options(&data, &logs, http, collector)?;
+            options.insecure = insecure;
+            anyhow::Ok(options)
+        };
         let agent = match start_agent(options(&wanted)?).await {
             Err(AgentError::Listen { .. }) => start_agent(options("127.0.0.1:0")?).await,
             other => other,
@@ -133,7 +138,10 @@ impl Demo {
         let order = json!({
             "customer": "cust-001", "items": [{"sku": "teapot", "quantity": 1}], "card": CARD_SLOW,
         });
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(service::tls::no_trust())
+            .build()?;
         let url = format!("http://{}/checkout", self.gateway);
         let sent = client.post(url).json(&order).send().await;
         let answer = sent.context("the shop did not take an order")?;
@@ -171,9 +179,11 @@ impl<T> Running<T> {
 async fn start_shop(
     logs: &Path,
     gateway: SocketAddr,
+    insecure: bool,
 ) -> Result<(Running<Result<()>>, demo_services::Started)> {
     let mut options = DemoOptions::new(logs.to_owned());
     options.gateway_http = gateway;
+    options.insecure = insecure;
     let (started, running) = oneshot::channel();
     options.started = Some(started);
     let (stop, stopping) = Shutdown::new();

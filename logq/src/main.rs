@@ -14,6 +14,7 @@ mod search;
 mod settings;
 mod ship;
 mod text;
+mod token;
 mod up;
 
 use std::process::ExitCode;
@@ -38,9 +39,9 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     let exit = match command {
-        Command::Run(Run { role: Role::Agent(RunAgent { command, config }) }) => {
+        Command::Run(Run { role: Role::Agent(RunAgent { command, config, insecure }) }) => {
             let command = command.unwrap_or(agent::command::Command::Run);
-            return Ok(agent::command::run("logq", command, config.as_deref()));
+            return Ok(agent::command::run("logq", command, config.as_deref(), insecure));
         }
         Command::Up(up) => {
             let cores = std::thread::available_parallelism().map_or(2, usize::from);
@@ -50,6 +51,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Search(search) => wait(1, search::run(&search)),
         Command::Ship(ship) => wait(1, ship::run(ship)),
         Command::Audit(audit) => wait(1, audit::run(&audit)),
+        Command::Token(token) => token::run(token),
         Command::Delete(delete) => wait(1, delete::run(&delete)),
         Command::Check(check) => check::run(&check),
         Command::Backup(backup) if backup.verify => restore::verify(&backup.folder),

@@ -12,6 +12,8 @@ use crate::demo::{Demo, LOGS, Story};
 #[derive(Debug)]
 pub(crate) struct Ready {
     pub(crate) data: PathBuf,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
     pub(crate) ingest: SocketAddr,
     pub(crate) query: SocketAddr,
 }
@@ -42,14 +44,14 @@ impl Ready {
 
     fn with_lines(&self, lines: &str) -> String {
         let version = env!("CARGO_PKG_VERSION");
-        let Self { data, ingest, query } = self;
+        let Self { data, scheme, ingest, query } = self;
         let mut ship = format!("{} ship", program());
-        if ingest.to_string() != "127.0.0.1:4318" {
-            ship.push_str(&format!(" --addr http://{ingest}"));
+        if (*scheme, ingest.to_string().as_str()) != ("http", "127.0.0.1:4318") {
+            ship.push_str(&format!(" --addr {scheme}://{ingest}"));
         }
         let search = self.search();
         format!(
-            "logq {version} is ready\n  data     {}\n  ingest   http://{ingest}\n  query    http://{query}\n{lines}\n  \
+            "logq {version} is ready\n  data     {}\n  ingest   {scheme}://{ingest}\n  query    {scheme}://{query}\n{lines}\n  \
              send a file   {ship} --service NAME FILE\n  search        {search} 'level:>=warn'\n  stop          Ctrl-C",
             data.display()
         )
@@ -57,9 +59,9 @@ impl Ready {
 
     /// `logq`, and where to ask if that is not the usual place.
     fn search(&self) -> String {
-        match self.query.to_string().as_str() {
-            "127.0.0.1:3100" => program(),
-            query => format!("{} --addr http://{query}", program()),
+        match (self.scheme, self.query.to_string().as_str()) {
+            ("http", "127.0.0.1:3100") => program(),
+            (scheme, query) => format!("{} --addr {scheme}://{query}", program()),
         }
     }
 }

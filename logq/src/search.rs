@@ -54,15 +54,17 @@ pub(crate) async fn run(search: &Search) -> Result<Exit> {
     let request = serde_json::json!({
         "query": search.query, "since": search.since, "until": search.until, "limit": search.limit,
     });
-    let client = crate::client::new()?;
-    let sent =
-        client.post(&url).header("X-Scope-OrgID", &search.tenant).json(&request).send().await;
+    let client = match crate::client::new(&search.addr, &search.access) {
+        Ok(client) => client,
+        Err(exit) => return Ok(exit),
+    };
+    let sent = client.post(&url).json(&request).send().await;
     let mut response = match sent {
         Ok(response) => response,
         Err(error) => return Ok(crate::client::unreachable(&search.addr, &error)),
     };
     if !response.status().is_success() {
-        return Ok(refused(response).await);
+        return Ok(refused(&search.addr, response).await);
     }
     let mut printer = Printer::new(search.output);
     let mut lines = Lines::default();
@@ -127,9 +129,12 @@ fn conclude(summary: Option<Summary>) -> Exit {
     if summary.rows == 0 { Exit::Failure } else { Exit::Success }
 }
 
-async fn refused(response: reqwest::Response) -> Exit {
+async fn refused(addr: &str, response: reqwest::Response) -> Exit {
     let status = response.status();
     let body = response.bytes().await.unwrap_or_default();
+    if let Some(exit) = crate::client::not_let_in(addr, status, &body) {
+        return exit;
+    }
     let message = match serde_json::from_slice::<ErrorAnswer>(&body) {
         Ok(answer) => answer.error.hint.unwrap_or(answer.error.message),
         Err(_) => String::from_utf8_lossy(&body[..body.len().min(500)]).into_owned(),

@@ -8,7 +8,8 @@ use anyhow::{Context, Result};
 use collector::CollectorOptions;
 use query::{QueryLimits, QueueLimits};
 use service::config::{self, ByteSize, Config, Fallback, Key, Kind, Table};
-use store::StoreOptions;
+use service::doors::{self, DoorOptions};
+use store::{Retention, StoreOptions};
 
 /// Tables of other roles, which may be in the same file.
 const FOREIGN: [&str; 2] = ["agent", "alerting"];
@@ -145,9 +146,9 @@ const QUERY: Table = Table {
 };
 
 /// What this process reads when it runs.
-const TABLES: &[Table] = &[COLLECTOR, QUERY];
+const TABLES: &[Table] = &[COLLECTOR, QUERY, doors::TABLE];
 /// What one file may say to all roles.
-const CHECKED: &[Table] = &[COLLECTOR, QUERY, agent::daemon::TABLE];
+const CHECKED: &[Table] = &[COLLECTOR, QUERY, doors::TABLE, agent::daemon::TABLE];
 
 /// Everything that `logq up` needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,6 +160,7 @@ pub(crate) struct Settings {
     pub(crate) query_http: String,
     pub(crate) query: QueryLimits,
     pub(crate) query_queue: QueueLimits,
+    pub(crate) doors: DoorOptions,
 }
 
 impl Settings {
@@ -168,16 +170,18 @@ impl Settings {
     /// All faults together, one a line, each with its place and the way out.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self> {
         let config = read(file, TABLES, &FOREIGN)?;
-        Ok(Self::from_config(&config))
+        Self::from_config(&config)
     }
 
-    fn from_config(config: &Config) -> Self {
+    fn from_config(config: &Config) -> Result<Self> {
+        let doors = DoorOptions::from_config(config)?;
         let (collector, query) = (config.table("collector"), config.table("query"));
-        Self {
+        Ok(Self {
             ingest_http: collector.get("http"),
             data: collector.get("data"),
             collector: CollectorOptions {
                 body_bytes_max: collector.get("body_max"),
+                bytes_per_second: doors.by_tenant(|tenant| tenant.ingest_bytes_per_second),
                 ..CollectorOptions::default()
             },
             store: StoreOptions {
@@ -186,6 +190,10 @@ impl Settings {
                 flush_age: collector.get("flush_age"),
                 retention_age: collector.get("retention_age"),
                 retention_bytes: collector.get("retention_size"),
+                retention_by_tenant: doors.by_tenant(|tenant| {
+                    let (age, bytes) = (tenant.retention_age, tenant.retention_bytes);
+                    (age.is_some() || bytes.is_some()).then_some(Retention { age, bytes })
+                }),
                 ..StoreOptions::default()
             },
             query_http: query.get("http"),
@@ -194,6 +202,7 @@ impl Settings {
                 memory_bytes_max: query.get("memory_max"),
                 memory_total_bytes_max: query.get("memory_total"),
                 rows_max: query.get("rows_max"),
+                queries_by_tenant: doors.by_tenant(|tenant| tenant.queries),
                 ..QueryLimits::default()
             },
             query_queue: QueueLimits {
@@ -202,7 +211,8 @@ impl Settings {
                 waiting_tenant_max: query.get("queue_tenant_max"),
                 wait_max: query.get("queue_wait"),
             },
-        }
+            doors,
+        })
     }
 }
 
@@ -213,6 +223,7 @@ impl Settings {
 pub(crate) fn check(file: &Path) -> Result<()> {
     let config = read(Some(file), CHECKED, &UNKNOWN)?;
     AgentOptions::from_config(&config)?;
+    DoorOptions::from_config(&config)?;
     Ok(())
 }
 
@@ -243,6 +254,7 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_roles() {
         let settings = Settings::from_config(&config::load(None, [], TABLES, &FOREIGN).unwrap());
+        let settings = settings.unwrap();
         assert_eq!(settings.store, StoreOptions::default());
         assert_eq!(settings.query, QueryLimits::default());
         assert_eq!(settings.query_queue, QueueLimits::default());

@@ -21,6 +21,7 @@ pub(crate) async fn run(arguments: Ship) -> Result<Exit> {
         }
     };
     let mut options = ShipOptions::new(arguments.addr, arguments.files);
+    options.credentials = arguments.access.credentials();
     options.service = arguments.service;
     options.host = arguments.host;
     options.format = format;

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::Router;
 use axum::http::{StatusCode, Uri};
 use collector::Collector;
 use query::{Queries, QueryApi};
+use service::doors::exposure::{self, Exposed};
+use service::doors::{Entrance, Routes};
 use service::health::{self, Check, Health};
 use service::http::{ErrorResponse, ServerLimits, serve};
 use service::metrics::Metrics;
@@ -40,6 +41,13 @@ pub(crate) async fn run(up: &Up) -> Result<Exit> {
     if let Some(data) = &up.data {
         settings.data.clone_from(data);
     }
+    let entrance = match entrance(up, &settings) {
+        Ok(entrance) => entrance,
+        Err(error) => {
+            eprintln!("logq: {error}");
+            return Ok(Exit::Usage);
+        }
+    };
     // Before anything is opened: a signal during a long recovery must not be lost.
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
     let (data, options) = (settings.data.clone(), settings.store.clone());
@@ -59,16 +67,47 @@ pub(crate) async fn run(up: &Up) -> Result<Exit> {
     // The folder first: of two faults, the one that names the other process helps more.
     let ingest = listen(&settings.ingest_http, "collector.http").await?;
     let query = listen(&settings.query_http, "query.http").await?;
-    let demo = up.demo.then_some(up.demo_http);
-    serve_until_stopped(settings, store, ingest, query, demo, shutdown).await
+    let demo = up.demo.then_some((up.demo_http, up.insecure));
+    serve_until_stopped(settings, entrance, store, (ingest, query), demo, shutdown).await
+}
+
+/// What stands before the listeners, and whether they may listen where they are to.
+fn entrance(up: &Up, settings: &Settings) -> Result<Entrance, String> {
+    let doors = &settings.doors;
+    let told = |exposed: Exposed| exposed.to_string();
+    if doors.tokens.is_none() && !up.insecure {
+        exposure::check("collector.http", &settings.ingest_http).map_err(told)?;
+        exposure::check("query.http", &settings.query_http).map_err(told)?;
+    }
+    if up.demo && !up.insecure {
+        // The shop asks nobody for a token, whatever the others do.
+        exposure::check("--demo-http", &up.demo_http.to_string()).map_err(told)?;
+    }
+    if up.demo && (doors.tokens.is_some() || doors.tls.is_some()) {
+        return Err("the demo's agent has neither token nor certificate; run --demo without \
+                    `tokens` and `tls` in [doors]"
+            .to_owned());
+    }
+    let entrance = doors.open()?;
+    let only_here = [&settings.ingest_http, &settings.query_http]
+        .iter()
+        .all(|addr| exposure::check("", addr).is_ok());
+    if !only_here && !entrance.doors.have_tokens() {
+        tracing::warn!("others than this machine can reach this process, and need no token");
+    } else if !only_here && entrance.tls.is_none() {
+        tracing::warn!(
+            "tokens come in over plain HTTP from others than this machine; see tls in [doors]"
+        );
+    }
+    Ok(entrance)
 }
 
 async fn serve_until_stopped(
     settings: Settings,
+    entrance: Entrance,
     store: Arc<Store>,
-    ingest: TcpListener,
-    query: TcpListener,
-    demo_http: Option<SocketAddr>,
+    (ingest, query): (TcpListener, TcpListener),
+    demo: Option<(SocketAddr, bool)>,
     shutdown: Shutdown,
 ) -> Result<Exit> {
     let (metrics, health) = (Metrics::new(), Health::new());
@@ -76,26 +115,32 @@ async fn serve_until_stopped(
     let collector = Collector::new(Arc::clone(&store), settings.collector.clone(), &metrics);
     let queries = Queries::new(Arc::clone(&store), settings.query.clone());
     let api = QueryApi::new(queries.clone(), settings.query_queue.clone(), &metrics);
-    let common = health::routes(health.clone(), metrics);
-    let ready =
-        Ready { data: settings.data, ingest: ingest.local_addr()?, query: query.local_addr()? };
+    let entrance = Entrance { doors: entrance.doors.counted(&metrics), ..entrance };
+    let ready = Ready {
+        data: settings.data,
+        scheme: entrance.scheme(),
+        ingest: ingest.local_addr()?,
+        query: query.local_addr()?,
+    };
     let (stop, stopping) = Shutdown::new();
-    let serving = |listener: TcpListener, router: Router| {
-        let router = router.merge(common.clone()).fallback(not_found);
+    let serving = |listener: TcpListener, routes: Routes| {
+        let routes = routes.merge(health::routes(health.clone(), metrics.clone()));
+        let router = routes.behind(&entrance.doors).fallback(not_found);
+        let listener = entrance.listener(listener);
         let stopping = stopping.clone();
         let stopped = async move { stopping.requested().await };
         tokio::spawn(serve(listener, router, stopped, ServerLimits::default()))
     };
-    let (ingest, query) = (serving(ingest, collector.router()), serving(query, api.router()));
-    let watch = tokio::spawn(watch_store(Arc::clone(&store), health.clone(), shutdown.clone()));
-    let ended = match demo_http {
+    let (ingest, query) = (serving(ingest, collector.routes()), serving(query, api.routes()));
+    let watch = tokio::spawn(watch(Arc::clone(&store), entrance, health.clone(), shutdown.clone()));
+    let ended = match demo {
         None => {
             announce(&ready.block());
             shutdown.requested().await;
             health.begin_shutdown();
             Ok(())
         }
-        Some(gateway) => demo_until_stopped(gateway, &ready, &queries, &health, &shutdown).await,
+        Some(demo) => demo_until_stopped(demo, &ready, &queries, &health, &shutdown).await,
     };
     stop.set_off();
     for server in [ingest, query] {
@@ -113,13 +158,13 @@ fn announce(block: &str) {
 
 /// The demo, from its start to its end; the servers have to run for longer.
 async fn demo_until_stopped(
-    gateway: SocketAddr,
+    (gateway, insecure): (SocketAddr, bool),
     ready: &Ready,
     queries: &Queries,
     health: &Health,
     shutdown: &Shutdown,
 ) -> Result<()> {
-    let demo = Demo::start(&ready.data, gateway, ready.ingest).await?;
+    let demo = Demo::start(&ready.data, gateway, ready.ingest, insecure).await?;
     tokio::select! {
         story = demo.story(queries) => {
             announce(&ready.demo_block(&demo, &story));
@@ -158,8 +203,8 @@ async fn not_found(uri: Uri) -> ErrorResponse {
         .hint("records go to /v1/logs and /ingest/jsonl of the ingest port, queries to /api/v1/query of the query port")
 }
 
-/// Shows the store's troubles on the health page, and takes them off again.
-async fn watch_store(store: Arc<Store>, health: Health, shutdown: Shutdown) {
+/// Shows the troubles of the store and of the doors on the health page, and takes them off again.
+async fn watch(store: Arc<Store>, entrance: Entrance, health: Health, shutdown: Shutdown) {
     let mut ticks = tokio::time::interval(HEALTH_INTERVAL);
     while !shutdown.is_requested() {
         ticks.tick().await;
@@ -172,5 +217,10 @@ async fn watch_store(store: Arc<Store>, health: Health, shutdown: Shutdown) {
             "store",
             if troubles.is_empty() { Check::Ok } else { Check::Degraded(troubles.join("; ")) },
         );
+        if let Some(trouble) = entrance.trouble() {
+            health.set("doors", Check::Degraded(trouble));
+        } else if health.check("doors").is_some() {
+            health.set("doors", Check::Ok);
+        }
     }
 }

@@ -5,22 +5,22 @@
 //! the queue, or stops. A slow client holds up its query, up to the deadline; then the query ends, and what is written
 //! already still waits for the client.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use bytes::Bytes;
+use service::doors::{Access, Routes};
 use service::http::ErrorResponse;
-use service::principal;
+use service::principal::{Principal, Right};
 use store::{Allowance, Held, Stopped};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::batch::Batch;
 use crate::error::QueryError;
@@ -43,7 +43,15 @@ const BLOCK_BYTES: usize = 64 << 10;
 pub struct QueryApi {
     queries: Queries,
     queue: Arc<Queue>,
+    /// Of tenants that may have only so many.
+    of_tenants: HashMap<String, Arc<Semaphore>>,
     metrics: Metrics,
+}
+
+/// What a query takes of the bounds on queries at the same time.
+struct Entered {
+    _permit: Permit,
+    _of_tenant: Option<OwnedSemaphorePermit>,
 }
 
 impl QueryApi {
@@ -55,30 +63,50 @@ impl QueryApi {
     ) -> Arc<Self> {
         let queue = Queue::new(limits);
         Metrics::watch(registry, &queue, &queries);
-        Arc::new(Self { queries, queue, metrics: Metrics::new(registry) })
+        let of_tenants = queries.limits().queries_by_tenant.iter();
+        let of_tenants =
+            of_tenants.map(|(tenant, most)| (tenant.clone(), Arc::new(Semaphore::new(*most))));
+        let of_tenants = of_tenants.collect();
+        Arc::new(Self { queries, queue, of_tenants, metrics: Metrics::new(registry) })
     }
 
     /// The routes.
-    pub fn router(self: &Arc<Self>) -> Router {
-        Router::new().route("/api/v1/query", get(query).post(query)).with_state(Arc::clone(self))
+    pub fn routes(self: &Arc<Self>) -> Routes {
+        const QUERY: Access = Access::Right(Right::Query);
+        Routes::new()
+            .get("/api/v1/query", QUERY, query)
+            .post("/api/v1/query", QUERY, query)
+            .with_state(Arc::clone(self))
+    }
+
+    /// Waits until a query of this tenant may run.
+    async fn enter(&self, tenant: &Arc<str>) -> Result<Entered, QueryError> {
+        let of_tenant = self.of_tenants.get(&**tenant);
+        let of_tenant = of_tenant.map(|most| Arc::clone(most).try_acquire_owned()).transpose();
+        let of_tenant = of_tenant.map_err(|_| QueryError::Busy)?;
+        Ok(Entered { _permit: self.queue.enter(tenant).await?, _of_tenant: of_tenant })
     }
 }
 
-async fn query(State(api): State<Arc<QueryApi>>, request: HttpRequest) -> Response {
+async fn query(
+    State(api): State<Arc<QueryApi>>,
+    principal: Principal,
+    request: HttpRequest,
+) -> Response {
     let started = Instant::now();
-    let answered = answer(&api, request).await;
+    let answered = answer(&api, &principal.tenant, request).await;
     api.metrics.answered(started.elapsed(), answered.as_ref().err().map(QueryError::code));
     answered.unwrap_or_else(refused)
 }
 
-async fn answer(api: &Arc<QueryApi>, request: HttpRequest) -> Result<Response, QueryError> {
-    let tenant = principal::tenant(request.headers()).map_err(|detail| QueryError::Parameter {
-        name: principal::TENANT_HEADER,
-        detail: detail.to_owned(),
-    })?;
-    let request = parameters::read(request, &tenant).await?;
+async fn answer(
+    api: &Arc<QueryApi>,
+    tenant: &Arc<str>,
+    request: HttpRequest,
+) -> Result<Response, QueryError> {
+    let request = parameters::read(request, tenant).await?;
     let came = Instant::now();
-    let entered = api.queue.enter(&tenant).await;
+    let entered = api.enter(tenant).await;
     let queued = came.elapsed();
     api.metrics.waited.observe(queued.as_secs_f64());
     let running = Running::start(api, request, entered?, queued);
@@ -139,7 +167,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(api: &QueryApi, request: Request, permit: Permit, queued: Duration) -> Self {
+    fn start(api: &QueryApi, request: Request, entered: Entered, queued: Duration) -> Self {
         let (sender, lines) = mpsc::channel(BLOCKS_WAITING_MAX);
         let (ended, end) = oneshot::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
@@ -148,7 +176,7 @@ impl Running {
         tokio::task::spawn_blocking(move || {
             let result = run(&queries, &request, &cancelled, sender, queued);
             // Others may run before this client has read all.
-            drop(permit);
+            drop(entered);
             let _ = ended.send(result);
         });
         Self { guard, lines, end }

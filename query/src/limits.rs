@@ -1,5 +1,6 @@
 //! The bounds of queries, and what is said at the end of every answer.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -17,6 +18,8 @@ pub struct QueryLimits {
     pub rows_max: usize,
     /// Threads that work on it.
     pub threads: usize,
+    /// Queries of single tenants that run or wait at the same time; further ones are refused.
+    pub queries_by_tenant: BTreeMap<String, usize>,
 }
 
 impl Default for QueryLimits {
@@ -27,6 +30,7 @@ impl Default for QueryLimits {
             memory_total_bytes_max: 512 << 20,
             rows_max: 1_000_000,
             threads: std::thread::available_parallelism().map_or(2, usize::from).min(8),
+            queries_by_tenant: BTreeMap::new(),
         }
     }
 }

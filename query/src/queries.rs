@@ -57,6 +57,11 @@ impl Queries {
         Self { store, limits, memory }
     }
 
+    /// What each of them is held to.
+    pub(crate) fn limits(&self) -> &QueryLimits {
+        &self.limits
+    }
+
     /// Checks a query without running it.
     ///
     /// # Errors

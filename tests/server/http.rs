@@ -18,6 +18,7 @@ impl Http {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let client = reqwest::Client::builder()
             .no_proxy()
+            .tls_backend_preconfigured(service::tls::no_trust())
             .pool_max_idle_per_host(0)
             .timeout(DEADLINE)
             .build()
@@ -47,6 +48,20 @@ impl Http {
         let request =
             headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         self.send(request)
+    }
+
+    /// Any request.
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &[u8])],
+        body: impl Into<Vec<u8>>,
+    ) -> Answer {
+        let request = self.client.request(method.parse().unwrap(), url).body(body.into());
+        self.send(
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)),
+        )
     }
 
     /// Sends bodies at the same time, each with headers of its own.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use service::config::{ByteSize, Fallback, Key, Kind, Table};
 
-use crate::delivery::Collector;
+use crate::delivery::base_of;
 use crate::format::Format;
 use crate::time_format::{TimeOptions, TimeReader};
 
@@ -25,20 +25,15 @@ const REGEX: Kind = Kind::Notation {
 };
 
 const COLLECTOR: Kind = Kind::Notation {
-    what: "an address, http://HOST:PORT",
+    what: "an address, http://HOST:PORT or https://HOST:PORT",
     example: "http://127.0.0.1:4318",
-    check: |text| Collector::new(text, None, Duration::from_secs(1)).map(|_| ()),
+    check: |text| base_of(text).map(|_| ()),
 };
 
 const TENANT: Kind = Kind::Notation {
     what: "a tenant's name, letters, digits and !-_.*'(), 150 at most",
     example: "team-a",
-    check: |text| {
-        let mut headers = axum::http::HeaderMap::new();
-        let value = text.parse().map_err(|_| "cannot be sent in a header".to_owned())?;
-        headers.insert(service::principal::TENANT_HEADER, value);
-        service::principal::tenant(&headers).map(|_| ()).map_err(str::to_owned)
-    },
+    check: |text| service::principal::check_tenant(text).map_err(str::to_owned),
 };
 
 const FORMAT: Kind = Kind::Notation {
@@ -111,8 +106,22 @@ pub const TABLE: Table = Table {
             "tenant",
             TENANT,
             Fallback::Absent,
-            "Whose records these are; the collector's default where it is not said.",
+            "Whose records these are; the token's tenant, or the collector's default, where it is not said.",
         ),
+        key(
+            "token_file",
+            Kind::Path,
+            Fallback::Absent,
+            "File with the token that the collector asks for; read again when it changes.",
+        ),
+        key(
+            "ca",
+            Kind::Path,
+            Fallback::Absent,
+            "CAs to trust for https, PEM; those of the machine where it is not said.",
+        ),
+        key("cert", Kind::Path, Fallback::Absent, "Certificate to show to the collector, PEM."),
+        key("key", Kind::Path, Fallback::Absent, "Its key, PEM."),
         key(
             "http",
             Kind::Address,

@@ -37,6 +37,8 @@ use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use record::Timestamp;
+use service::doors::Entrance;
+use service::doors::exposure::Exposed;
 use service::health::{Check, Health};
 use service::http::{ServerLimits, serve};
 use service::metrics::Metrics;
@@ -92,6 +94,12 @@ pub enum AgentError {
     /// A source cannot be started.
     #[error("{0}")]
     Source(String),
+    /// Others could reach a listener, and nobody needs a token.
+    #[error(transparent)]
+    Exposed(#[from] Exposed),
+    /// Tokens or certificates cannot be used.
+    #[error("{0}")]
+    Doors(String),
     /// The machine gives no thread or no signal handler.
     #[error("cannot start")]
     Start { source: io::Error },
@@ -158,6 +166,8 @@ impl Agent {
     async fn start(options: AgentOptions) -> Result<Self, AgentError> {
         let start_failed = |source| AgentError::Start { source };
         let collectors = options.collectors().map_err(AgentError::Source)?;
+        options.check_exposure()?;
+        let Entrance { doors, tls } = options.doors.open().map_err(AgentError::Doors)?;
         let opening = {
             let options = options.clone();
             tokio::task::spawn_blocking(move || start::open(&options))
@@ -173,6 +183,8 @@ impl Agent {
         let sampler = options.sampler(durable.sampler_checkpoint());
         let intake = Arc::new(Intake::new(options.batch, sampler));
         let (health, metrics) = (Health::new(), Metrics::new());
+        let doors = doors.of_tenant(options.tenant()).counted(&metrics);
+        let entrance = Entrance { doors, tls };
         let (figures, at) = (Arc::new(Figures::default()), Arc::new(AtomicUsize::new(0)));
         let (collectors, collectors_seen) = watch::channel(collectors);
         let overview = Arc::new(Overview {
@@ -185,6 +197,7 @@ impl Agent {
             health: health.clone(),
             collectors: collectors_seen.clone(),
             at: Arc::clone(&at),
+            entrance: entrance.clone(),
             views: Default::default(),
             deaf: Default::default(),
         });
@@ -221,7 +234,8 @@ impl Agent {
             at,
         };
         let (server_stop, server_stopping) = Shutdown::new();
-        let router = status::routes(Arc::clone(&overview), health.clone(), metrics);
+        let routes = status::routes(Arc::clone(&overview), health.clone(), metrics);
+        let (listener, router) = (entrance.listener(listener), routes.behind(&entrance.doors));
         let server = tokio::spawn(async move {
             serve(listener, router, server_stopping.requested(), ServerLimits::default()).await
         });
@@ -274,6 +288,11 @@ impl Agent {
                     self.reload(reload(), shutdown).await;
                 },
                 _ = ticks.tick() => {
+                    if let Some(trouble) = self.overview.entrance.trouble() {
+                        self.health.set("doors", Check::Degraded(trouble));
+                    } else if self.health.check("doors").is_some() {
+                        self.health.set("doors", Check::Ok);
+                    }
                     if self.running.is_finished() {
                         return;
                     }
@@ -306,6 +325,10 @@ impl Agent {
             ("state", new.state == self.options.state),
             ("http", new.http == self.options.http),
             ("host", new.host == self.options.host),
+            (
+                "tenant",
+                new.tenant() == self.options.tenant() || self.options.doors.tokens.is_none(),
+            ),
             ("spool_max", new.spool_bytes_max == self.options.spool_bytes_max),
             ("dead_letters_max", new.dead_letters_bytes_max == self.options.dead_letters_bytes_max),
             ("failover_after", new.failover_after == self.options.failover_after),
@@ -317,6 +340,13 @@ impl Agent {
                     format!("`agent.{key}` cannot change while the agent runs; start it anew"),
                 );
             }
+        }
+        if new.doors != self.options.doors {
+            let why = "`doors` cannot change while the agent runs, but for what is in their files";
+            return refused(&self.health, why.to_owned());
+        }
+        if let Err(exposed) = new.check_exposure() {
+            return refused(&self.health, exposed.to_string());
         }
         let (collectors, prepared) = match (new.collectors(), sources::prepare(&new.sources)) {
             (Ok(collectors), Ok(prepared)) => (collectors, prepared),

@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use record::Value;
 use service::config::{self, Config, Fault, Faults, Values};
+use service::credentials::Credentials;
+use service::doors::exposure::{self, Exposed};
+use service::doors::{self, DoorOptions};
+use service::principal::TENANT_DEFAULT;
+use service::tls::ClientTls;
 
 use super::intake::{BatchBounds, WhenFull};
 use super::journald::JournalOptions;
@@ -34,7 +39,10 @@ pub struct AgentOptions {
     pub collectors: Vec<String>,
     /// Where status, health and metrics are served.
     pub http: String,
-    pub(super) tenant: Option<String>,
+    /// Listeners that others can reach need no tokens.
+    pub insecure: bool,
+    pub(super) doors: DoorOptions,
+    pub(super) credentials: Credentials,
     pub(super) host: String,
     pub(super) batch: BatchBounds,
     pub(super) failover_after: Duration,
@@ -87,12 +95,12 @@ impl AgentOptions {
         file: Option<(&str, &str)>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, Faults> {
-        const TABLES: &[config::Table] = &[TABLE];
+        const TABLES: &[config::Table] = &[TABLE, doors::TABLE];
         let config = config::load(file, environment, TABLES, &["collector", "query", "alerting"])?;
         Self::from_config(&config)
     }
 
-    /// From a configuration that declares [`TABLE`].
+    /// From a configuration that declares [`TABLE`] and that of the doors.
     ///
     /// # Errors
     /// Every fault that is not one of a single key.
@@ -131,6 +139,10 @@ impl AgentOptions {
             let help = "make `spool_max` larger or `batch_size` smaller".to_owned();
             faults.push(agent.fault("spool_max", message, Some(help)));
         }
+        let credentials = credentials(agent, &mut faults);
+        let doors = DoorOptions::from_config(config)
+            .map_err(|found| faults.extend(found.all().iter().cloned()))
+            .unwrap_or_default();
         let sample =
             agent.get::<Option<f64>>("sample.keep_ratio").map(|keep_ratio| SampleSettings {
                 keep_ratio,
@@ -144,7 +156,9 @@ impl AgentOptions {
             state: agent.get("state"),
             collectors: agent.get("collector"),
             http: agent.get("http"),
-            tenant: agent.get("tenant"),
+            insecure: false,
+            doors,
+            credentials,
             host: agent.get::<Option<String>>("host").unwrap_or_else(host_name),
             batch: BatchBounds {
                 bytes_max: agent.get("batch_size"),
@@ -167,10 +181,39 @@ impl AgentOptions {
         self.sources.len()
     }
 
+    /// Where its own pages are, as the configuration says it.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme(), self.http)
+    }
+
+    /// `https` where the listeners speak TLS.
+    pub fn scheme(&self) -> &'static str {
+        if self.doors.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Whose records everything here is, the listeners' too.
+    pub(super) fn tenant(&self) -> &str {
+        self.credentials.tenant.as_deref().unwrap_or(TENANT_DEFAULT)
+    }
+
+    /// Refuses listeners that others could reach where nobody needs a token.
+    pub(super) fn check_exposure(&self) -> Result<(), Exposed> {
+        if self.insecure || self.doors.tokens.is_some() {
+            return Ok(());
+        }
+        exposure::check("agent.http", &self.http)?;
+        for source in &self.sources {
+            if let SourceKind::Otlp(otlp) = &source.kind {
+                exposure::check(&format!("http of the source {}", source.name), &otlp.http)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The collectors, ready to be sent to.
     pub(super) fn collectors(&self) -> Result<Vec<Named>, String> {
         let named = |addr: &String| {
-            let collector = Collector::new(addr, self.tenant.as_deref(), self.request_timeout);
+            let collector = Collector::new(addr, &self.credentials, self.request_timeout);
             let collector = collector.map_err(|error| format!("cannot ship to {addr}: {error}"))?;
             Ok(Named { addr: addr.clone(), collector })
         };
@@ -197,6 +240,23 @@ impl AgentOptions {
             None => Sampler::new(settings).ok(),
         }
     }
+}
+
+/// How the agent shows who it is; whatever has to be read for it is read once, to tell what is wrong.
+fn credentials(agent: &Values, faults: &mut Vec<Fault>) -> Credentials {
+    let tls = ClientTls { ca: agent.get("ca"), cert: agent.get("cert"), key: agent.get("key") };
+    let (tenant, token_file) = (agent.get("tenant"), agent.get("token_file"));
+    let credentials = Credentials { tenant, token: None, token_file, tls };
+    if let Err(error) = credentials.bearer() {
+        faults.push(agent.fault("token_file", error, None));
+    }
+    if credentials.tls != ClientTls::default()
+        && let Err(error) = credentials.tls.load()
+    {
+        let key = if credentials.tls.ca.is_some() { "ca" } else { "cert" };
+        faults.push(agent.fault(key, error.to_string(), None));
+    }
+    credentials
 }
 
 /// What all sources have from the table itself.

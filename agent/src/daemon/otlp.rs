@@ -14,18 +14,18 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use bumpalo::Bump;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use record::{RecordRef, SourceRef, Timestamp, ValueRef};
+use service::doors::{Access, Entrance, Refused, Routes};
 use service::http::{ServerLimits, serve};
+use service::principal::Right;
 use service::shutdown::Shutdown;
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -143,6 +143,15 @@ impl Refusal {
     }
 }
 
+/// Somebody does not come in.
+fn not_let_in(headers: &HeaderMap, refused: &Refused) -> Response {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let format = Format::of_otlp(content_type).unwrap_or(Format::OtlpJson);
+    let body = wire::status(format, wire::grpc_code(refused.status()), &refused.to_string());
+    let status = StatusCode::from_u16(refused.status()).unwrap_or(StatusCode::FORBIDDEN);
+    (status, [(CONTENT_TYPE, format.content_type())], body).into_response()
+}
+
 impl Receiver {
     pub(super) fn new(
         options: &OtlpOptions,
@@ -163,7 +172,7 @@ impl Receiver {
     }
 
     /// Takes requests until told to stop, and answers those that are under way.
-    pub(super) fn run(self, listener: TcpListener, stopping: Shutdown) {
+    pub(super) fn run(self, listener: TcpListener, entrance: &Entrance, stopping: Shutdown) {
         let view = Arc::clone(&self.view);
         let fail = |error: std::io::Error| {
             tracing::error!(source = view.name, %error, "the receiver has stopped");
@@ -182,10 +191,15 @@ impl Receiver {
             let addr = listener.local_addr()?;
             tracing::info!(source = self.view.name, %addr, "takes OTLP");
             self.view.show(|shown| shown.http = Some(addr.to_string()));
-            let router = Router::new()
-                .route("/v1/logs", post(receive))
-                .route("/otlp/v1/logs", post(receive))
-                .with_state(Arc::new(self));
+            const INGEST: Access = Access::Right(Right::Ingest);
+            let router = Routes::new()
+                .post("/v1/logs", INGEST, receive)
+                .worded(not_let_in)
+                .post("/otlp/v1/logs", INGEST, receive)
+                .worded(not_let_in)
+                .with_state(Arc::new(self))
+                .behind(&entrance.doors);
+            let listener = entrance.listener(listener);
             serve(listener, router, stopping.requested(), ServerLimits::default()).await
         });
         if let Err(error) = served {

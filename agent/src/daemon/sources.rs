@@ -180,7 +180,8 @@ fn start_all(
                 let (trigger, stopping) = Shutdown::new();
                 running.triggers.push(trigger);
                 let receiver = Receiver::new(&options, reading, pipeline, view);
-                Box::new(move || receiver.run(listener, stopping))
+                let entrance = overview.entrance.clone();
+                Box::new(move || receiver.run(listener, &entrance, stopping))
             }
         };
         let thread = std::thread::Builder::new().name("agent-source".to_owned()).spawn(thread);

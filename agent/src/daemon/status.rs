@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use axum::Json;
 use axum::extract::State as Shared;
-use axum::routing::get;
-use axum::{Json, Router};
 use record::Timestamp;
 use serde::{Deserialize, Serialize};
+use service::doors::{Access, Entrance, Routes};
 use service::health::{self, Check, Health};
 use service::metrics::Metrics;
+use service::principal::Right;
 use tokio::sync::watch;
 
 use super::durable::Durable;
@@ -24,7 +25,7 @@ use super::stream::SourceCounts;
 pub(crate) const FILES_SHOWN_MAX: usize = 200;
 
 /// The checks that make trouble worth telling.
-const CHECKS: [&str; 4] = ["spool", "collector", "sources", "configuration"];
+const CHECKS: [&str; 5] = ["spool", "collector", "sources", "configuration", "doors"];
 
 /// The whole agent at a glance.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(crate) struct Overview {
     pub(crate) health: Health,
     pub(crate) collectors: watch::Receiver<Vec<Named>>,
     pub(crate) at: Arc<AtomicUsize>,
+    /// What stands before its listeners.
+    pub(crate) entrance: Entrance,
     pub(crate) views: Mutex<Vec<Arc<SourceView>>>,
     /// Receivers that know no heartbeats, and since when that is known.
     pub(crate) deaf: Mutex<HashMap<String, Instant>>,
@@ -285,10 +288,11 @@ fn size(bytes: u64) -> String {
 }
 
 /// The routes of the agent's own port.
-pub(crate) fn routes(overview: Arc<Overview>, health: Health, metrics: Metrics) -> Router {
+pub(crate) fn routes(overview: Arc<Overview>, health: Health, metrics: Metrics) -> Routes {
     show(&metrics, Arc::clone(&overview));
-    Router::new()
-        .route("/status", get(status).with_state(overview))
+    Routes::new()
+        .get("/status", Access::Right(Right::Query), status)
+        .with_state(overview)
         .merge(health::routes(health, metrics))
 }
 

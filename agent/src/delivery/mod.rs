@@ -6,14 +6,16 @@
 
 mod response;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
 use reqwest::{StatusCode, Url, redirect};
 use serde::{Deserialize, Serialize};
+use service::credentials::{Bearer, Credentials};
 use wire::{BatchName, Encoding, Format};
 
 pub(crate) use response::PartialSuccess;
@@ -77,33 +79,33 @@ pub(crate) struct Collector {
     http: reqwest::Client,
     base: Url,
     tenant: Option<HeaderValue>,
+    bearer: Option<Arc<Bearer>>,
 }
 
 impl Collector {
-    /// The collector at `addr`, such as `http://127.0.0.1:4318`.
+    /// The collector at `addr`, such as `http://127.0.0.1:4318` or `https://logs.example:4318`.
     ///
     /// # Errors
-    /// What is wrong with the address, and how to write it.
-    pub(crate) fn new(addr: &str, tenant: Option<&str>, timeout: Duration) -> Result<Self, String> {
-        let base = Url::parse(&format!("{}/", addr.trim_end_matches('/')))
-            .map_err(|error| format!("{error}; write it as http://HOST:PORT"))?;
-        if base.scheme() != "http" || base.host_str().is_none() {
-            return Err("write it as http://HOST:PORT; TLS is not built in yet".to_owned());
-        }
+    /// What is wrong with the address or with a file of the credentials.
+    pub(crate) fn new(
+        addr: &str,
+        credentials: &Credentials,
+        timeout: Duration,
+    ) -> Result<Self, String> {
+        let base = base_of(addr)?;
         let mut http = reqwest::Client::builder()
+            .tls_backend_preconfigured(credentials.tls_for(addr)?)
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(timeout);
         if base.host_str().is_some_and(is_this_machine) {
             http = http.no_proxy();
         }
-        let tenant = tenant.map(|tenant| {
-            tenant.parse().map_err(|_| "the tenant cannot be sent in a header".to_owned())
-        });
         Ok(Self {
             http: http.build().map_err(|error| describe(&error))?,
             base,
-            tenant: tenant.transpose()?,
+            tenant: credentials.tenant_header()?,
+            bearer: credentials.bearer()?.map(Arc::new),
         })
     }
 
@@ -142,7 +144,10 @@ impl Collector {
 
     fn post(&self, path: &str) -> reqwest::RequestBuilder {
         let url = self.base.join(path).unwrap_or_else(|_| self.base.clone());
-        let request = self.http.post(url);
+        let mut request = self.http.post(url);
+        if let Some(bearer) = &self.bearer {
+            request = request.header(AUTHORIZATION, bearer.header());
+        }
         match &self.tenant {
             Some(tenant) => request.header(TENANT, tenant.clone()),
             None => request,
@@ -154,11 +159,19 @@ impl Collector {
 ///
 /// # Errors
 /// What kept it from being answered, or another status than 200.
-pub(crate) async fn get(url: &str) -> Result<Vec<u8>, String> {
+pub(crate) async fn get(url: &str, credentials: &Credentials) -> Result<Vec<u8>, String> {
     const DOCUMENT_BYTES_MAX: usize = 64 << 20;
     let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_TIMEOUT);
+    let http = http.tls_backend_preconfigured(credentials.tls_for(url)?);
     let http = http.timeout(CONNECT_TIMEOUT * 2).build().map_err(|error| describe(&error))?;
-    let mut response = http.get(url).send().await.map_err(|error| describe(&error))?;
+    let mut request = http.get(url);
+    if let Some(bearer) = credentials.bearer()? {
+        request = request.header(AUTHORIZATION, bearer.header());
+    }
+    if let Some(tenant) = credentials.tenant_header()? {
+        request = request.header(TENANT, tenant);
+    }
+    let mut response = request.send().await.map_err(|error| describe(&error))?;
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| describe(&error))? {
@@ -225,6 +238,20 @@ async fn body_of(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::Er
         }
     }
     Ok(body)
+}
+
+/// The address as a URL that paths can be joined to.
+///
+/// # Errors
+/// What is wrong with it, and how to write it.
+pub(crate) fn base_of(addr: &str) -> Result<Url, String> {
+    const FORM: &str = "write it as http://HOST:PORT or https://HOST:PORT";
+    let base = Url::parse(&format!("{}/", addr.trim_end_matches('/')))
+        .map_err(|error| format!("{error}; {FORM}"))?;
+    match (base.scheme(), base.host_str()) {
+        ("http" | "https", Some(_)) => Ok(base),
+        _ => Err(FORM.to_owned()),
+    }
 }
 
 fn is_this_machine(host: &str) -> bool {

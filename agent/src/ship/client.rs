@@ -42,7 +42,7 @@ struct Stall {
 impl Client {
     pub(super) fn new(options: &ShipOptions, agent: &str, epoch: &str) -> Result<Self, ShipError> {
         let timeout = options.request_timeout.min(options.give_up_after);
-        let collector = Collector::new(&options.addr, None, timeout)
+        let collector = Collector::new(&options.addr, &options.credentials, timeout)
             .map_err(|reason| ShipError::Addr { addr: options.addr.clone(), reason })?;
         Ok(Self {
             collector,

@@ -103,6 +103,8 @@ impl ShipError {
                 | Self::Time(_)
                 | Self::Addr { .. }
                 | Self::Open { .. }
+                // The collector does not let us in: a token is missing or not the right one.
+                | Self::Refused { status: 401 | 403, .. }
         )
     }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use service::credentials::Credentials;
+
 use super::ShipError;
 use crate::format::Format;
 use crate::reading::{Reading, ReadingOptions};
@@ -11,8 +13,10 @@ use crate::time_format::TimeOptions;
 /// What `logq ship` is told. Only [`ShipOptions::addr`] and [`ShipOptions::files`] have no default.
 #[derive(Clone, Debug)]
 pub struct ShipOptions {
-    /// The collector, such as `http://127.0.0.1:4318`; batches go to `/v1/logs` under it.
+    /// The collector, such as `http://127.0.0.1:4318` or `https://…`; batches go to `/v1/logs` under it.
     pub addr: String,
+    /// Who ships, and whose records these are.
+    pub credentials: Credentials,
     /// Files, each shipped whole, in this order; `-` is standard input, once at most.
     pub files: Vec<PathBuf>,
     /// Wins over the lines' own service.
@@ -59,6 +63,7 @@ impl ShipOptions {
     pub fn new(addr: impl Into<String>, files: impl IntoIterator<Item = PathBuf>) -> Self {
         Self {
             addr: addr.into(),
+            credentials: Credentials::default(),
             files: files.into_iter().collect(),
             service: None,
             host: None,

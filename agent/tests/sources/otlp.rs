@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use crate::process::{Agent, Home, NOWHERE, eventually, messages, records};
+use crate::process::{Agent, Home, NOWHERE, eventually, http, messages, records};
 use crate::server::Server;
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
 use prost::Message;
 use record::{Record, Source, Timestamp, Value};
-use reqwest::{Client, Response};
+use reqwest::Response;
 use wire::{Encoding, Format};
 
 const PROTOBUF: &str = "application/x-protobuf";
@@ -49,7 +49,7 @@ fn request(messages: &[String]) -> Vec<u8> {
 }
 
 async fn send(to: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
-    let mut request = Client::new().post(to).body(body);
+    let mut request = http().post(to).body(body);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -272,7 +272,7 @@ async fn a_new_configuration_keeps_the_port_or_the_old_sources() {
     let in_force = || records(&server).iter().any(|one| one.service.as_deref() == Some("new"));
     while !in_force() {
         let body = request(&["asked again".to_owned()]);
-        let sent = Client::new().post(&to).header("content-type", PROTOBUF).body(body).send().await;
+        let sent = http().post(&to).header("content-type", PROTOBUF).body(body).send().await;
         assert!(sent.is_err() || sent.unwrap().status() == 200);
     }
 

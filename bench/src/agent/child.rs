@@ -133,7 +133,7 @@ impl Agent {
         });
         let status = status
             .with_context(|| format!("the agent did not become ready, see {}", log.display()))?;
-        Ok(Self { process, status, client: reqwest::Client::new() })
+        Ok(Self { process, status, client: crate::http::client() })
     }
 
     /// Waits until everything that was read, `records` or more, is acknowledged.

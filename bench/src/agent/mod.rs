@@ -240,7 +240,7 @@ impl Bench<'_> {
         let server = installation.start()?;
         let (run, records) = self.ship(home, format, &server.ingest).await?;
         let server_cpu = server.usage()?.cpu;
-        let ledger = settle::ledger(&reqwest::Client::new(), &server.ingest).await?;
+        let ledger = settle::ledger(&crate::http::client(), &server.ingest).await?;
         if ledger.accepted != records {
             bail!("{records} records were acknowledged, and the server has {}", ledger.accepted);
         }

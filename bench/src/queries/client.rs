@@ -39,10 +39,8 @@ impl QueryClient {
     /// # Errors
     /// When no client can be made.
     pub(crate) fn new(query: &str) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder()
-            .timeout(REQUEST_TIMEOUT)
-            .pool_max_idle_per_host(1)
-            .build()?;
+        let client =
+            crate::http::builder().timeout(REQUEST_TIMEOUT).pool_max_idle_per_host(1).build()?;
         Ok(Self { client, url: format!("{query}/api/v1/query") })
     }
 

@@ -49,7 +49,7 @@ pub(crate) async fn start_to_first_answer(
 /// # Errors
 /// When a record is not acknowledged, or not found within ten seconds.
 pub(crate) async fn acknowledged_to_searchable(server: &Server) -> anyhow::Result<Samples> {
-    let sender = reqwest::Client::new();
+    let sender = crate::http::client();
     let client = QueryClient::new(&server.query)?;
     let mut samples = Vec::with_capacity(RUNS);
     for run in 0..WARM_UPS + RUNS {

@@ -157,7 +157,7 @@ async fn load_all(
     if loaded.acknowledged != records {
         bail!("{records} records were sent and {} acknowledged", loaded.acknowledged);
     }
-    settle::until_published(&reqwest::Client::new(), &server.ingest, records).await?;
+    settle::until_published(&crate::http::client(), &server.ingest, records).await?;
     settle::until_compacted(&server, &installation.data()).await?;
     home.mark(corpus)?;
     // What is measured is a server with its data on the disk, not one that has just written them.

@@ -87,9 +87,10 @@ impl Agents {
     }
 
     /// No agent that is alive holds a record older than this; see [`crate::Collector::watermark`].
-    pub(crate) fn watermark(&self, now: Timestamp) -> Timestamp {
+    /// Over the agents of the tenants that are `seen`.
+    pub(crate) fn watermark(&self, now: Timestamp, seen: impl Fn(&str) -> bool) -> Timestamp {
         let heard = self.locked();
-        let alive = heard.values().filter(|heard| heard.is_alive(now));
+        let alive = heard.values().filter(|heard| heard.is_alive(now) && seen(&heard.tenant));
         let held = alive.map(|heard| {
             // What is in the future holds up nothing.
             heard
@@ -112,9 +113,17 @@ impl Agents {
         figures
     }
 
-    /// All of them, by tenant and id, with what the store has of them now.
-    pub(crate) fn list(&self, now: Timestamp, store: &Store) -> Vec<AgentStatus> {
-        let mut all: Vec<Arc<Heard>> = self.locked().values().cloned().collect();
+    /// Those of the tenants that are `seen`, by tenant and id, with what the store has of them now.
+    pub(crate) fn list(
+        &self,
+        now: Timestamp,
+        store: &Store,
+        seen: impl Fn(&str) -> bool,
+    ) -> Vec<AgentStatus> {
+        let heard = self.locked();
+        let all = heard.values().filter(|heard| seen(&heard.tenant));
+        let mut all: Vec<Arc<Heard>> = all.cloned().collect();
+        drop(heard);
         all.sort_by(|a, b| (&a.tenant, &a.heartbeat.agent).cmp(&(&b.tenant, &b.heartbeat.agent)));
         all.iter().map(|heard| heard.status(now, store)).collect()
     }
@@ -202,18 +211,31 @@ mod tests {
     #[test]
     fn the_watermark_is_the_oldest_that_an_agent_alive_still_holds() {
         let agents = Agents::default();
-        assert_eq!(agents.watermark(NOW), seconds_ago(10), "nobody says better");
+        assert_eq!(agents.watermark(NOW, |_| true), seconds_ago(10), "nobody says better");
         hear(&agents, "idle", 3, 0, None);
-        assert_eq!(agents.watermark(NOW), seconds_ago(3));
+        assert_eq!(agents.watermark(NOW, |_| true), seconds_ago(3));
         hear(&agents, "busy", 1, 0, Some(7));
         hear(&agents, "early", 1, 0, Some(-100));
-        assert_eq!(agents.watermark(NOW), seconds_ago(7));
+        assert_eq!(agents.watermark(NOW, |_| true), seconds_ago(7));
         hear(&agents, "gone", 31, 0, Some(400));
-        assert_eq!(agents.watermark(NOW), seconds_ago(7));
+        assert_eq!(agents.watermark(NOW, |_| true), seconds_ago(7));
         hear(&agents, "nearly", 30, 0, Some(40));
-        assert_eq!(agents.watermark(NOW), seconds_ago(40));
+        assert_eq!(agents.watermark(NOW, |_| true), seconds_ago(40));
         let figures = agents.figures(NOW);
         assert_eq!((figures.alive, figures.oldest_unshipped_seconds), (4, 40.0));
+    }
+
+    #[test]
+    fn agents_of_tenants_that_are_not_seen_are_neither_listed_nor_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
+        let agents = Agents::default();
+        hear(&agents, "busy", 1, 0, Some(7));
+        for (tenant, listed, watermark) in [("default", 1, 7), ("other", 0, 10)] {
+            let seen = |of: &str| of == tenant;
+            assert_eq!(agents.list(NOW, &store, seen).len(), listed, "{tenant}");
+            assert_eq!(agents.watermark(NOW, seen), seconds_ago(watermark), "{tenant}");
+        }
     }
 
     #[test]
@@ -221,9 +243,9 @@ mod tests {
         for ahead in [-86_400, -1, 1, 86_400] {
             let agents = Agents::default();
             hear(&agents, "skewed", 1, ahead, Some(7));
-            assert_eq!(agents.watermark(NOW), seconds_ago(7), "{ahead}");
+            assert_eq!(agents.watermark(NOW, |_| true), seconds_ago(7), "{ahead}");
             hear(&agents, "skewed", 2, ahead, None);
-            assert_eq!(agents.watermark(NOW), seconds_ago(2), "{ahead}");
+            assert_eq!(agents.watermark(NOW, |_| true), seconds_ago(2), "{ahead}");
         }
         let agents = Agents::default();
         let mut heartbeat: Heartbeat =
@@ -231,7 +253,7 @@ mod tests {
         heartbeat.sent_at = Rfc3339(Timestamp(i64::MIN));
         heartbeat.oldest_unshipped = Some(Rfc3339(Timestamp(i64::MAX)));
         agents.hear("default".into(), heartbeat, NOW, stored(60));
-        assert_eq!(agents.watermark(NOW), NOW, "nor does an absurd one");
+        assert_eq!(agents.watermark(NOW, |_| true), NOW, "nor does an absurd one");
     }
 
     #[test]
@@ -259,7 +281,7 @@ mod tests {
                 serde_json::from_value(heartbeat::tests::heartbeat()).unwrap();
             change(&mut heartbeat);
             agents.hear("default".into(), heartbeat, NOW, stored_now);
-            agents.list(NOW, &store).remove(0)
+            agents.list(NOW, &store, |_| true).remove(0)
         };
         assert!(beat(&|_| {}, stored(500)).faults.is_empty(), "accepted while it travelled");
         let late = beat(&|heartbeat| heartbeat.sent_at.0.0 -= 1, stored(500));
@@ -273,7 +295,7 @@ mod tests {
         assert!(retired.epoch_retired && retired.faults.is_empty(), "not known is not lost");
         let later = Timestamp(NOW.0 + HEARD_WITHIN_NS + SECOND);
         beat(&|_| {}, stored(0));
-        let silent = agents.list(later, &store).remove(0);
+        let silent = agents.list(later, &store, |_| true).remove(0);
         assert!(silent.silent && silent.faults.is_empty() && silent.heard_ago_ms == 31_000);
     }
 }

@@ -1,5 +1,5 @@
-//! `POST /api/v1/agents/heartbeat`: an agent says how it is. `GET /api/v1/agents`: all of them, of all tenants, as the
-//! ledger is of all tenants.
+//! `POST /api/v1/agents/heartbeat`: an agent says how it is. `GET /api/v1/agents`: all of them that the caller may see,
+//! those of its tenant, or of all tenants for who is bound to none.
 //!
 //! Heartbeats do not go through the admission of batches: a collector whose memory is full must not take its
 //! agents for gone. They have a bound of their own, 64 at a time of 64 KiB; further ones wait.
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use record::Timestamp;
 use service::http::JsonLine;
+use service::principal::Principal;
 use store::StoreError;
 
 use super::heartbeat::{HEARTBEAT_BYTES_MAX, Heartbeat, Rfc3339};
@@ -30,10 +31,11 @@ const READ_TIME_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) async fn hear(
     State(collector): State<Arc<Collector>>,
+    principal: Principal,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match heard(&collector, &headers, body).await {
+    match heard(&collector, principal.tenant, &headers, body).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(refusal) => {
             tracing::debug!(code = refusal.code(), %refusal, "heartbeat refused");
@@ -42,9 +44,12 @@ pub(crate) async fn hear(
     }
 }
 
-async fn heard(collector: &Arc<Collector>, headers: &HeaderMap, body: Body) -> Result<(), Refusal> {
-    let tenant = service::principal::tenant(headers)
-        .map_err(|detail| Refusal::Header { header: service::principal::TENANT_HEADER, detail })?;
+async fn heard(
+    collector: &Arc<Collector>,
+    tenant: Arc<str>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(), Refusal> {
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if length.is_some_and(|length: usize| length > HEARTBEAT_BYTES_MAX) {
         return Err(Refusal::BodyTooLarge { limit_bytes: HEARTBEAT_BYTES_MAX });
@@ -73,10 +78,14 @@ async fn read(body: Body) -> Result<Bytes, Refusal> {
     }
 }
 
-pub(crate) async fn list(State(collector): State<Arc<Collector>>) -> JsonLine<AgentList> {
+pub(crate) async fn list(
+    State(collector): State<Arc<Collector>>,
+    principal: Principal,
+) -> JsonLine<AgentList> {
     let now = Timestamp::now();
+    let seen = |tenant: &str| principal.sees(tenant);
     JsonLine(AgentList {
-        watermark: Rfc3339(collector.watermark(now)),
-        agents: collector.agents.list(now, &collector.store),
+        watermark: Rfc3339(collector.agents.watermark(now, seen)),
+        agents: collector.agents.list(now, &collector.store, seen),
     })
 }

@@ -35,8 +35,9 @@ impl Server {
         let store = Arc::new(Store::open(folder, StoreOptions::default()).unwrap());
         let collector = Collector::new(Arc::clone(&store), CollectorOptions::default(), &metrics);
         let router = collector
-            .router()
-            .merge(service::health::routes(service::health::Health::new(), metrics));
+            .routes()
+            .merge(service::health::routes(service::health::Health::new(), metrics))
+            .behind(&service::doors::Doors::open());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, token) = Shutdown::new();
@@ -44,7 +45,11 @@ impl Server {
             serve(listener, router, async move { token.requested().await }, ServerLimits::default())
                 .await
         });
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_backend_preconfigured(service::tls::no_trust())
+            .build()
+            .unwrap();
         Self { collector, store, base, client, stop, ended }
     }
 

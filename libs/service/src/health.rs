@@ -2,20 +2,22 @@
 //! tell: `/health/live`, `/health/ready`, `/metrics`.
 //!
 //! Live means that the process answers; ready means that it should be given work. A degraded process is
-//! ready: what is wrong with it does not get better by sending the work elsewhere, and it says what is wrong.
+//! ready: what is wrong with it does not get better by sending the work elsewhere, and it says what is wrong: to who
+//! looks after the process, where tokens tell who that is. Reasons and metrics may be about any tenant.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::Router;
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use serde::Serialize;
 
+use crate::doors::{Access, Routes};
 use crate::http::JsonLine;
 use crate::metrics::{CONTENT_TYPE, Metrics};
+use crate::principal::Principal;
 
 /// The state of one part of a process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -67,9 +69,30 @@ struct Checks {
 }
 
 #[derive(Serialize)]
-struct Answer {
+struct Answer<C = Check> {
     status: Status,
-    checks: BTreeMap<&'static str, Check>,
+    checks: BTreeMap<&'static str, C>,
+}
+
+/// A check without its reason.
+#[derive(Serialize)]
+struct Bare {
+    status: &'static str,
+}
+
+impl Answer {
+    fn without_reasons(self) -> Answer<Bare> {
+        let bare = |check: Check| Bare {
+            status: match check {
+                Check::Starting => "starting",
+                Check::Ok => "ok",
+                Check::Degraded(_) => "degraded",
+                Check::Failed(_) => "failed",
+            },
+        };
+        let checks = self.checks.into_iter().map(|(name, check)| (name, bare(check)));
+        Answer { status: self.status, checks: checks.collect() }
+    }
 }
 
 impl Health {
@@ -124,23 +147,27 @@ impl Health {
     }
 }
 
-/// The three routes, to be merged into a role's router.
-pub fn routes(health: Health, metrics: Metrics) -> Router {
-    Router::new()
-        .route("/health/live", get(live))
-        .route("/health/ready", get(ready).with_state(health))
-        .route("/metrics", get(exposition).with_state(metrics))
+/// The three routes, to be merged with a role's own.
+pub fn routes(health: Health, metrics: Metrics) -> Routes {
+    Routes::new()
+        .get("/health/live", Access::Open, live)
+        .get("/health/ready", Access::Open, ready)
+        .with_state(health)
+        .merge(Routes::new().get("/metrics", Access::Operator, exposition).with_state(metrics))
 }
 
 async fn live() -> Response {
-    JsonLine(Answer { status: Status::Ok, checks: BTreeMap::new() }).into_response()
+    JsonLine(Answer::<Check> { status: Status::Ok, checks: BTreeMap::new() }).into_response()
 }
 
-async fn ready(State(health): State<Health>) -> Response {
+async fn ready(State(health): State<Health>, principal: Option<Extension<Principal>>) -> Response {
     let answer = health.answer();
     let code =
         if answer.status.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, JsonLine(answer)).into_response()
+    match principal.is_some_and(|Extension(principal)| principal.is_operator()) {
+        true => (code, JsonLine(answer)).into_response(),
+        false => (code, JsonLine(answer.without_reasons())).into_response(),
+    }
 }
 
 async fn exposition(State(metrics): State<Metrics>) -> Response {

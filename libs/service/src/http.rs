@@ -1,8 +1,8 @@
 //! An HTTP server that is given its listener, stops when it is told to, and does not wait for ever.
 //!
 //! On shutdown it accepts no more, lets requests that are under way finish, and cuts what is left after the
-//! deadline. Bounds: connections at once (further ones wait in the listen queue) and the time a client may
-//! take for its request's head. Bounds on bodies and on the work behind a request belong to the handlers.
+//! deadline. Bounds: connections at once (further ones wait in the listen queue), the time a client may take for a
+//! handshake of TLS, and for its request's head. Bounds on bodies and on the work behind a request belong to the handlers.
 
 use std::future::Future;
 use std::io;
@@ -21,11 +21,13 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::shutdown::Shutdown;
+use crate::tls::{self, ServerTls};
 
 /// How long to wait after an accept failed for want of file descriptors or memory.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
@@ -39,6 +41,23 @@ pub struct ServerLimits {
     pub connections_max: usize,
     /// How long a client may take to send the head of a request. 30 s.
     pub head_timeout: Duration,
+    /// How long a client may take for the handshake of TLS. 10 s.
+    pub handshake_timeout: Duration,
+}
+
+/// Where connections come in, and whether they are encrypted.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket.
+    pub tcp: TcpListener,
+    /// Plain HTTP without it.
+    pub tls: Option<ServerTls>,
+}
+
+impl From<TcpListener> for Listener {
+    fn from(tcp: TcpListener) -> Self {
+        Self { tcp, tls: None }
+    }
 }
 
 impl Default for ServerLimits {
@@ -47,6 +66,7 @@ impl Default for ServerLimits {
             drain: Duration::from_secs(10),
             connections_max: 4_096,
             head_timeout: Duration::from_secs(30),
+            handshake_timeout: Duration::from_secs(10),
         }
     }
 }
@@ -57,11 +77,12 @@ impl Default for ServerLimits {
 /// # Errors
 /// None after start-up: failures to accept are logged and retried, and a connection's errors are its own.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     router: Router,
     shutdown: impl Future<Output = ()>,
     limits: ServerLimits,
 ) -> io::Result<usize> {
+    let Listener { tcp: listener, tls } = listener.into();
     let (stop, stopping) = Shutdown::new();
     let slots = Arc::new(Semaphore::new(limits.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
@@ -70,9 +91,9 @@ pub async fn serve(
         tokio::select! {
             () = &mut shutdown => break,
             (stream, peer, slot) = accept(&listener, &slots) => {
-                let connection = serve_connection(stream, peer, router.clone(), stopping.clone(), limits);
+                let (router, stopping, tls) = (router.clone(), stopping.clone(), tls.clone());
                 connections.spawn(async move {
-                    connection.await;
+                    serve_connection(stream, peer, tls, router, stopping, limits).await;
                     drop(slot);
                 });
             }
@@ -119,12 +140,33 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn serve_connection(
     stream: TcpStream,
     peer: SocketAddr,
+    tls: Option<ServerTls>,
     router: Router,
     stopping: Shutdown,
     limits: ServerLimits,
 ) {
     // A small answer must not wait for the next one. Fails only on a connection that is gone.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        return serve_requests(stream, peer, router, stopping, limits).await;
+    };
+    let shaken = tokio::select! {
+        shaken = tls::shake_hands(stream, &tls, limits.handshake_timeout) => shaken,
+        () = stopping.requested() => return,
+    };
+    match shaken {
+        Ok(stream) => serve_requests(stream, peer, router, stopping, limits).await,
+        Err(error) => tracing::debug!(%peer, %error, "no TLS was agreed on"),
+    }
+}
+
+async fn serve_requests(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    router: Router,
+    stopping: Shutdown,
+    limits: ServerLimits,
+) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));

@@ -1,13 +1,18 @@
-//! What every process needs: configuration, telemetry, metrics, health, an HTTP server that stops, signals.
+//! What every process needs: configuration, telemetry, metrics, health, an HTTP server that stops, doors, signals.
 //!
 //! Imports nothing of ours, so that every role and the demo shop can use it. Nothing here is global but the
 //! log subscriber and the signal handlers, of which a process has one by nature.
 
 pub mod config;
+pub mod credentials;
+pub mod doors;
 pub mod health;
 pub mod http;
 pub mod metrics;
 pub mod principal;
 mod process;
+pub mod reread;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
+pub mod tokens;

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
 use axum::routing::get;
+use service::doors::Doors;
 use service::health::{Check, Health, routes};
 use service::http::{ErrorResponse, ServerLimits, serve};
 use service::metrics::Metrics;
@@ -46,7 +47,9 @@ async fn ask(address: std::net::SocketAddr, path: &str) -> String {
 async fn health_and_metrics_are_told() {
     let health = Health::new();
     let metrics = Metrics::new();
-    let server = start(routes(health.clone(), metrics), ServerLimits::default()).await;
+    let server =
+        start(routes(health.clone(), metrics).behind(&Doors::open()), ServerLimits::default())
+            .await;
     let ready = async |code: &str, body: &str| {
         let answer = ask(server.address, "/health/ready").await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{answer}");

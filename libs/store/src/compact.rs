@@ -26,6 +26,7 @@ use crate::deletes;
 use crate::error::{Result, StoreError};
 use crate::evaluate::Columns;
 use crate::flush::caught;
+use crate::retention;
 use crate::schema::{self, AttributeType};
 use crate::segment::{
     self, RowSet, Segment, SegmentBuilder, SegmentFiles, SegmentId, SegmentMeta, SegmentName,
@@ -425,31 +426,13 @@ fn windows(inputs: &[Arc<Segment>]) -> Result<Vec<Vec<Range<u32>>>> {
     Ok(windows)
 }
 
-/// Drops whole segments that are too old, then the oldest while all are too large.
+/// Drops whole segments that retention lets go.
 fn expire(shared: &Arc<Shared>) -> Result<()> {
-    let options = &shared.options;
-    let mut segments = shared.view().segments().to_vec();
-    // The future does not keep a record for ever: the time of receipt counts if it is earlier.
-    let last =
-        |segment: &Arc<Segment>| segment.meta().time_range.1.min(segment.meta().received_at_max);
-    segments.sort_by_key(last);
-    let mut expired = Vec::new();
-    if let Some(age) = options.retention_age {
-        let oldest =
-            Timestamp::now().0.saturating_sub(i64::try_from(age.as_nanos()).unwrap_or(i64::MAX));
-        let keep = segments.partition_point(|segment| last(segment) < oldest);
-        expired.extend(segments.drain(..keep));
-    }
-    if let Some(bytes_max) = options.retention_bytes {
-        let mut bytes: u64 = segments.iter().map(|segment| segment.meta().bytes()).sum();
-        let too_much = segments.iter().take_while(|segment| {
-            let over = bytes > bytes_max;
-            bytes = bytes.saturating_sub(segment.meta().bytes());
-            over
-        });
-        let count = too_much.count();
-        expired.extend(segments.drain(..count));
-    }
+    let view = shared.view();
+    let segments: Vec<_> = view.segments().iter().map(|segment| segment.meta().into()).collect();
+    let goes = retention::expired(&segments, &shared.options, Timestamp::now().0);
+    let expired = view.segments().iter().zip(goes).filter(|(_, goes)| *goes);
+    let expired: Vec<Arc<Segment>> = expired.map(|(segment, _)| Arc::clone(segment)).collect();
     if expired.is_empty() {
         return Ok(());
     }

@@ -1,6 +1,9 @@
 //! Bounds of the store, all in one place.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use crate::retention::Retention;
 
 /// How large and how old things may get.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +27,8 @@ pub struct StoreOptions {
     pub retention_age: Option<Duration>,
     /// The oldest segments go while all together are larger; `None` keeps them.
     pub retention_bytes: Option<u64>,
+    /// What is kept of single tenants.
+    pub retention_by_tenant: BTreeMap<String, Retention>,
     /// Preallocated length of a journal file; a longer entry gets a file of its own size.
     pub journal_file_bytes: u64,
     /// Days with a part of their own; further ones share one.
@@ -44,6 +49,7 @@ impl Default for StoreOptions {
             maintenance: true,
             retention_age: None,
             retention_bytes: None,
+            retention_by_tenant: BTreeMap::new(),
             journal_file_bytes: 64 << 20,
             open_parts_max: 64,
             build_threads: std::thread::available_parallelism().map_or(2, usize::from).min(8),

@@ -1,0 +1,282 @@
+//! Two tenants, every route, every kind of caller. A route that is not in [`ROUTES`] fails the test.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use collector::{Collector, CollectorOptions};
+use query::{Queries, QueryApi, QueryLimits, QueueLimits};
+use serde_json::{Value, json};
+use service::health::{self, Health};
+use service::metrics::Metrics;
+use store::{Store, StoreOptions};
+
+use crate::server::{Answer, Server, eventually};
+use crate::{Doors, ask};
+
+/// What a row of the table needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Ingest,
+    Query,
+    Admin,
+    Operator,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    Ingest,
+    Query,
+}
+
+/// (port, method, path, what it needs, a body that it takes).
+type Row = (Port, &'static str, &'static str, Needs, &'static str);
+
+const OTLP: &str =
+    r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"of-a"}}]}]}]}"#;
+const LINE: &str = r#"{"message":"of-a"}"#;
+const ASK: &str = r#"{"query":"*","since":"100y","limit":1000}"#;
+const COUNT: &str = r#"{"query":"*","dry_run":true}"#;
+const HEARTBEAT: &str = r#"{"agent":"agent-of-a","epoch":"e","sent_at":"2026-01-02T03:04:05Z","ledger":{"read":0,"filtered":0,"dropped":{},"dead_lettered":0,"spooled":0,"acknowledged":0,"held":0,"reported":0},"acknowledged_in_epoch":{"records":0,"batches":0}}"#;
+
+const ROUTES: &[Row] = &[
+    (Port::Ingest, "POST", "/v1/logs", Needs::Ingest, OTLP),
+    (Port::Ingest, "POST", "/otlp/v1/logs", Needs::Ingest, OTLP),
+    (Port::Ingest, "POST", "/ingest/jsonl", Needs::Ingest, LINE),
+    (Port::Ingest, "POST", "/api/v1/agents/heartbeat", Needs::Ingest, HEARTBEAT),
+    (Port::Ingest, "GET", "/api/v1/agents", Needs::Query, ""),
+    (Port::Ingest, "GET", "/api/v1/ledger", Needs::Operator, ""),
+    (Port::Ingest, "POST", "/api/v1/flush", Needs::Operator, ""),
+    (Port::Ingest, "POST", "/api/v1/delete", Needs::Admin, COUNT),
+    (Port::Ingest, "GET", "/api/v1/deletes", Needs::Admin, ""),
+    (Port::Ingest, "GET", "/api/v1/deletes/{id}", Needs::Admin, ""),
+    (Port::Ingest, "GET", "/api/v1/backups", Needs::Operator, ""),
+    (Port::Ingest, "POST", "/api/v1/backups", Needs::Operator, ""),
+    (Port::Ingest, "GET", "/api/v1/backups/{id}", Needs::Operator, ""),
+    (Port::Ingest, "DELETE", "/api/v1/backups/{id}", Needs::Operator, ""),
+    (Port::Ingest, "GET", "/api/v1/backups/{id}/files/{*name}", Needs::Operator, ""),
+    (Port::Ingest, "GET", "/health/live", Needs::Nothing, ""),
+    (Port::Ingest, "GET", "/health/ready", Needs::Nothing, ""),
+    (Port::Ingest, "GET", "/metrics", Needs::Operator, ""),
+    (Port::Query, "GET", "/api/v1/query", Needs::Query, ""),
+    (Port::Query, "POST", "/api/v1/query", Needs::Query, ASK),
+    (Port::Query, "GET", "/health/live", Needs::Nothing, ""),
+    (Port::Query, "GET", "/health/ready", Needs::Nothing, ""),
+    (Port::Query, "GET", "/metrics", Needs::Operator, ""),
+];
+
+/// What stands in everything that is tenant b's.
+const SECRET: &str = "secret-of-b";
+
+struct Tokens {
+    a_all: String,
+    a_ingest: String,
+    a_query: String,
+    a_admin: String,
+    b_all: String,
+    operator: String,
+    expired: String,
+    revoked: String,
+}
+
+impl Tokens {
+    fn make(doors: &Doors) -> Self {
+        let made = Self {
+            a_all: doors.create("a", "ingest,query,admin"),
+            a_ingest: doors.create("a", "ingest"),
+            a_query: doors.create("a", "query"),
+            a_admin: doors.create("a", "admin"),
+            b_all: doors.create("b", "ingest,query,admin"),
+            operator: doors.create("*", "ingest,query,admin"),
+            expired: doors.token(&[
+                "create",
+                "--tenant",
+                "a",
+                "--rights",
+                "ingest,query,admin",
+                "--expires",
+                "1ms",
+            ]),
+            revoked: doors.create("a", "ingest,query,admin"),
+        };
+        doors.token(&["revoke", Doors::id(&made.revoked)]);
+        made
+    }
+}
+
+/// What the roles declare.
+fn declared() -> BTreeSet<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(folder.path(), StoreOptions::default()).unwrap());
+    let metrics = Metrics::new();
+    let collector = Collector::new(Arc::clone(&store), CollectorOptions::default(), &metrics);
+    let queries = Queries::new(store, QueryLimits::default());
+    let ports = [
+        ("Ingest", collector.routes()),
+        ("Query", QueryApi::new(queries, QueueLimits::default(), &metrics).routes()),
+    ];
+    let of = |(port, routes): (&str, service::doors::Routes)| {
+        let all = routes.merge(health::routes(Health::new(), metrics.clone())).declared();
+        let port = port.to_owned();
+        all.into_iter().map(move |route| format!("{port} {} {}", route.method, route.path))
+    };
+    ports.into_iter().flat_map(of).collect()
+}
+
+#[test]
+fn every_route_that_a_role_declares_is_in_the_matrix() {
+    let rows = ROUTES.iter().map(|(port, method, path, ..)| format!("{port:?} {method} {path}"));
+    assert_eq!(rows.collect::<BTreeSet<_>>(), declared());
+}
+
+fn url(server: &Server, (port, method, path, ..): &Row) -> String {
+    let base = if *port == Port::Ingest { &server.ingest } else { &server.query };
+    let query = match (*method, *path) {
+        ("GET", "/api/v1/query") => "?query=*&since=100y&limit=1000",
+        _ => "",
+    };
+    format!("{base}{}{query}", path.replace("{id}", "1").replace("{*name}", "catalog.db"))
+}
+
+/// Refused in the route's own form; with what a client needs to know.
+fn assert_refused(answer: &Answer, status: u16, row: &Row, who: &str) {
+    assert_eq!(answer.status, status, "{who}: {row:?}\n{}", answer.text());
+    assert!(!answer.text().contains(SECRET), "{who}: {row:?}");
+    let challenge = (status == 401).then_some("Bearer");
+    assert_eq!(answer.header("www-authenticate"), challenge, "{who}: {row:?}");
+    let body = answer.json();
+    let is_otlp = row.2.ends_with("/v1/logs");
+    let told = if is_otlp { &body["message"] } else { &body["error"]["message"] };
+    assert!(told.is_string(), "{who}: {row:?}\n{body}");
+}
+
+fn check_row(server: &Server, row: &Row, tokens: &Tokens) {
+    let (_, method, _, needs, body) = row;
+    let url = url(server, row);
+    let ask = |token: Option<&str>, tenant| ask(server, (method, &url), token, tenant, body);
+    let unknown = format!("{}{}", &tokens.a_all[..20], &tokens.b_all[20..]);
+    let nobody = [
+        ("no token", None),
+        ("an unknown token", Some(unknown.as_str())),
+        ("an expired token", Some(&tokens.expired)),
+        ("a revoked token", Some(&tokens.revoked)),
+        ("a word", Some("word")),
+    ];
+    for (who, token) in nobody {
+        let answer = ask(token, None);
+        match needs {
+            Needs::Nothing => assert_eq!(answer.status, 200, "{who}: {row:?}"),
+            _ => assert_refused(&answer, 401, row, who),
+        }
+    }
+    let (right, wrong) = match needs {
+        Needs::Nothing => (&tokens.a_query, None),
+        Needs::Ingest => (&tokens.a_ingest, Some(&tokens.a_query)),
+        Needs::Query => (&tokens.a_query, Some(&tokens.a_ingest)),
+        Needs::Admin => (&tokens.a_admin, Some(&tokens.a_query)),
+        Needs::Operator => (&tokens.operator, Some(&tokens.a_all)),
+    };
+    if let Some(wrong) = wrong {
+        assert_refused(&ask(Some(wrong), None), 403, row, "without the right");
+        assert_refused(&ask(Some(&tokens.a_all), Some("b")), 403, row, "tenant a as b");
+        assert_refused(&ask(Some(right), Some("a/b")), 400, row, "no tenant's name");
+    }
+    for tenant in [None, Some("a")] {
+        let answer = ask(Some(right), tenant);
+        // What has a name in its path is not there: who is told so was let in.
+        let let_in =
+            (200..300).contains(&answer.status) || (row.2.contains('{') && answer.status == 404);
+        assert!(let_in, "{row:?}\n{}", answer.text());
+        assert!(!answer.text().contains(SECRET), "{row:?}\n{}", answer.text());
+    }
+}
+
+fn messages(server: &Server, token: &str, tenant: Option<&str>) -> Vec<String> {
+    let url = format!("{}/api/v1/query", server.query);
+    let answer = ask(server, ("POST", &url), Some(token), tenant, ASK);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let text = answer.text();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.filter_map(|line| Some(line["message"].as_str()?.to_owned())).collect()
+}
+
+#[test]
+fn no_tenant_reaches_another_by_any_route() {
+    let doors = Doors::new("");
+    let tokens = Tokens::make(&doors);
+    let server = doors.home.start();
+    let post = |path: &str, token: &str, body: &str| {
+        let url = format!("{}{path}", server.ingest);
+        let answer = ask(&server, ("POST", &url), Some(token), None, body);
+        assert!(answer.status < 300, "{path}: {}", answer.text());
+    };
+    let of_b = json!({"message": SECRET, "service": SECRET, "correlation_id": SECRET, SECRET: 1});
+    post("/ingest/jsonl", &tokens.b_all, &of_b.to_string());
+    post("/api/v1/flush", &tokens.operator, "");
+    post("/ingest/jsonl", &tokens.b_all, &of_b.to_string());
+    post("/api/v1/agents/heartbeat", &tokens.b_all, &HEARTBEAT.replace("agent-of-a", SECRET));
+
+    for row in ROUTES {
+        check_row(&server, row, &tokens);
+    }
+    // Not even how much there is: what a query says that it looked at is of its own tenant.
+    let url = format!("{}/api/v1/query", server.query);
+    let empty = doors.create("c", "query");
+    eventually("the new token is known", || {
+        let answer = ask(&server, ("POST", &url), Some(&empty), None, ASK);
+        let summary = (answer.status == 200).then(|| answer.json()["summary"].clone())?;
+        for member in ["rows", "matched", "sources_read", "sources_pruned", "rows_in_sources"] {
+            assert_eq!(summary[member], 0, "{summary}");
+        }
+        assert!(summary.get("hint").is_none(), "{summary}");
+        Some(())
+    });
+
+    let agents = |token: &str| {
+        let url = format!("{}/api/v1/agents", server.ingest);
+        let agents = ask(&server, ("GET", &url), Some(token), None, "").json()["agents"].take();
+        let names = agents.as_array().unwrap().iter().map(|it| it["agent"].to_string());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(agents(&tokens.a_query), r#""agent-of-a""#);
+    assert_eq!(agents(&tokens.b_all), format!("{SECRET:?}"));
+    assert_eq!(agents(&tokens.operator), format!(r#""agent-of-a" {SECRET:?}"#));
+
+    // Three routes that take records, twice each; b's two are untouched, and the header is what a token for all takes.
+    assert_eq!(messages(&server, &tokens.a_query, None), vec!["of-a"; 6]);
+    assert_eq!(messages(&server, &tokens.b_all, None), [SECRET; 2]);
+    assert_eq!(messages(&server, &tokens.operator, Some("b")), [SECRET; 2]);
+    assert_eq!(messages(&server, &tokens.operator, None), [""; 0]);
+
+    // A tenant deletes its own, and others neither lose anything nor hear of it.
+    post("/api/v1/delete", &tokens.a_admin, r#"{"query":"*"}"#);
+    assert_eq!(messages(&server, &tokens.a_query, None), [""; 0]);
+    assert_eq!(messages(&server, &tokens.b_all, None), [SECRET; 2]);
+    let deletes = |token: &str, path: &str| {
+        let url = format!("{}/api/v1/deletes{path}", server.ingest);
+        ask(&server, ("GET", &url), Some(token), None, "")
+    };
+    let own = deletes(&tokens.a_admin, "").json()["deletes"][0]["id"].to_string();
+    assert_eq!(deletes(&tokens.a_admin, &format!("/{own}")).status, 200);
+    assert_eq!(deletes(&tokens.b_all, "").json(), json!({"deletes": []}));
+    assert_eq!(deletes(&tokens.b_all, &format!("/{own}")).status, 404);
+    assert!(!server.log().contains(&tokens.a_all[20..]), "a token is in the log");
+}
+
+#[test]
+fn a_revoked_token_is_refused_without_a_restart_and_a_new_one_taken() {
+    let doors = Doors::new("");
+    let first = doors.create("a", "query");
+    let server = doors.home.start();
+    let url = format!("{}/api/v1/query", server.query);
+    let status = |token: &str| ask(&server, ("POST", &url), Some(token), None, ASK).status;
+    assert_eq!(status(&first), 200);
+    let second = doors.create("a", "query");
+    eventually("the new token is taken", || (status(&second) == 200).then_some(()));
+    doors.token(&["revoke", Doors::id(&first)]);
+    eventually("the revoked token is refused", || (status(&first) == 401).then_some(()));
+    assert_eq!(status(&second), 200);
+    let listed = doors.token(&["list"]);
+    assert!(listed.contains(Doors::id(&second)) && !listed.contains(Doors::id(&first)), "{listed}");
+    assert!(!listed.contains(&second[20..]), "a secret is listed");
+}
