@@ -52,9 +52,9 @@ fn a_disk_that_takes_a_second_for_a_sync_slows_acknowledgements_and_nothing_else
     command.env("LOGQ_FAILPOINT", "journal.written=sleep:1000");
     let server = home.start_by(command, "stop ");
     let url = format!("{}/ingest/jsonl", server.ingest);
-    let batches =
-        (0..20).map(|batch| (Vec::new(), lines(100 + batch * 10..110 + batch * 10).into()));
-    let batches: Vec<(Vec<(&'static str, String)>, Vec<u8>)> = batches.collect();
+    let batches: Vec<_> = (0..20)
+        .map(|batch| (Vec::new(), lines(100 + batch * 10..110 + batch * 10).into_bytes()))
+        .collect();
     let started = Instant::now();
     std::thread::scope(|scope| {
         let sent = scope.spawn(|| server::Http::new().post_all(&url, batches));
