@@ -26,6 +26,11 @@ bench *ARGUMENTS:
     cargo build --release --locked -p agent
     cargo run --release --locked -p bench -- {{ ARGUMENTS }}
 
+# Ten minutes at 20 MB/s with questions and kill -9; the verdict and every second go to bench/results/
+soak *ARGUMENTS:
+    cargo build --release --locked
+    cargo run --release --locked -p bench -- soak --results bench/results {{ ARGUMENTS }}
+
 # Licenses, banned crates, sources; needs cargo-deny
 deny:
     cargo deny --locked check bans licenses sources

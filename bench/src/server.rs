@@ -94,11 +94,34 @@ impl Installation {
     /// # Errors
     /// When it does not start, ends, or says nothing for a minute; the message names its log.
     pub(crate) fn start(&self) -> anyhow::Result<Server> {
-        let log_path = self.log();
+        // From here on the child is killed when something fails.
+        let (mut server, stdout) = self.spawn()?;
+        let addresses = read_ready_block(stdout).with_context(|| {
+            format!("the server did not become ready, see {}", self.log().display())
+        })?;
+        (server.ingest, server.query) = addresses;
+        Ok(server)
+    }
+
+    /// Starts the server and kills it after that time, ready or not.
+    ///
+    /// # Errors
+    /// When it does not start, or has ended by itself.
+    pub(crate) fn start_and_kill(&self, after: Duration) -> anyhow::Result<()> {
+        let (mut server, _stdout) = self.spawn()?;
+        std::thread::sleep(after);
+        if let Some(status) = server.child.try_wait()? {
+            bail!("the server ended with {status}, see {}", self.log().display());
+        }
+        server.kill();
+        Ok(())
+    }
+
+    fn spawn(&self) -> anyhow::Result<(Server, ChildStdout)> {
         let log = File::options()
             .create(true)
             .append(true)
-            .open(&log_path)
+            .open(self.log())
             .context("cannot write the server's log")?;
         let started = Instant::now();
         let mut child = Command::new(&self.logq)
@@ -113,13 +136,7 @@ impl Installation {
             .spawn()
             .with_context(|| format!("cannot start {}", self.logq.display()))?;
         let stdout = child.stdout.take().expect("stdout was asked for");
-        // From here on the child is killed when something fails.
-        let mut server = Server { child, started, ingest: String::new(), query: String::new() };
-        let addresses = read_ready_block(stdout).with_context(|| {
-            format!("the server did not become ready, see {}", log_path.display())
-        })?;
-        (server.ingest, server.query) = addresses;
-        Ok(server)
+        Ok((Server { child, started, ingest: String::new(), query: String::new() }, stdout))
     }
 }
 

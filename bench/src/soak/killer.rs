@@ -1,4 +1,5 @@
-//! `kill -9` at moments drawn from the seed, and a new start on the same data and ports at once.
+//! `kill -9` at moments drawn from the seed, and a new start on the same data and ports at once. Some starts are killed
+//! as well, while the journal is replayed or just after.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +13,17 @@ use crate::server::{Installation, Server};
 /// Waits are drawn again beyond this many times their mean, so that a run of some minutes has kills.
 const WAIT_MEANS_MAX: f64 = 4.0;
 
+/// How many starts are killed as well, and how soon at most.
+const START_KILLED_SHARE: f64 = 0.3;
+const START_KILLED_WITHIN: Duration = Duration::from_millis(300);
+
 /// One kill.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kill {
     /// After the beginning of the run.
     pub(crate) at: Duration,
+    /// When the start after it was killed too, after its spawn.
+    pub(crate) start_killed: Option<Duration>,
     /// From the new spawn to the ready block.
     pub(crate) ready_after: Duration,
 }
@@ -43,9 +50,15 @@ pub(crate) async fn run(
         progress.down();
         let at = progress.begun.elapsed();
         server.kill();
+        let start_killed = random
+            .random_bool(START_KILLED_SHARE)
+            .then(|| START_KILLED_WITHIN.mul_f64(random.random()));
         let installation = installation.clone();
         // The start waits for the ready block, and the senders must meet a dead server meanwhile.
         let started = tokio::task::spawn_blocking(move || {
+            if let Some(after) = start_killed {
+                installation.start_and_kill(after)?;
+            }
             installation.start().map(|server| (server.started.elapsed(), server))
         });
         let ready_after;
@@ -60,7 +73,7 @@ pub(crate) async fn run(
                 return (None, kills);
             }
         };
-        kills.push(Kill { at, ready_after });
+        kills.push(Kill { at, start_killed, ready_after });
         progress.up(kills.len() as u64 + 1, server.pid());
     }
 }

@@ -14,7 +14,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// A server that is busy may leave its metrics for the next second.
 const METRICS_TIMEOUT: Duration = Duration::from_millis(800);
 /// How often the run says where it is.
-const TOLD_EVERY: u64 = 10;
+const TOLD_EVERY: usize = 10;
 
 /// One second. Without a life the server was down.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ pub(crate) async fn run(data: PathBuf, ingest: String, progress: Arc<Progress>) 
             segments,
             acknowledged_bytes: progress.acknowledged_bytes(),
         };
-        if seconds.len() as u64 % TOLD_EVERY == 0 {
+        if seconds.len().is_multiple_of(TOLD_EVERY) {
             second.tell();
         }
         seconds.push(second);
