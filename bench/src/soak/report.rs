@@ -21,6 +21,8 @@ use crate::table::Table;
 /// The rate counts as reached from this share of the wanted one: what is due while the server is down comes later.
 const RATE_SHARE_MIN: f64 = 0.97;
 
+/// Characters of a cell; what is longer stands below the table.
+const CELL_MAX: usize = 80;
 /// Memory has to be judged in a run of this length.
 const JUDGED_FROM: Duration = Duration::from_secs(300);
 
@@ -111,10 +113,17 @@ impl SoakResult {
         let mut checks = Table::new(["what", "says", "holds"]);
         for (name, result) in &self.checks {
             let (Ok(says) | Err(says)) = result;
+            let is_long = says.chars().count() > CELL_MAX;
+            let says = if is_long { "see below".to_owned() } else { says.clone() };
             let holds = if result.is_ok() { "yes" } else { "NO" };
-            checks.add([(*name).to_owned(), says.clone(), holds.to_owned()]);
+            checks.add([(*name).to_owned(), says, holds.to_owned()]);
         }
         writeln!(out, "{checks}")?;
+        for (name, result) in &self.checks {
+            if let Err(says) = result {
+                writeln!(out, "does not hold: {name}: {says}\n")?;
+            }
+        }
         writeln!(out, "{}", self.figures())?;
         writeln!(out, "{}", self.latencies())?;
         writeln!(out, "{}", self.lives())?;

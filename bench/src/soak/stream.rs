@@ -90,7 +90,11 @@ impl Stream {
     /// # Errors
     /// When a line of the corpus does not have the form that is overwritten.
     pub(crate) fn generate(seed: u64, bytes_per_second: f64) -> anyhow::Result<Self> {
-        let records = (ROUND_BATCHES * BATCH_RECORDS) as u64;
+        Self::of_batches(BATCH_RECORDS, seed, bytes_per_second)
+    }
+
+    fn of_batches(batch_records: usize, seed: u64, bytes_per_second: f64) -> anyhow::Result<Self> {
+        let records = (ROUND_BATCHES * batch_records) as u64;
         let entries = in_order(&CorpusOptions { records, seed }, bytes_per_second);
         let mut stream = Self {
             seed,
@@ -100,7 +104,7 @@ impl Stream {
             bytes_per_second,
         };
         let mut numbers = HashMap::new();
-        for (index, entries) in entries.chunks(BATCH_RECORDS).enumerate() {
+        for (index, entries) in entries.chunks(batch_records).enumerate() {
             let mut batch =
                 Batch { lines: Vec::new(), records: Vec::new(), bytes_before: stream.round_bytes };
             for entry in entries {
@@ -294,6 +298,10 @@ mod tests {
     use super::*;
 
     const UNTIL_US: i64 = 1_767_225_600_500_000;
+    /// A small stretch: what holds does not depend on its size.
+    const RECORDS: usize = 150;
+    /// A round takes 40 s, most interactions a small part of it.
+    const RATE: f64 = 100e3;
 
     fn records(stream: &Stream, number: u64) -> Vec<Value> {
         let (lines, records) = stream.batch(number, UNTIL_US);
@@ -307,7 +315,7 @@ mod tests {
 
     #[test]
     fn rounds_say_the_same_under_other_ids_and_the_stream_knows_each_of_them() {
-        let stream = Stream::generate(1, 20e6).unwrap();
+        let stream = Stream::of_batches(RECORDS, 1, RATE).unwrap();
         let mut spans = HashSet::new();
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for number in 0..2 * ROUND_BATCHES as u64 {
@@ -317,7 +325,7 @@ mod tests {
                     .entry(record["correlation_id"].as_str().unwrap().to_owned())
                     .or_default() += 1;
                 let time: jiff::Timestamp = record["timestamp"].as_str().unwrap().parse().unwrap();
-                assert!((UNTIL_US - 100_000..UNTIL_US).contains(&time.as_microsecond()));
+                assert!((UNTIL_US - 1_000_000..UNTIL_US).contains(&time.as_microsecond()));
             }
         }
         assert_eq!(counts.len(), 2 * stream.interactions.len());
@@ -330,7 +338,7 @@ mod tests {
 
     #[test]
     fn an_interaction_counts_as_acknowledged_with_its_last_batch_and_not_before() {
-        let stream = Stream::generate(2, 20e6).unwrap();
+        let stream = Stream::of_batches(RECORDS, 2, RATE).unwrap();
         let mut random = ChaCha8Rng::seed_from_u64(1);
         assert_eq!(stream.any_newest(&[0, 0], &mut random), None);
         let acknowledged = [lane_batches() + 7, lane_batches() + 5];
@@ -359,9 +367,9 @@ mod tests {
 
     #[test]
     fn batches_are_due_at_the_wanted_rate() {
-        let stream = Stream::generate(3, 20e6).unwrap();
+        let stream = Stream::of_batches(RECORDS, 3, RATE).unwrap();
         let number = 10 * ROUND_BATCHES as u64;
-        let seconds = 10.0 * stream.round_bytes as f64 / 20e6;
+        let seconds = 10.0 * stream.round_bytes as f64 / RATE;
         assert!((stream.due(number).as_secs_f64() - seconds).abs() < 1e-6);
         assert_eq!(stream.due(0), Duration::ZERO);
     }
