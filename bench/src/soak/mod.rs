@@ -8,6 +8,7 @@ mod account;
 mod killer;
 mod progress;
 mod querier;
+mod raw;
 mod report;
 mod sender;
 mod stream;
