@@ -32,6 +32,11 @@ night $LOGQ_MODEL_CASES="1000" $LOGQ_DAMAGE_CASES="1000" $LOGQ_KILL_ROUNDS="200"
     cargo test --locked -p logq --test kill -- --nocapture failpoints
     cargo test --locked -p logq --test deletes -- --nocapture
 
+# Ten minutes at 20 MB/s with questions and kill -9; the verdict and every second go to bench/results/
+soak *ARGUMENTS:
+    cargo build --release --locked
+    cargo run --release --locked -p bench -- soak --results bench/results {{ ARGUMENTS }}
+
 # Licenses, banned crates, sources; needs cargo-deny
 deny:
     cargo deny --locked check bans licenses sources

@@ -16,6 +16,7 @@ mod report;
 mod samples;
 mod server;
 mod settle;
+mod soak;
 mod table;
 
 use std::io::Write;
@@ -66,6 +67,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Minutes at a steady rate, with questions and `kill -9`; fails if anything does not hold
+    Soak {
+        #[command(flatten)]
+        options: soak::SoakOptions,
+    },
     /// Measure ingest and queries and write the report
     Report {
         #[command(flatten)]
@@ -95,6 +101,15 @@ async fn main() -> anyhow::Result<()> {
                 writeln!(std::io::stdout(), "{}", report.display())?;
             }
             Ok(())
+        }
+        Command::Soak { options } => {
+            let result = soak::run(&options).await?;
+            std::io::stdout().write_all(result.text().as_bytes())?;
+            if let Some(folder) = &options.results {
+                let report = result.write(folder)?;
+                writeln!(std::io::stdout(), "{}", report.display())?;
+            }
+            result.check()
         }
         Command::Report { options } => {
             let report = report::run(&options).await?;

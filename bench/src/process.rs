@@ -13,6 +13,8 @@ pub(crate) struct Usage {
     pub(crate) memory_peak_bytes: u64,
     /// What it has resident now (`VmRSS`), in bytes.
     pub(crate) memory_bytes: u64,
+    /// That without pages of files (`RssAnon`), in bytes.
+    pub(crate) memory_anonymous_bytes: u64,
 }
 
 impl Usage {
@@ -37,6 +39,7 @@ impl Usage {
             cpu: Duration::from_secs_f64(ticks as f64 / ticks_per_second),
             memory_peak_bytes: memory("VmHWM:")?,
             memory_bytes: memory("VmRSS:")?,
+            memory_anonymous_bytes: memory("RssAnon:")?,
         })
     }
 

@@ -31,6 +31,14 @@ impl Samples {
         self.nearest_rank_ms(0.9)
     }
 
+    pub(crate) fn p99_ms(&self) -> f64 {
+        self.nearest_rank_ms(0.99)
+    }
+
+    pub(crate) fn max_ms(&self) -> f64 {
+        self.nearest_rank_ms(1.0)
+    }
+
     /// The smallest sample that at least `share` of all samples do not exceed.
     fn nearest_rank_ms(&self, share: f64) -> f64 {
         let rank = (share * self.sorted.len() as f64).ceil() as usize;
@@ -57,6 +65,7 @@ mod tests {
     fn ranks_are_samples() {
         let samples = Samples::new((1..=21).rev().map(Duration::from_millis).collect());
         assert_eq!((samples.median_ms(), samples.p90_ms()), (11.0, 19.0));
+        assert_eq!((samples.p99_ms(), samples.max_ms()), (21.0, 21.0));
         let one = Samples::new(vec![Duration::from_micros(1_500)]);
         assert_eq!((one.median_ms(), one.p90_ms()), (1.5, 1.5));
     }

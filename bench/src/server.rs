@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
@@ -24,6 +25,7 @@ http = \"127.0.0.1:0\"
 http = \"127.0.0.1:0\"
 ";
 
+const FIXED_PORTS: std::ops::Range<u16> = 21_000..32_000;
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(120);
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
@@ -62,16 +64,64 @@ impl Installation {
         self.home.join("data")
     }
 
+    /// The server's binary.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.logq
+    }
+
+    /// Where the server's log goes, that of all its lives.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.home.join("server.log")
+    }
+
+    /// From the next start on the server has the same two ports in every life. They are taken from below the range
+    /// that connections get theirs from, so that none is in the way of a new start.
+    ///
+    /// # Errors
+    /// When no ports are free, or the config cannot be written.
+    pub(crate) fn fix_ports(&self) -> anyhow::Result<()> {
+        let mut free = FIXED_PORTS.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+        let mut config = CONFIG.to_owned();
+        for _ in 0..2 {
+            let port = free.next().context("no port is free")?;
+            config = config.replacen("127.0.0.1:0", &format!("127.0.0.1:{port}"), 1);
+        }
+        fs::write(self.home.join("logq.toml"), config).context("cannot write the server's config")
+    }
+
     /// Starts the server and waits for its ready block.
     ///
     /// # Errors
     /// When it does not start, ends, or says nothing for a minute; the message names its log.
     pub(crate) fn start(&self) -> anyhow::Result<Server> {
-        let log_path = self.home.join("server.log");
+        // From here on the child is killed when something fails.
+        let (mut server, stdout) = self.spawn()?;
+        let addresses = read_ready_block(stdout).with_context(|| {
+            format!("the server did not become ready, see {}", self.log().display())
+        })?;
+        (server.ingest, server.query) = addresses;
+        Ok(server)
+    }
+
+    /// Starts the server and kills it after that time, ready or not.
+    ///
+    /// # Errors
+    /// When it does not start, or has ended by itself.
+    pub(crate) fn start_and_kill(&self, after: Duration) -> anyhow::Result<()> {
+        let (mut server, _stdout) = self.spawn()?;
+        std::thread::sleep(after);
+        if let Some(status) = server.child.try_wait()? {
+            bail!("the server ended with {status}, see {}", self.log().display());
+        }
+        server.kill();
+        Ok(())
+    }
+
+    fn spawn(&self) -> anyhow::Result<(Server, ChildStdout)> {
         let log = File::options()
             .create(true)
             .append(true)
-            .open(&log_path)
+            .open(self.log())
             .context("cannot write the server's log")?;
         let started = Instant::now();
         let mut child = Command::new(&self.logq)
@@ -86,13 +136,7 @@ impl Installation {
             .spawn()
             .with_context(|| format!("cannot start {}", self.logq.display()))?;
         let stdout = child.stdout.take().expect("stdout was asked for");
-        // From here on the child is killed when something fails.
-        let mut server = Server { child, started, ingest: String::new(), query: String::new() };
-        let addresses = read_ready_block(stdout).with_context(|| {
-            format!("the server did not become ready, see {}", log_path.display())
-        })?;
-        (server.ingest, server.query) = addresses;
-        Ok(server)
+        Ok((Server { child, started, ingest: String::new(), query: String::new() }, stdout))
     }
 }
 
@@ -109,6 +153,15 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and waits until it is gone.
+    pub(crate) fn kill(self) {
+        drop(self);
+    }
+
     /// CPU time and memory up to now.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use crate::samples::Samples;
 use crate::server::{Installation, Server};
 use crate::settle;
 use crate::table::Table;
-use client::{QueryClient, Request};
+pub(crate) use client::{QueryClient, Request};
 use questions::{QUESTIONS, Question, RUNS, Target, WARM_UPS};
 use truth::Truth;
 
