@@ -208,3 +208,11 @@ fn a_long_pattern_of_signs_prints_as_a_query_for_itself() {
     assert_eq!(parse(&filter.to_string()), filter);
     assert!(ql::parse(&format!("f:{}*", "-".repeat(1_024))).is_err());
 }
+
+/// As with patterns.
+#[test]
+fn a_long_name_of_ends_of_lines_prints_as_a_query_for_itself() {
+    let filter = parse(&format!("\"a{}\":1", "\n".repeat(1_000)));
+    assert_eq!(parse(&filter.to_string()), filter);
+    assert!(ql::parse(&format!("\"{}\":1", "a".repeat(1_025))).is_err());
+}
