@@ -20,6 +20,10 @@ run *ARGUMENTS:
 day $LOGQ_DAY_LINES="1000000" $LOGQ_DAY_SECONDS="600":
     cargo test --locked -p logq --test day
 
+# A million mutated inputs for each parser; LOGQ_MUTATION_SEED repeats a run
+mutations $LOGQ_MUTATIONS="1000000":
+    cargo test --release --locked -p wire -p ql -p query -p service -p store -p spool -p agent mutated -- --nocapture
+
 # `just bench ingest`, `just bench queries`, `just bench report`, `just bench agent`
 bench *ARGUMENTS:
     cargo build --release --locked

@@ -121,14 +121,18 @@ fn is_star(value: &Value) -> bool {
     matches!(value, Value::Bare(pieces) if pieces.iter().all(|piece| *piece == Piece::AnyRun))
 }
 
-/// A pattern without a `*` next to another, not too long.
+/// A pattern without a `*` next to another, not too long. Escapes do not count: printed, the same one has more of them.
 fn wildcard(pieces: &[Piece], folded: bool, span: Span) -> Checked<Wildcard> {
-    if span.len() > WILDCARD_BYTES_MAX {
+    let mut pieces = pieces.to_vec();
+    pieces.dedup_by(|one, other| *one == Piece::AnyRun && *other == Piece::AnyRun);
+    let bytes = |piece: &Piece| match piece {
+        Piece::Text(text) => text.len(),
+        Piece::AnyRun | Piece::AnyOne => 1,
+    };
+    if pieces.iter().map(bytes).sum::<usize>() > WILDCARD_BYTES_MAX {
         let message = format!("a pattern with wildcards has at most {WILDCARD_BYTES_MAX} bytes");
         return Err(Diagnostic::error("wildcard_too_long", span, message).into());
     }
-    let mut pieces = pieces.to_vec();
-    pieces.dedup_by(|one, other| *one == Piece::AnyRun && *other == Piece::AnyRun);
     Ok(if folded { Wildcard::folded(pieces) } else { Wildcard::new(pieces) })
 }
 

@@ -276,3 +276,22 @@ fn what_was_damaged_is_kept_in_quarantine_once() {
         fs.files().into_keys().filter(|path| path.starts_with("/state/spool/quarantine")).collect();
     assert_eq!(quarantined, [kept]);
 }
+
+#[test]
+fn mutated_files_open_and_give_only_batches_that_were_written() {
+    let (files, told) = written();
+    let seeds: Vec<_> = files.values().cloned().collect();
+    let tokens: [&[u8]; 6] =
+        [b"LQSE", b"LQSP", b"LQSE\x02\0\0\0", b"payload of 3", &[0; 48], &[0; 512]];
+    mutation::run("spool", &seeds, &tokens, |input| {
+        let mut harmed = files.clone();
+        // The older file or the newer one, whichever the input says.
+        let which = input.iter().fold(0, |sum, byte| sum ^ byte) & 1;
+        *harmed.values_mut().nth(usize::from(which)).unwrap() = input.to_vec();
+        let seen = seen(&restored(&harmed));
+        assert!(is_part(&seen.told, &told), "{seen:?}");
+        assert!(seen.batches.iter().all(|(number, bytes)| *bytes == payload(*number)), "{seen:?}");
+        assert_eq!(seen.again, Opening::default());
+        seen.opening == Opening::default()
+    });
+}

@@ -199,3 +199,20 @@ proptest! {
         prop_assert_eq!(borrowed, ql::matches(&filter, &record, Some(5)));
     }
 }
+
+/// Escapes once counted towards the bound on patterns, and the printed filter was refused.
+#[test]
+fn a_long_pattern_of_signs_prints_as_a_query_for_itself() {
+    let query = format!("f:{}*", "-".repeat(1_000));
+    let filter = parse(&query);
+    assert_eq!(parse(&filter.to_string()), filter);
+    assert!(ql::parse(&format!("f:{}*", "-".repeat(1_024))).is_err());
+}
+
+/// As with patterns.
+#[test]
+fn a_long_name_of_ends_of_lines_prints_as_a_query_for_itself() {
+    let filter = parse(&format!("\"a{}\":1", "\n".repeat(1_000)));
+    assert_eq!(parse(&filter.to_string()), filter);
+    assert!(ql::parse(&format!("\"{}\":1", "a".repeat(1_025))).is_err());
+}

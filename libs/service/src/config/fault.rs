@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, and where.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::Arc;
 
 /// Where a value comes from.
@@ -48,18 +48,26 @@ pub struct Fault {
 }
 
 impl fmt::Display for Fault {
+    /// One line, whatever the names and values in it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
         if let Some(origin) = &self.origin {
-            write!(f, "{origin}: ")?;
+            text += &format!("{origin}: ");
         }
         if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+            text += &format!("{}: ", self.key);
         }
-        f.write_str(&self.message)?;
-        match &self.help {
-            Some(help) => write!(f, "; {help}"),
-            None => Ok(()),
+        text += &self.message;
+        if let Some(help) = &self.help {
+            text += &format!("; {help}");
         }
+        for character in text.chars() {
+            match character.is_control() {
+                true => write!(f, "{}", character.escape_debug())?,
+                false => f.write_char(character)?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -80,4 +80,6 @@ pub fn load(
 }
 
 #[cfg(test)]
+mod mutated;
+#[cfg(test)]
 mod tests;

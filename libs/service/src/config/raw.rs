@@ -47,15 +47,26 @@ impl RawValue {
     }
 }
 
-/// Reads a file. Every syntax error is a fault; the rest is read all the same.
+/// Syntax errors of one file that are told one by one: behind the first few most follow from them.
+const SYNTAX_FAULTS_MAX: usize = 100;
+
+/// Reads a file. Syntax errors are faults, and then nothing of it is used.
 pub(super) fn parse_file(name: &str, text: &str, faults: &mut Vec<Fault>) -> Members {
-    let places = Places { name: name.into(), text };
+    let places = Places::new(name, text);
     let (table, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
+    let untold = errors.len().saturating_sub(SYNTAX_FAULTS_MAX);
+    for error in errors.into_iter().take(SYNTAX_FAULTS_MAX) {
         let span = error.span().unwrap_or(0..0);
         let message = format!("not valid TOML: {}", error.message().replace('\n', ", "));
         let origin = Some(places.origin(span.start));
         faults.push(Fault { origin, key: String::new(), message, help: None });
+    }
+    if untold > 0 {
+        let message = format!("not valid TOML: {untold} more errors follow");
+        faults.push(Fault { origin: None, key: String::new(), message, help: None });
+    }
+    if !faults.is_empty() {
+        return Members::new();
     }
     members(table.get_ref(), &|offset| places.origin(offset))
 }
@@ -156,18 +167,21 @@ fn raw(value: &Spanned<DeValue<'_>>, origin: &dyn Fn(usize) -> Origin) -> Raw {
 struct Places<'t> {
     name: Arc<str>,
     text: &'t str,
+    /// Offsets. Every key has a place, so to find one must not take as long as to read the file.
+    line_starts: Vec<usize>,
 }
 
-impl Places<'_> {
+impl<'t> Places<'t> {
+    fn new(name: &str, text: &'t str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let line_starts = std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect();
+        Self { name: name.into(), text, line_starts }
+    }
+
     fn origin(&self, offset: usize) -> Origin {
-        let before = &self.text.as_bytes()[..offset.min(self.text.len())];
-        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        // Characters begin at every byte that does not continue one.
-        let characters = before[line_start..].iter().filter(|byte| **byte & 0xc0 != 0x80).count();
-        Origin::File {
-            name: self.name.clone(),
-            line: before.iter().filter(|byte| **byte == b'\n').count() + 1,
-            column: characters + 1,
-        }
+        let offset = self.text.floor_char_boundary(offset);
+        let line = self.line_starts.partition_point(|start| *start <= offset);
+        let characters = self.text[self.line_starts[line - 1]..offset].chars().count();
+        Origin::File { name: self.name.clone(), line, column: characters + 1 }
     }
 }

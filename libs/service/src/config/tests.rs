@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const TABLES: &[Table] = &[
+pub(super) const TABLES: &[Table] = &[
     Table {
         name: "collector",
         doc: "Takes records in.",
@@ -314,4 +314,22 @@ proptest! {
     fn no_toml_like_text_panics(text in "(\\[{0,2}(collector|agent)?(\\.sources)?\\]{0,2}|http ?= ?[\"0-9a-z{}]{0,6}|\n|[é'\"{}=., #]){0,20}") {
         let _ = load_with(&text, &[]);
     }
+}
+
+/// To find the place of each error took as long as to read the file: 25 KB of quotes took seconds.
+#[test]
+fn of_many_syntax_errors_the_first_are_told_with_their_places() {
+    let all = faults(&"\"\"\"\n=\n".repeat(10_000), &[]);
+    assert!(all.len() <= 101, "{}", all.len());
+    assert!(all[0].starts_with("logq.toml:"), "{}", all[0]);
+    assert_eq!(all.len(), 101);
+    assert!(all[100].ends_with("more errors follow"), "{}", all[100]);
+}
+
+/// A name may hold an end of line, in quotes or in the environment, which looked like one more fault.
+#[test]
+fn a_fault_is_one_line_whatever_the_names() {
+    let all = faults("\"a\\nb: forged\" = 1\n", &[("LOGQ__AGENT__X\r\nY", "1")]);
+    assert_eq!(all.len(), 2);
+    assert!(all[0].contains("a\\nb: forged: unknown"), "{}", all[0]);
 }

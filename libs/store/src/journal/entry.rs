@@ -117,9 +117,13 @@ pub(crate) fn decode(file: &[u8], file_id: u64, position: usize) -> Option<(Entr
 }
 
 pub(super) fn checksum(file_id: u64, position: u64, content: &[u8]) -> u32 {
+    crc32c::crc32c_append(place_checksum(file_id, position), content)
+}
+
+/// What every checksum begins with: where the entry stands.
+pub(super) fn place_checksum(file_id: u64, position: u64) -> u32 {
     let crc = crc32c::crc32c(&file_id.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc, &position.to_le_bytes());
-    crc32c::crc32c_append(crc, content)
+    crc32c::crc32c_append(crc, &position.to_le_bytes())
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {

@@ -15,6 +15,7 @@
 //!   every sector was written (`torn.rs`), is damage: its bytes go to `DATA/quarantine/`, it is reported, and all
 //!   good entries around it are kept.
 
+mod candidates;
 mod entry;
 mod reader;
 mod torn;
@@ -74,5 +75,7 @@ fn file_name(file_id: u64) -> String {
     format!("{file_id:016}.journal")
 }
 
+#[cfg(test)]
+mod mutated;
 #[cfg(test)]
 mod tests;

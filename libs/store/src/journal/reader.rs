@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use file_system::FileSystem;
 use tantivy::directory::OwnedBytes;
 
+use super::candidates::Candidates;
 use super::entry::{self, Entry};
 use super::{FILE_HEADER_BYTES, FileHeader, torn};
 use crate::error::{Result, StoreError};
@@ -122,6 +123,7 @@ fn scan(
     whole: bool,
     mut damaged: impl FnMut(usize, usize),
 ) -> (Vec<usize>, usize) {
+    let candidates = Candidates::new(bytes, file_id);
     let mut entries = Vec::new();
     let mut position = start;
     loop {
@@ -131,10 +133,9 @@ fn scan(
         }
         let rest = bytes.get(position..).unwrap_or_default();
         // Look for the next good entry behind what cannot be read.
-        let next =
-            memchr::memmem::find_iter(rest, &entry::MAGIC).map(|at| position + at).find_map(|at| {
-                entry::decode(bytes, file_id, at).map(|(entry, _)| (at, entry.synced_to))
-            });
+        let next = candidates.from(position).find_map(|at| {
+            entry::decode(bytes, file_id, at).map(|(entry, _)| (at, entry.synced_to))
+        });
         match next {
             Some((at, synced_to)) => {
                 if whole || synced_to > position as u64 || torn::was_written(bytes, position, at) {
