@@ -148,7 +148,7 @@ fn a_clock_set_back_by_an_hour_loses_and_doubles_nothing() {
 fn memory_that_is_used_up_refuses_with_429_until_a_flush_has_ended() {
     let home = Home::with_config("[collector]\nmemory_max = \"16 MiB\"\nflush_size = \"2 MiB\"\n");
     let mut command = home.up();
-    command.env("LOGQ_FAILPOINT", "flush.written=sleep:4000@1");
+    command.env("LOGQ_FAILPOINT", "flush.written=sleep:15000@1");
     let server = home.start_by(command, "stop ");
     let mut accepted = 0;
     let mut refused = 0;
