@@ -187,6 +187,7 @@ impl Settings {
             store: StoreOptions {
                 memory_bytes_max: collector.get("memory_max"),
                 flush_bytes: collector.get("flush_size"),
+                journal_file_bytes: journal_file_bytes(collector.get("flush_size")),
                 flush_age: collector.get("flush_age"),
                 retention_age: collector.get("retention_age"),
                 retention_bytes: collector.get("retention_size"),
@@ -214,6 +215,11 @@ impl Settings {
             doors,
         })
     }
+}
+
+/// A file of the journal holds what one cut has, so small cuts need no large files; the disk space is reserved.
+fn journal_file_bytes(flush_bytes: usize) -> u64 {
+    (2 * flush_bytes as u64).clamp(1 << 20, StoreOptions::default().journal_file_bytes)
 }
 
 /// Checks what a file and the environment say to every role that this binary has, the agent included.

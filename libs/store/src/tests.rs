@@ -23,6 +23,7 @@ mod model;
 pub(crate) fn options() -> StoreOptions {
     StoreOptions {
         segment_rows: 100,
+        journal_file_bytes: 1 << 20,
         compacted_rows: 1_000,
         compaction_width: 1_000,
         ..StoreOptions::default()
