@@ -69,6 +69,10 @@ fn a_folder_without_damage_is_fine_and_one_in_use_is_not_checked() {
     assert_eq!(output.code, 2, "{output:?}");
     assert!(output.stderr.contains("in use by"), "{output:?}");
     assert_eq!(ids(&server), (0..400).collect());
+    server.stop();
+    // A folder that was restored has no journal before its first start.
+    std::fs::remove_dir(home.data().join("journal")).unwrap();
+    assert_eq!(check(&home).code, 0);
     let output = logq(&["check", "/nowhere"]);
     assert_eq!((output.code, output.stdout.as_str()), (2, ""), "{output:?}");
 }

@@ -103,6 +103,12 @@ fn segments(
     report: &mut CheckReport,
 ) -> Result<()> {
     let folder = data.join("segments");
+    if !folder.is_dir() {
+        if state.is_some_and(|state| !state.segments.is_empty()) {
+            report.fault("segments", "the folder is gone, and every segment with it");
+        }
+        return Ok(());
+    }
     let files = fs.list(&folder).map_err(StoreError::io("list", &folder))?;
     let there: BTreeSet<SegmentId> =
         files.iter().filter_map(|(name, _)| segment::segment_of_file(name)).collect();
@@ -163,6 +169,10 @@ fn entries(
     report: &mut CheckReport,
 ) -> Result<()> {
     let folder = data.join("journal");
+    if !folder.is_dir() {
+        // A folder that was restored has none before its first start.
+        return Ok(());
+    }
     let fs: &dyn StoreFiles = fs;
     let floor = state.map_or(0, |state| state.marks.journal_floor);
     let next_record_seq = state.map_or(0, |state| state.marks.next_record_seq);
