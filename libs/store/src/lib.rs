@@ -25,6 +25,7 @@ mod retention;
 pub mod schema;
 mod segment;
 mod sender;
+mod shared;
 mod store;
 mod view;
 
