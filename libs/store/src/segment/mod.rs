@@ -40,6 +40,8 @@ use index::IndexReader;
 
 /// Suffix of the column file.
 pub(crate) const RECORDS_SUFFIX: &str = ".records.parquet";
+/// Read at a time for a checksum.
+const CHECKSUM_BLOCK_BYTES: usize = 256 << 10;
 /// Suffix of the index file.
 pub(crate) const INDEX_SUFFIX: &str = ".index.tantivy";
 
@@ -142,15 +144,17 @@ impl Segment {
 }
 
 /// Maps a file of a known length and crc32c.
+///
+/// The checksum is computed by reading, not through the map: pages that nobody asks for must not count as memory of the
+/// process.
 fn verified(fs: &dyn StoreFiles, path: &Path, expected: (u64, u32)) -> Result<OwnedBytes> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let bytes = match fs.map(path) {
+    let found = match checksum(fs, path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(StoreError::corrupt(path, format!("{name} is gone")));
         }
-        mapped => mapped.map_err(StoreError::io("read", path))?,
+        found => found.map_err(StoreError::io("read", path))?,
     };
-    let found = (bytes.len() as u64, crc32c::crc32c(&bytes));
     if found.0 != expected.0 {
         let detail = format!("{name} has {} bytes instead of {}", found.0, expected.0);
         return Err(StoreError::corrupt(path, detail));
@@ -159,7 +163,22 @@ fn verified(fs: &dyn StoreFiles, path: &Path, expected: (u64, u32)) -> Result<Ow
         let detail = format!("the checksum of {name} is {:08x}, not {:08x}", found.1, expected.1);
         return Err(StoreError::corrupt(path, detail));
     }
-    Ok(bytes)
+    fs.map(path).map_err(StoreError::io("map", path))
+}
+
+/// Length and crc32c of a file.
+fn checksum(fs: &dyn StoreFiles, path: &Path) -> std::io::Result<(u64, u32)> {
+    let reader = fs.open_read(path)?;
+    let mut buffer = vec![0; CHECKSUM_BLOCK_BYTES];
+    let (mut length, mut crc) = (0, 0);
+    loop {
+        let count = reader.read_at(&mut buffer, length)?;
+        crc = crc32c::crc32c_append(crc, &buffer[..count]);
+        length += count as u64;
+        if count < buffer.len() {
+            return Ok((length, crc));
+        }
+    }
 }
 
 impl Drop for Segment {
