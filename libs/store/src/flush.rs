@@ -117,9 +117,10 @@ fn publish<'s>(
 ) -> Result<MutexGuard<'s, Marks>> {
     let mut marks = locked(&shared.marks);
     let mut counters = cut.counters.clone();
-    // Expiry and deletes write their own counts and may have done so after the cut.
+    // Expiry, deletes and repair write their own counts and may have done so after the cut.
     counters.expired = marks.counters.expired.max(counters.expired);
     counters.deleted = marks.counters.deleted.max(counters.deleted);
+    counters.quarantined = marks.counters.quarantined.max(counters.quarantined);
     let change = CatalogChange {
         add: metas.to_vec(),
         remove: Vec::new(),
