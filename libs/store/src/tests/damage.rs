@@ -244,6 +244,40 @@ fn what_was_set_apart_is_told_until_somebody_has_removed_it() {
 }
 
 #[test]
+fn rows_set_apart_while_a_flush_is_on_its_way_stay_in_the_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FullDisk::default();
+    let full = Arc::clone(&disk.full);
+    let store = Store::open_with(folder.path(), quiet(), Arc::new(disk)).unwrap();
+    send(&store, 0);
+    store.flush().unwrap();
+    send(&store, 1);
+    // The cut is made, with its counters, and cannot be written yet.
+    full.store(true, Ordering::SeqCst);
+    store.flush().unwrap_err();
+    let path = files(folder.path(), ".parquet").swap_remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    store.verify();
+    assert_eq!(store.ledger().counters.quarantined, BATCH_RECORDS);
+    full.store(false, Ordering::SeqCst);
+    let started = std::time::Instant::now();
+    while store.view().part_rows() > 0 {
+        assert!(started.elapsed() < std::time::Duration::from_secs(60), "the flush never ends");
+        std::thread::yield_now();
+    }
+    drop(store);
+    let store = Store::open(folder.path(), quiet()).unwrap();
+    let ledger = store.ledger();
+    assert_eq!(
+        (ledger.counters.quarantined, ledger.adds_up()),
+        (BATCH_RECORDS, true),
+        "{ledger:?}"
+    );
+}
+
+#[test]
 fn a_journal_file_that_is_gone_is_told_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let small = StoreOptions { journal_file_bytes: 4 << 10, ..quiet() };
