@@ -34,10 +34,12 @@ pub(crate) fn open_catalog(
 ) -> Result<(SqliteCatalog, CatalogState, Option<String>)> {
     let path = data.join(DATABASE);
     let there = fs.list(data).map_err(StoreError::io("list", data))?;
+    // A store that was there before leaves one of these, whatever became of its catalog.
+    let lived = read_identity(fs, data).is_some() || rebuild::has_segments(fs, data)?;
     let reason = if there.iter().any(|(name, _)| name == DATABASE) {
         match open(&path) {
             // An empty file is an empty database.
-            Ok((catalog, _)) if catalog.is_new() && rebuild::has_segments(fs, data)? => {
+            Ok((catalog, _)) if catalog.is_new() && lived => {
                 catalog.close()?;
                 "it is empty".to_owned()
             }
@@ -48,7 +50,7 @@ pub(crate) fn open_catalog(
             Err(StoreError::Corrupt { detail, .. }) => detail,
             Err(other) => return Err(other),
         }
-    } else if rebuild::has_segments(fs, data)? {
+    } else if lived {
         "it is gone".to_owned()
     } else {
         let (catalog, state) = open(&path)?;

@@ -42,6 +42,8 @@ pub(super) fn has_segments(fs: &dyn StoreFiles, data: &Path) -> Result<bool> {
 /// Reads all footers. Files without a good one go to the quarantine.
 pub(super) fn state(fs: &dyn StoreFiles, data: &Path) -> Result<Rebuilt> {
     let folder = data.join("segments");
+    // It may be gone with the catalog.
+    fs.create_folder(&folder).map_err(StoreError::io("create", &folder))?;
     let mut rebuilt = Rebuilt::default();
     let mut replaced: HashSet<SegmentId> = HashSet::new();
     for (name, _) in fs.list(&folder).map_err(StoreError::io("list", &folder))? {

@@ -186,6 +186,21 @@ fn a_catalog_that_is_gone_is_made_again_and_whoever_sends_again_is_known() {
 }
 
 #[test]
+fn a_catalog_that_is_gone_before_any_flush_leaves_the_same_store_with_all_its_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), quiet()).unwrap();
+    send(&store, 0);
+    let id = store.identity().0.to_owned();
+    drop(store);
+    fs::remove_file(folder.path().join("catalog.db")).unwrap();
+    let store = Store::open(folder.path(), quiet()).unwrap();
+    assert_eq!(store.identity(), (id.as_str(), 2));
+    assert!(store.troubles().contains_key("catalog"), "{:?}", store.troubles());
+    assert_eq!(found(&store, &Filter::All), numbers(0..BATCH_RECORDS as i64));
+    assert!(send(&store, 0).duplicate && store.ledger().adds_up());
+}
+
+#[test]
 fn a_catalog_that_is_empty_or_lacks_a_table_is_made_again() {
     let good = folder();
     let damage: [fn(&Path); 3] = [
