@@ -32,6 +32,10 @@ pub(super) fn damaged_end(bytes: &[u8], file_id: u64, position: usize) -> Option
     let rest = bytes.get(position..)?;
     let written = rest.iter().rposition(|byte| *byte != 0).map(|last| position + last + 1)?;
     let magic = rest.get(..entry::MAGIC.len())? == entry::MAGIC;
+    if entry::MAGIC.starts_with(&bytes[position..written]) {
+        // A process that was killed in a write leaves any prefix of it.
+        return None;
+    }
     if !magic {
         // The first sector of an entry holds its magic: torn, it would be zeros.
         let first = ((position / SECTOR_BYTES + 1) * SECTOR_BYTES).min(bytes.len());
