@@ -88,11 +88,7 @@ pub(crate) fn replay(shared: &Arc<Shared>) -> Result<Committer> {
             replay.known = Some(damage::in_segments(shared, first));
             replay.committer.next_record_seq = first;
         }
-        replay.missing_before(
-            &file,
-            last.0,
-            if rebuilding && index == 0 { u64::MAX } else { floor },
-        );
+        replay.missing_before(&file, last.0, floor);
         replay.file(&file)?;
         last = (*file_id, file.end);
         // A file is the least that can be let go of, so memory is looked at between files.
@@ -130,10 +126,11 @@ struct Replay {
 }
 
 impl Replay {
-    /// Tells of a file between the last one and this one that is gone.
+    /// Tells of a file between the last one and this one that is gone. Without a catalog it may be one whose records
+    /// are in segments; then the numbers tell (see [`Replay::entry`]).
     fn missing_before(&mut self, file: &ReplayedFile, last: u64, floor: u64) {
         let previous = file.header.previous_file_id;
-        if previous > last && previous >= floor {
+        if self.known.is_none() && previous > last && previous >= floor {
             let detail = format!("file {previous:016}.journal is gone");
             tracing::error!(detail, "journal is damaged");
             self.committer.shared.add_trouble("journal damage", detail);
@@ -172,8 +169,19 @@ impl Replay {
             return Ok(());
         }
         let gap = entry.first_record_seq - self.committer.next_record_seq;
-        if self.damaged && gap > 0 {
-            self.set_apart(gap);
+        let missing = match &self.known {
+            Some(known) => {
+                gap - known.count(self.committer.next_record_seq..entry.first_record_seq)
+            }
+            None if self.damaged => gap,
+            None => 0,
+        };
+        if missing > 0 {
+            if self.known.is_some() {
+                let detail = format!("{missing} records before one of {} are gone", entry.tenant);
+                shared.add_trouble("journal damage", detail);
+            }
+            self.set_apart(missing);
         }
         self.committer.next_record_seq = entry.first_record_seq;
         let decoded = match decode(entry) {

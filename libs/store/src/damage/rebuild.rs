@@ -8,6 +8,7 @@
 //! in the footer of its first segment: without it what is sent again would be taken for new.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
 
 use arrow::array::{Array, AsArray};
@@ -104,6 +105,11 @@ pub(crate) struct RowNumbers(HashSet<u64>);
 impl RowNumbers {
     pub(crate) fn contains(&self, seq: u64) -> bool {
         self.0.contains(&seq)
+    }
+
+    /// How many of a range there are.
+    pub(crate) fn count(&self, range: Range<u64>) -> u64 {
+        self.0.iter().filter(|seq| range.contains(seq)).count() as u64
     }
 }
 

@@ -363,3 +363,26 @@ fn what_was_acknowledged_is_visible_once_at_every_step_through_every_crash() {
         panic!("LOGQ_MODEL_SEED={seed}: {detail}");
     }
 }
+
+/// Journal files that were unlinked came back in part with a crash, and those between them passed for lost.
+#[test]
+fn journal_files_that_come_back_without_the_one_between_them_are_no_loss_if_segments_have_its_records()
+ {
+    let mut world = World::new(12_303_829_020_170_167_962);
+    let append = |named, records| Step::Append { named, records, days: 1 };
+    for step in [
+        append(false, 1),
+        Step::Fail(5, io::ErrorKind::StorageFull),
+        Step::Flush,
+        append(false, 14),
+        append(true, 16),
+        append(false, 14),
+        append(false, 19),
+        append(false, 11),
+        append(false, 0),
+        Step::LoseCatalog,
+        Step::LoseCatalog,
+    ] {
+        world.step(&step);
+    }
+}
