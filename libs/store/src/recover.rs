@@ -57,6 +57,12 @@ pub(crate) fn replay(shared: &Arc<Shared>) -> Result<Committer> {
     // Files below the floor are in segments: a crash came before they were unlinked.
     JournalWriter::remove_below(&*shared.fs, &folder, floor)?;
     let files = journal::list_files(&*shared.fs, &folder)?;
+    if let Some((_, path)) = files.last() {
+        // A process that was killed between a write and its sync leaves a group that can be read and is not durable; from
+        // here on it counts as accepted, and who sends it again is told so.
+        let synced = shared.fs.open_write(path).and_then(|mut file| file.sync());
+        synced.map_err(StoreError::io("sync", path))?;
+    }
     let mut last = (floor.saturating_sub(1), 0);
     let mut replay = Replay {
         committer: Committer {

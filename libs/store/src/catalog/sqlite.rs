@@ -104,6 +104,7 @@ impl SqliteCatalog {
                 format!("CREATE TABLE IF NOT EXISTS {name}({key}, value TEXT NOT NULL, crc INTEGER NOT NULL);")
             })
             .collect();
+        // Always a write, and so a sync: what the log of a killed process holds is durable before anybody relies on it.
         self.connection
             .execute_batch(&format!("BEGIN; {create} PRAGMA user_version = {VERSION}; COMMIT;"))
             .map_err(|error| failed("open", &self.path, error))

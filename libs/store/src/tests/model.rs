@@ -386,3 +386,22 @@ fn journal_files_that_come_back_without_the_one_between_them_are_no_loss_if_segm
         world.step(&step);
     }
 }
+
+/// What a killed process had written and not synced was found again, and answered as accepted; then the machine died.
+#[test]
+fn what_a_start_finds_in_the_journal_is_durable() {
+    for disk_seed in 0..40 {
+        let mut world = World::new(disk_seed);
+        let append = |named, records| Step::Append { named, records, days: 1 };
+        for step in [
+            append(true, 3),
+            append(true, 12),
+            Step::KillAt(2),
+            append(true, 3),
+            Step::Again(2),
+            Step::Crash,
+        ] {
+            world.step(&step);
+        }
+    }
+}
