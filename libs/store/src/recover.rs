@@ -57,12 +57,6 @@ pub(crate) fn replay(shared: &Arc<Shared>) -> Result<Committer> {
     // Files below the floor are in segments: a crash came before they were unlinked.
     JournalWriter::remove_below(&*shared.fs, &folder, floor)?;
     let files = journal::list_files(&*shared.fs, &folder)?;
-    if let Some((_, path)) = files.last() {
-        // A process that was killed between a write and its sync leaves a group that can be read and is not durable; from
-        // here on it counts as accepted, and who sends it again is told so.
-        let synced = shared.fs.open_write(path).and_then(|mut file| file.sync());
-        synced.map_err(StoreError::io("sync", path))?;
-    }
     let mut last = (floor.saturating_sub(1), 0);
     let mut replay = Replay {
         committer: Committer {
@@ -94,6 +88,9 @@ pub(crate) fn replay(shared: &Arc<Shared>) -> Result<Committer> {
             replay.known = Some(damage::in_segments(shared, first));
             replay.committer.next_record_seq = first;
         }
+        if index + 1 == files.len() {
+            make_durable(shared, path, &file)?;
+        }
         replay.missing_before(&file, last.0, floor);
         replay.file(&file)?;
         last = (*file_id, file.end);
@@ -115,6 +112,18 @@ pub(crate) fn replay(shared: &Arc<Shared>) -> Result<Committer> {
     }
     shared.change_view(|pieces| pieces.growing = committer.memtable.parts());
     Ok(committer)
+}
+
+/// A process that died between a write and its sync, or after a sync that failed, leaves a group that can be read and is
+/// not durable. From here on it counts as accepted, and who sends it again is told so: it is written once more, because
+/// after a sync that failed a second one proves nothing, and synced.
+fn make_durable(shared: &Shared, path: &Path, file: &ReplayedFile) -> Result<()> {
+    let Some((position, bytes)) = file.last_group() else { return Ok(()) };
+    let mut handle = shared.fs.open_write(path).map_err(StoreError::io("open", path))?;
+    handle
+        .write_at(bytes, position)
+        .and_then(|()| handle.sync())
+        .map_err(StoreError::io("write", path))
 }
 
 fn writer(shared: &Shared, last: (u64, u64)) -> JournalWriter {

@@ -41,6 +41,13 @@ impl ReplayedFile {
         })
     }
 
+    /// The group that was written last, and where; what lies before it was durable when it was written.
+    pub(crate) fn last_group(&self) -> Option<(u64, &[u8])> {
+        let start = self.entries().last()?.synced_to;
+        let bytes = self.bytes.get(start as usize..self.end as usize)?;
+        Some((start, bytes))
+    }
+
     /// The damaged bytes of a range.
     pub(crate) fn bytes(&self, damage: &JournalDamage) -> &[u8] {
         &self.bytes[damage.start as usize..damage.end as usize]

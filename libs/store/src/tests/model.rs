@@ -387,21 +387,18 @@ fn journal_files_that_come_back_without_the_one_between_them_are_no_loss_if_segm
     }
 }
 
-/// What a killed process had written and not synced was found again, and answered as accepted; then the machine died.
+/// What a killed process had written and not synced, or synced in vain, was found again, and answered as accepted; then
+/// the machine died.
 #[test]
 fn what_a_start_finds_in_the_journal_is_durable() {
     for disk_seed in 0..40 {
-        let mut world = World::new(disk_seed);
-        let append = |named, records| Step::Append { named, records, days: 1 };
-        for step in [
-            append(true, 3),
-            append(true, 12),
-            Step::KillAt(2),
-            append(true, 3),
-            Step::Again(2),
-            Step::Crash,
-        ] {
-            world.step(&step);
+        for fault in [Step::KillAt(2), Step::Fail(2, io::ErrorKind::Other)] {
+            let mut world = World::new(disk_seed);
+            let append = |named, records| Step::Append { named, records, days: 1 };
+            let steps = [append(true, 3), append(true, 12), fault, append(true, 3), Step::Kill];
+            for step in steps.into_iter().chain([Step::Again(2), Step::Crash]) {
+                world.step(&step);
+            }
         }
     }
 }
