@@ -92,7 +92,7 @@ type Read = fn(&Store) -> u64;
 
 /// Gauges and counters that are read from the store when they are asked for.
 fn show_store(registry: &Registry, store: &Arc<Store>) {
-    let gauges: [(&str, &str, Read); 9] = [
+    let gauges: [(&str, &str, Read); 11] = [
         ("store_active_deletes", "Deletes that are not done.", |store| {
             store.active_deletes() as u64
         }),
@@ -108,6 +108,14 @@ fn show_store(registry: &Registry, store: &Arc<Store>) {
         ("store_request_bytes", "Memory set apart for requests in flight.", |store| {
             store.memory_bytes().1 as u64
         }),
+        ("store_open_bytes", "Memory of what is open of segments: footers, roll-ups.", |store| {
+            store.open_bytes().0 as u64
+        }),
+        (
+            "store_mapped_bytes",
+            "Bytes of mapped indexes; in memory is what was touched.",
+            |store| store.open_bytes().1 as u64,
+        ),
         ("store_snapshots", "Snapshots held for backups.", |store| store.snapshots().len() as u64),
         (
             "store_snapshot_kept_bytes",

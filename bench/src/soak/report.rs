@@ -8,7 +8,7 @@ use super::killer::Kill;
 use super::querier::{Asked, Kind};
 use super::sender::Delivered;
 use super::trend::{
-    LIFE_SLOPE_MB_PER_MINUTE_MAX, LIVES_SLOPE_MB_PER_MINUTE_MAX, Life, Line, Trend,
+    LIVES_SLOPE_MB_PER_MINUTE_MAX, Life, Line, MAPPED_MB_MAX, SECOND_HALF_MAX, Trend,
 };
 use super::watch::Second;
 use crate::samples::Samples;
@@ -62,29 +62,22 @@ impl SoakResult {
         let asked: usize = self.asked.answered.values().map(Vec::len).sum();
         let told = format!("{faults} faults, {asked} answers");
         self.checks.insert(2, ("no fault during the run", verdict(faults == 0 && asked > 0, told)));
-        let slopes = [
-            (
-                "resident memory, medians of lives",
-                self.trend.resident_mb_per_minute,
-                LIVES_SLOPE_MB_PER_MINUTE_MAX,
-            ),
-            (
-                "anonymous memory, medians of lives",
-                self.trend.anonymous_mb_per_minute,
-                LIVES_SLOPE_MB_PER_MINUTE_MAX,
-            ),
-            (
-                "resident memory, steepest long life",
-                self.trend.steepest_long_life(),
-                LIFE_SLOPE_MB_PER_MINUTE_MAX,
-            ),
-        ];
-        for (name, slope, most) in slopes {
-            let told = slope.map_or(TOO_SHORT.to_owned(), |slope| format!("{slope:+.1} MB/min"));
-            self.checks.push((name, verdict(slope.is_none_or(|slope| slope <= most), told)));
-        }
-        // A run of that length has lives enough to be judged by one of the three, whatever the kills.
-        let judged = slopes.iter().any(|(_, slope, _)| slope.is_some());
+        let slope = self.trend.anonymous_mb_per_minute;
+        let told = slope.map_or(TOO_SHORT.to_owned(), |slope| format!("{slope:+.1} MB/min"));
+        let even = slope.is_none_or(|slope| slope <= LIVES_SLOPE_MB_PER_MINUTE_MAX);
+        self.checks.push(("anonymous memory, medians of lives", verdict(even, told)));
+        let halves = self.trend.anonymous_mb_of_halves;
+        let told = halves.map_or(TOO_SHORT.to_owned(), |(first, second)| {
+            format!("{first:.0} MB, then {second:.0} MB")
+        });
+        let even = halves.is_none_or(|(first, second)| second <= SECOND_HALF_MAX * first);
+        self.checks.push(("anonymous memory, most of each half", verdict(even, told)));
+        let mapped = self.trend.mapped_mb_max;
+        let told = format!("{mapped:.0} MB of {MAPPED_MB_MAX:.0} MB at most");
+        let bounded = mapped <= MAPPED_MB_MAX;
+        self.checks.push(("pages of files stay within their bound", verdict(bounded, told)));
+        // A run of that length has lives enough to be judged, whatever the kills.
+        let judged = slope.is_some() || halves.is_some();
         if self.elapsed >= JUDGED_FROM && !judged {
             let told = Err("no life was long enough; kill less often".to_owned());
             self.checks.push(("memory could be judged", told));

@@ -1,5 +1,8 @@
 //! Whether memory grows: straight lines through it by least squares.
 //!
+//! What is resident is anonymous memory, which must not grow, and pages of mapped indexes, which have a bound: the store
+//! keeps only so much mapped, and what is mapped the kernel can take back.
+//!
 //! A life of the process begins with a climb: the part fills, caches warm up. So its first seconds are left out, and a
 //! slope of one life is judged only if the life was long. Over all lives the medians of what is left are judged.
 
@@ -11,15 +14,16 @@ use super::watch::Second;
 const CLIMB_S: f64 = 20.0;
 /// Seconds that a median needs, after the climb.
 const SECONDS_FOR_MEDIAN: usize = 5;
-/// Seconds that the slope of one life needs to be judged, after the climb.
-const SECONDS_FOR_SLOPE: usize = 70;
 /// Medians that their slope needs to be judged.
 const LIVES_FOR_SLOPE: usize = 3;
 /// The medians of lives may grow by this at most. Far above it is any leak that would matter in a day.
 pub(crate) const LIVES_SLOPE_MB_PER_MINUTE_MAX: f64 = 15.0;
-/// Memory of one long life may grow by this at most: in a minute or two the sawtooth of parts and merges alone makes a
-/// slope.
-pub(crate) const LIFE_SLOPE_MB_PER_MINUTE_MAX: f64 = 60.0;
+/// The largest anonymous memory of the second half of a run may be this many times that of the first at most.
+pub(crate) const SECOND_HALF_MAX: f64 = 1.25;
+/// The store's bound of mapped indexes, with room for the program itself and for a journal that is replayed.
+pub(crate) const MAPPED_MB_MAX: f64 = 537.0 + 100.0;
+/// Seconds that both halves need.
+const SECONDS_FOR_HALVES: usize = 240;
 
 /// One life of the server, with its memory in MB.
 #[derive(Clone, Debug)]
@@ -43,17 +47,18 @@ pub(crate) struct Line {
     middle: f64,
     pub(crate) median_mb: f64,
     pub(crate) mb_per_minute: f64,
-    /// Long enough to judge the slope.
-    pub(crate) is_long: bool,
 }
 
 /// All lives.
 #[derive(Clone, Debug)]
 pub(crate) struct Trend {
     pub(crate) lives: Vec<Life>,
-    /// Slopes of the medians; `None` if there were too few.
-    pub(crate) resident_mb_per_minute: Option<f64>,
+    /// Slope of the medians; `None` if there were too few.
     pub(crate) anonymous_mb_per_minute: Option<f64>,
+    /// The most in the first and in the second half; `None` if the run was too short.
+    pub(crate) anonymous_mb_of_halves: Option<(f64, f64)>,
+    /// Pages of files, at most.
+    pub(crate) mapped_mb_max: f64,
 }
 
 impl Trend {
@@ -70,24 +75,24 @@ impl Trend {
                 });
             }
         }
+        let all: Vec<Reading> = lives.values().flatten().copied().collect();
+        let mapped = all.iter().map(|reading| reading.resident_mb - reading.anonymous_mb);
+        let mapped_mb_max = mapped.fold(0.0, f64::max);
+        let most =
+            |half: &[Reading]| half.iter().map(|reading| reading.anonymous_mb).fold(0.0, f64::max);
+        let (first, second) = all.split_at(all.len() / 2);
+        let anonymous_mb_of_halves =
+            (all.len() >= SECONDS_FOR_HALVES).then(|| (most(first), most(second)));
         let lives: Vec<Life> =
             lives.iter().map(|(number, readings)| Life::of(*number, readings)).collect();
-        let slope = |line: fn(&Life) -> Option<Line>| {
-            let medians: Vec<(f64, f64)> =
-                lives.iter().filter_map(line).map(|line| (line.middle, line.median_mb)).collect();
-            slope(&medians).filter(|_| medians.len() >= LIVES_FOR_SLOPE)
-        };
+        let settled = lives.iter().filter_map(|life| life.anonymous);
+        let medians: Vec<(f64, f64)> = settled.map(|line| (line.middle, line.median_mb)).collect();
         Self {
-            resident_mb_per_minute: slope(|life| life.resident),
-            anonymous_mb_per_minute: slope(|life| life.anonymous),
+            anonymous_mb_per_minute: slope(&medians).filter(|_| medians.len() >= LIVES_FOR_SLOPE),
+            anonymous_mb_of_halves,
+            mapped_mb_max,
             lives,
         }
-    }
-
-    /// The steepest slope of resident memory in a long life.
-    pub(crate) fn steepest_long_life(&self) -> Option<f64> {
-        let lines = self.lives.iter().filter_map(|life| life.resident);
-        lines.filter(|line| line.is_long).map(|line| line.mb_per_minute).reduce(f64::max)
     }
 }
 
@@ -129,7 +134,6 @@ impl Line {
             middle: points.iter().map(|(at, _)| at).sum::<f64>() / points.len() as f64,
             median_mb: sorted[sorted.len() / 2],
             mb_per_minute: slope(&points)?,
-            is_long: points.len() >= SECONDS_FOR_SLOPE,
         })
     }
 }
@@ -186,19 +190,21 @@ mod tests {
     fn a_climb_and_a_sawtooth_are_no_trend_and_a_leak_is_one() {
         let even = Trend::of(&seconds(4, 0.0));
         assert_eq!(even.lives.len(), 4);
-        assert!(even.resident_mb_per_minute.unwrap().abs() < 1.0);
-        assert!(even.steepest_long_life().unwrap() < 2.0);
+        assert!(even.anonymous_mb_per_minute.unwrap().abs() < 1.0);
+        let (first, second) = even.anonymous_mb_of_halves.unwrap();
+        assert!((second / first - 1.0).abs() < 0.01);
+        assert!((even.mapped_mb_max - 120.0).abs() < 1.0);
         let leak = Trend::of(&seconds(4, 30.0));
-        assert!((leak.resident_mb_per_minute.unwrap() - 30.0).abs() < 1.0);
         assert!((leak.anonymous_mb_per_minute.unwrap() - 15.0).abs() < 1.0);
-        assert!((leak.steepest_long_life().unwrap() - 30.0).abs() < 2.0);
+        let (first, second) = leak.anonymous_mb_of_halves.unwrap();
+        assert!((second - first - 15.0 * 5.0).abs() < 2.0);
     }
 
     #[test]
     fn a_run_that_is_too_short_is_not_judged() {
         let trend = Trend::of(&seconds(4, 0.0)[..22]);
         assert_eq!(trend.lives.len(), 1);
-        assert!(trend.resident_mb_per_minute.is_none() && trend.steepest_long_life().is_none());
+        assert!(trend.anonymous_mb_per_minute.is_none() && trend.anonymous_mb_of_halves.is_none());
         assert!(Trend::of(&[]).lives.is_empty());
     }
 }

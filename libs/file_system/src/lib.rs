@@ -63,7 +63,7 @@ pub trait JournalFile: Debug + Send {
 ///
 /// # Errors
 /// Every operation gives the operating system's answer.
-pub trait FileReader: Debug + Send {
+pub trait FileReader: Debug + Send + Sync {
     /// Fills `buffer` from a position on; gives fewer bytes only where the file ends.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
     /// Length of the file now.

@@ -248,7 +248,7 @@ pub(crate) fn swap(shared: &Arc<Shared>, swap: Swap<'_>) -> Result<()> {
     let new = change
         .add
         .into_iter()
-        .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&shared.fs), shared.segment_folder())));
+        .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&shared.segments))));
     let new: Vec<_> = new.collect();
     let mut counters = locked(&shared.counters);
     counters.expired += swap.expired;
@@ -351,7 +351,7 @@ pub(crate) fn merged_schema(inputs: &[Arc<Segment>]) -> Result<(SchemaRef, BTree
     let mut overflow = false;
     for input in inputs {
         overflow |= !input.meta().overflow_names.is_empty();
-        for field in input.records()?.1.schema().fields() {
+        for field in input.schema()?.fields() {
             let Some((attribute_type, name)) = AttributeType::of_column(field.name()) else {
                 continue;
             };

@@ -84,9 +84,8 @@ pub(crate) fn flush(shared: &Arc<Shared>, cut: &Cut) -> Result<()> {
     let journal_floor = cut.journal_floor;
     // Held until the view has the segments too: a backup takes both at one moment.
     let marks = publish(shared, cut, &metas)?;
-    let segments = metas
-        .into_iter()
-        .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&shared.fs), shared.segment_folder())));
+    let segments =
+        metas.into_iter().map(|meta| Arc::new(Segment::new(meta, Arc::clone(&shared.segments))));
     let segments: Vec<_> = segments.collect();
     failpoint::reach("flush.published");
     shared.statistics.flushes.fetch_add(1, Ordering::Relaxed);

@@ -29,6 +29,11 @@ pub struct StoreOptions {
     pub retention_bytes: Option<u64>,
     /// What is kept of single tenants.
     pub retention_by_tenant: BTreeMap<String, Retention>,
+    /// Memory of footers of segments that stay open, and of roll-ups that stay unpacked, each; what was not asked for
+    /// the longest is closed.
+    pub open_bytes: usize,
+    /// Indexes of segments that stay mapped.
+    pub mapped_bytes: usize,
     /// Preallocated length of a journal file; a longer entry gets a file of its own size.
     pub journal_file_bytes: u64,
     /// Days with a part of their own; further ones share one.
@@ -50,6 +55,8 @@ impl Default for StoreOptions {
             retention_age: None,
             retention_bytes: None,
             retention_by_tenant: BTreeMap::new(),
+            open_bytes: 32 << 20,
+            mapped_bytes: 512 << 20,
             journal_file_bytes: 64 << 20,
             open_parts_max: 64,
             build_threads: std::thread::available_parallelism().map_or(2, usize::from).min(8),

@@ -17,7 +17,7 @@ use crate::files::StoreFiles;
 use crate::ledger::{Counters, Ledger};
 use crate::lock::FolderLock;
 use crate::options::StoreOptions;
-use crate::segment::{self, Segment, SegmentId};
+use crate::segment::{self, Segment, SegmentFolder, SegmentId};
 use crate::view::{Part, View};
 
 /// What the threads and the readers share.
@@ -26,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) options: StoreOptions,
     pub(crate) fs: Arc<dyn StoreFiles>,
     pub(crate) folder: PathBuf,
+    pub(crate) segments: Arc<SegmentFolder>,
     pub(crate) store_id: String,
     pub(crate) generation: u64,
     pub(crate) view: RwLock<Arc<View>>,

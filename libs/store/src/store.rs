@@ -28,7 +28,7 @@ use crate::catalog::{Catalog, CatalogState};
 use crate::chunk::DecodedBatch;
 use crate::commit::{Command, Committer};
 use crate::compact;
-use crate::damage::{self};
+use crate::damage;
 use crate::dedup::{AgentAccount, Dedup};
 use crate::deletes::{self};
 use crate::error::{Result, StoreError};
@@ -38,7 +38,7 @@ use crate::ledger::Ledger;
 use crate::lock::{FolderLock, lock_folder};
 use crate::options::StoreOptions;
 use crate::recover;
-use crate::segment::Segment;
+use crate::segment::{Segment, SegmentFolder};
 use crate::sender::Sender;
 pub use crate::shared::{Reservation, Statistics};
 pub(crate) use crate::shared::{Shared, ViewPieces, locked};
@@ -154,15 +154,22 @@ impl Store {
         remove_copies(&*fs, folder)?;
         recover::remove_orphans(&*fs, folder, &state)?;
         let unreadable = deletes::adopt(&*fs, folder, &mut *catalog, &mut state)?;
+        let segment_folder = SegmentFolder::new(
+            Arc::clone(&fs),
+            folder.join("segments"),
+            options.open_bytes,
+            options.mapped_bytes,
+        );
         let segments = state
             .segments
             .into_iter()
-            .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&fs), folder.join("segments"))))
+            .map(|meta| Arc::new(Segment::new(meta, Arc::clone(&segment_folder))))
             .collect();
         let (register, active) = deletes::restore(state.deletes)?;
         let shared = Arc::new(Shared {
             fs,
             folder: folder.to_owned(),
+            segments: segment_folder,
             store_id: state.store_id,
             generation: state.generation,
             view: RwLock::default(),
@@ -291,6 +298,12 @@ impl Store {
         )
     }
 
+    /// Memory of what is open of segments, about, and bytes of their mapped indexes, of which only what was touched is
+    /// in memory.
+    pub fn open_bytes(&self) -> (usize, usize) {
+        self.shared.segments.open_bytes()
+    }
+
     /// What is wrong, by subject; empty when all is well.
     pub fn troubles(&self) -> BTreeMap<&'static str, String> {
         let mut troubles = locked(&self.shared.troubles).clone();
@@ -327,12 +340,6 @@ impl Store {
     /// When a segment cannot be read or written; the old ones stay.
     pub fn compact_all(&self) -> Result<()> {
         compact::compact_everything(&self.shared)
-    }
-
-    /// Reads every segment's files now and compares their checksums. Damaged indexes are built again, segments with
-    /// damaged columns are set apart; [`Store::troubles`] tells of them.
-    pub fn verify(&self) {
-        damage::verify_everything(&self.shared);
     }
 
     /// Stops taking batches, flushes, and ends the threads.

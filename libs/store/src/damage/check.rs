@@ -12,7 +12,7 @@ use crate::error::{Result, StoreError};
 use crate::files::StoreFiles;
 use crate::journal;
 use crate::lock::lock_folder;
-use crate::segment::{self, Segment, SegmentId, SegmentMeta};
+use crate::segment::{self, Segment, SegmentFolder, SegmentId, SegmentMeta};
 
 /// What was looked at and what is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -147,7 +147,8 @@ fn check_segment(folder: &Path, meta: SegmentMeta, report: &mut CheckReport) {
     report.segment_bytes += meta.bytes();
     report.rows += u64::from(meta.rows);
     let (id, rows) = (meta.id, meta.rows);
-    let segment = Segment::new(meta, Arc::new(RealFileSystem), folder.into());
+    let folder = SegmentFolder::new(Arc::new(RealFileSystem), folder.into(), 0, 0);
+    let segment = Segment::new(meta, folder);
     segment.verify();
     if let Some(damage) = segment.damage() {
         let then = match segment.damaged_records() {

@@ -23,7 +23,9 @@ pub(crate) use quarantine::{Quarantined, keep_bytes, left_to_look_at, move_files
 #[cfg(test)]
 pub(crate) use rebuild::catalog_change;
 pub(crate) use rebuild::{RowNumbers, in_segments};
-pub(crate) use scrub::{Scrub, verify_everything};
+pub(crate) use scrub::Scrub;
+#[cfg(test)]
+pub(crate) use scrub::repair;
 
 /// Where damaged things are kept for a person to look at.
 pub(crate) const FOLDER: &str = "quarantine";

@@ -8,7 +8,7 @@ use crate::compact::{self, Swap};
 use crate::error::{Result, StoreError};
 use crate::flush::caught;
 use crate::segment::{Segment, SegmentId};
-use crate::store::{Shared, locked};
+use crate::store::Shared;
 
 /// Read at most in one turn; a turn comes every few seconds.
 const TURN_BYTES: u64 = 64 << 20;
@@ -48,13 +48,6 @@ impl Scrub {
         repair(shared);
         (self.last, self.rests_since) = (None, Some(Instant::now()));
     }
-}
-
-/// Reads all segments now, and repairs.
-pub(crate) fn verify_everything(shared: &Arc<Shared>) {
-    let _turn = locked(&shared.compacting);
-    shared.view().segments().iter().for_each(|segment| segment.verify());
-    repair(shared);
 }
 
 /// Builds damaged indexes again, and sets segments apart whose columns are damaged.

@@ -13,6 +13,7 @@ mod footer;
 mod index;
 mod meta;
 mod narrow;
+mod opened;
 mod read;
 mod rows;
 mod widths;
@@ -22,14 +23,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::RecordBatch;
-use bytes::Bytes;
 use file_system::{FileSystem, failpoint, write_whole};
-use parquet::arrow::arrow_reader::ArrowReaderMetadata;
-use tantivy::directory::OwnedBytes;
 
 pub(crate) use footer::{keep_newer, read_footer};
 pub use meta::{RollUp, SegmentId, SegmentMeta};
+pub(crate) use opened::SegmentFolder;
 pub use read::RowSet;
 pub use rows::RowBitmap;
 pub(crate) use write::{SegmentBuilder, SegmentFiles, SegmentName, build};
@@ -45,19 +43,15 @@ const CHECKSUM_BLOCK_BYTES: usize = 256 << 10;
 /// Suffix of the index file.
 pub(crate) const INDEX_SUFFIX: &str = ".index.tantivy";
 
-/// A segment on disk. Its files are mapped and opened when first needed, and removed when the last view
+/// A segment on disk. Its files are opened when needed, checked when first opened, and removed when the last view
 /// that holds it is gone, if it was [doomed](Segment::doom).
 #[derive(Debug)]
 pub struct Segment {
     meta: SegmentMeta,
-    fs: Arc<dyn StoreFiles>,
-    folder: PathBuf,
-    records: OnceLock<(Bytes, ArrowReaderMetadata)>,
-    /// What its rows take in memory, by column.
-    widths: OnceLock<Vec<widths::ColumnWidth>>,
-    index: OnceLock<IndexReader>,
-    /// The roll-up as rows, once somebody has asked.
-    roll_up: OnceLock<(RecordBatch, Vec<u32>)>,
+    home: Arc<SegmentFolder>,
+    /// Whether length and checksum of each file were once found right.
+    checked_records: AtomicBool,
+    checked_index: AtomicBool,
     doomed: AtomicBool,
     /// What is wrong with each file, once that was found.
     damaged_records: OnceLock<String>,
@@ -65,15 +59,12 @@ pub struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn new(meta: SegmentMeta, fs: Arc<dyn StoreFiles>, folder: PathBuf) -> Self {
+    pub(crate) fn new(meta: SegmentMeta, home: Arc<SegmentFolder>) -> Self {
         Self {
             meta,
-            fs,
-            folder,
-            records: OnceLock::new(),
-            widths: OnceLock::new(),
-            index: OnceLock::new(),
-            roll_up: OnceLock::new(),
+            home,
+            checked_records: AtomicBool::new(false),
+            checked_index: AtomicBool::new(false),
             doomed: AtomicBool::new(false),
             damaged_records: OnceLock::new(),
             damaged_index: OnceLock::new(),
@@ -106,7 +97,7 @@ impl Segment {
     /// Reads both files as they are on the disk now; what is wrong is noted.
     pub(crate) fn verify(&self) {
         for suffix in [RECORDS_SUFFIX, INDEX_SUFFIX] {
-            if let Err(error) = self.map(suffix) {
+            if let Err(error) = self.check(suffix) {
                 tracing::debug!(%error, "segment cannot be verified");
             }
         }
@@ -117,37 +108,56 @@ impl Segment {
         self.doomed.load(Ordering::Acquire)
     }
 
-    fn index(&self) -> Result<&IndexReader> {
-        if let Some(index) = self.index.get() {
+    fn index(&self) -> Result<IndexReader> {
+        if let Some(index) = self.home.indexes.get(self.meta.id) {
             return Ok(index);
         }
-        let index = IndexReader::open(&self.map(INDEX_SUFFIX)?)?;
-        Ok(self.index.get_or_init(|| index))
+        self.check_once(INDEX_SUFFIX)?;
+        let path = self.path(INDEX_SUFFIX);
+        let bytes = self.home.fs.map(&path).map_err(StoreError::io("map", &path))?;
+        let (index, mapped) = (IndexReader::open(&bytes)?, bytes.len());
+        self.home.indexes.keep(self.meta.id, index.clone(), mapped);
+        Ok(index)
     }
 
-    /// Maps a file whose checksum is right. One that is gone or changed is noted as damaged.
-    fn map(&self, suffix: &str) -> Result<OwnedBytes> {
+    fn path(&self, suffix: &str) -> PathBuf {
+        self.home.path.join(file_name(self.meta.id, suffix))
+    }
+
+    /// Checks a file unless it was found right before: it never changes, and the scrub reads it again now and then.
+    fn check_once(&self, suffix: &str) -> Result<()> {
+        let (checked, noted) = match suffix {
+            RECORDS_SUFFIX => (&self.checked_records, &self.damaged_records),
+            _ => (&self.checked_index, &self.damaged_index),
+        };
+        if checked.load(Ordering::Acquire) && noted.get().is_none() {
+            return Ok(());
+        }
+        self.check(suffix)?;
+        checked.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Reads a file for its length and checksum. One that is gone or changed is noted as damaged.
+    fn check(&self, suffix: &str) -> Result<()> {
         let (expected, noted) = match suffix {
             RECORDS_SUFFIX => (self.meta.records_file, &self.damaged_records),
             _ => (self.meta.index_file, &self.damaged_index),
         };
-        let path = self.folder.join(file_name(self.meta.id, suffix));
-        let mapped = match noted.get() {
+        let path = self.path(suffix);
+        let checked = match noted.get() {
             Some(known) => Err(StoreError::corrupt(&path, known.as_str())),
-            None => verified(&*self.fs, &path, expected),
+            None => check_file(&*self.home.fs, &path, expected),
         };
-        if let Err(StoreError::Corrupt { detail, .. }) = &mapped {
+        if let Err(StoreError::Corrupt { detail, .. }) = &checked {
             noted.get_or_init(|| detail.clone());
         }
-        mapped
+        checked
     }
 }
 
-/// Maps a file of a known length and crc32c.
-///
-/// The checksum is computed by reading, not through the map: pages that nobody asks for must not count as memory of the
-/// process.
-fn verified(fs: &dyn StoreFiles, path: &Path, expected: (u64, u32)) -> Result<OwnedBytes> {
+/// Reads a file whose length and crc32c are known.
+fn check_file(fs: &dyn StoreFiles, path: &Path, expected: (u64, u32)) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let found = match checksum(fs, path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -163,7 +173,7 @@ fn verified(fs: &dyn StoreFiles, path: &Path, expected: (u64, u32)) -> Result<Ow
         let detail = format!("the checksum of {name} is {:08x}, not {:08x}", found.1, expected.1);
         return Err(StoreError::corrupt(path, detail));
     }
-    fs.map(path).map_err(StoreError::io("map", path))
+    Ok(())
 }
 
 /// Length and crc32c of a file.
@@ -183,8 +193,9 @@ fn checksum(fs: &dyn StoreFiles, path: &Path) -> std::io::Result<(u64, u32)> {
 
 impl Drop for Segment {
     fn drop(&mut self) {
+        self.home.close(self.meta.id);
         if *self.doomed.get_mut() {
-            remove_files(&*self.fs, &self.folder, self.meta.id);
+            remove_files(&*self.home.fs, &self.home.path, self.meta.id);
         }
     }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::TimestampNanosecondType;
-use bytes::Bytes;
+use arrow::datatypes::{SchemaRef, TimestampNanosecondType};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection,
@@ -16,7 +15,8 @@ use parquet::file::metadata::PageIndexPolicy;
 use ql::{Field, Filter, Leaf};
 
 use super::narrow::Narrowed;
-use super::widths::{ColumnWidth, widths};
+use super::opened::{Footer, PagesOf};
+use super::widths::widths;
 use super::{RECORDS_SUFFIX, Segment, footer};
 use crate::allowance::{Allowance, Held};
 use crate::batches::{Batches, block_rows};
@@ -178,13 +178,23 @@ impl Segment {
                 matches!(leaf, Leaf::Field { field: Field::Service | Field::Severity, .. });
         });
         let roll_up = self.meta.roll_up.as_ref().filter(|_| answerable)?;
-        let (batch, counts) = self.roll_up.get_or_init(|| roll_up.rows());
+        let (batch, counts) = match self.home.roll_ups.get(self.meta.id) {
+            Some(open) => open,
+            None => {
+                let (batch, counts) = roll_up.rows();
+                let bytes = batch.get_array_memory_size() + counts.len() * size_of::<u32>();
+                let open: (RecordBatch, Arc<[u32]>) = (batch, counts.into());
+                self.home.roll_ups.keep(self.meta.id, open.clone(), bytes);
+                open
+            }
+        };
         if *filter == Filter::All {
-            return Some((batch.clone(), counts.clone()));
+            return Some((batch, counts.to_vec()));
         }
-        let mask = evaluate(filter, Rows { batch, overflow_names: &self.meta.overflow_names });
+        let rows = Rows { batch: &batch, overflow_names: &self.meta.overflow_names };
+        let mask = evaluate(filter, rows);
         let counts = mask.set_indices().map(|row| counts[row]).collect();
-        let batch = filter_record_batch(batch, &BooleanArray::new(mask, None)).ok()?;
+        let batch = filter_record_batch(&batch, &BooleanArray::new(mask, None)).ok()?;
         Some((batch, counts))
     }
 
@@ -211,8 +221,8 @@ impl Segment {
         columns: &Columns,
         allowance: &Arc<dyn Allowance>,
     ) -> Result<Batches> {
-        let (bytes, metadata, widths) = self.records_and_widths()?;
-        let leaves = self.leaves(metadata, columns);
+        let Footer { metadata, widths } = self.footer()?;
+        let leaves = self.leaves(&metadata, columns);
         if leaves.is_empty() {
             return Ok(Batches::of_nothing(rows.len(), allowance));
         }
@@ -220,13 +230,12 @@ impl Segment {
         let pages = leaves.iter().map(|leaf| widths[*leaf].page_bytes).sum();
         let pages = Held::take(allowance, pages)?;
         let mask = ProjectionMask::leaves(metadata.parquet_schema(), leaves);
-        let reader =
-            ParquetRecordBatchReaderBuilder::new_with_metadata(bytes.clone(), metadata.clone())
-                .with_projection(mask)
-                .with_row_selection(selection(rows))
-                .with_batch_size(block_rows(row_bytes, &**allowance).min(rows.len().max(1)))
-                .build()
-                .map_err(StoreError::segment("read"))?;
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.pages()?, metadata)
+            .with_projection(mask)
+            .with_row_selection(selection(rows))
+            .with_batch_size(block_rows(row_bytes, &**allowance).min(rows.len().max(1)))
+            .build()
+            .map_err(StoreError::segment("read"))?;
         Ok(Batches::of_segment(reader, rows.len(), allowance, pages))
     }
 
@@ -235,8 +244,8 @@ impl Segment {
     /// # Errors
     /// When the file is damaged or cannot be read.
     pub fn row_bytes(&self, columns: &Columns) -> Result<usize> {
-        let (_, metadata, widths) = self.records_and_widths()?;
-        Ok(self.leaves(metadata, columns).iter().map(|leaf| widths[*leaf].row_bytes).sum())
+        let Footer { metadata, widths } = self.footer()?;
+        Ok(self.leaves(&metadata, columns).iter().map(|leaf| widths[*leaf].row_bytes).sum())
     }
 
     fn leaves(&self, metadata: &ArrowReaderMetadata, columns: &Columns) -> Vec<usize> {
@@ -246,14 +255,9 @@ impl Segment {
         wanted.map(|(leaf, _)| leaf).collect()
     }
 
-    fn records_and_widths(&self) -> Result<(&Bytes, &ArrowReaderMetadata, &[ColumnWidth])> {
-        let (bytes, metadata) = self.records()?;
-        Ok((bytes, metadata, self.widths.get_or_init(|| widths(metadata))))
-    }
-
     /// What its footer tells of senders.
     pub(crate) fn senders(&self) -> Result<Vec<(Sender, SenderState)>> {
-        Ok(footer::senders(&self.records()?.1))
+        Ok(footer::senders(&self.footer()?.metadata))
     }
 
     /// What cannot be read is not counted either, although its footer tells the count.
@@ -262,7 +266,7 @@ impl Segment {
             None => Ok(()),
             Some(damage) => {
                 let name = super::file_name(self.meta.id, RECORDS_SUFFIX);
-                Err(StoreError::corrupt(&self.folder.join(name), damage))
+                Err(StoreError::corrupt(&self.home.path.join(name), damage))
             }
         }
     }
@@ -291,15 +295,33 @@ impl Segment {
         Ok(start..end)
     }
 
-    pub(crate) fn records(&self) -> Result<&(Bytes, ArrowReaderMetadata)> {
-        if let Some(records) = self.records.get() {
-            return Ok(records);
+    /// The columns that its file has.
+    pub(crate) fn schema(&self) -> Result<SchemaRef> {
+        Ok(Arc::clone(self.footer()?.metadata.schema()))
+    }
+
+    fn footer(&self) -> Result<Footer> {
+        if let Some(footer) = self.home.footers.get(self.meta.id) {
+            return Ok(footer);
         }
-        let bytes = Bytes::from_owner(self.map(RECORDS_SUFFIX)?);
-        let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
-        let metadata =
-            ArrowReaderMetadata::load(&bytes, options).map_err(StoreError::segment("open"))?;
-        Ok(self.records.get_or_init(|| (bytes, metadata)))
+        // Rows are chosen by their numbers; what is the smallest and largest of a page, nobody asks.
+        let options = ArrowReaderOptions::new()
+            .with_offset_index_policy(PageIndexPolicy::Optional)
+            .with_column_index_policy(PageIndexPolicy::Skip);
+        let metadata = ArrowReaderMetadata::load(&self.pages()?, options)
+            .map_err(StoreError::segment("open"))?;
+        let bytes = metadata.metadata().memory_size();
+        let footer = Footer { widths: widths(&metadata).into(), metadata };
+        self.home.footers.keep(self.meta.id, footer.clone(), bytes);
+        Ok(footer)
+    }
+
+    /// The column file, whose checksum is right.
+    fn pages(&self) -> Result<PagesOf> {
+        self.check_once(RECORDS_SUFFIX)?;
+        let path = self.path(RECORDS_SUFFIX);
+        let reader = self.home.fs.open_read(&path).map_err(StoreError::io("open", &path))?;
+        Ok(PagesOf { reader, length: self.meta.records_file.0 })
     }
 }
 
