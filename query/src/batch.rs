@@ -43,6 +43,8 @@ pub struct Piece {
     pub batch: RecordBatch,
     /// Attributes that may stand in the overflow column.
     pub overflow_names: Arc<BTreeSet<String>>,
+    /// Fields that stages made, with a value for every row; they stand before those of the record.
+    pub(crate) made: Vec<(Field, Arc<[Cell]>)>,
 }
 
 /// Rows of named cells.
@@ -139,6 +141,54 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// A field of all rows, also of those of its pieces that are not in the batch; see [`Batch::make`].
+    pub(crate) fn whole_column(&self, field: &Field) -> Vec<Cell> {
+        let Batch::Records(records) = self else { return self.column(field) };
+        let columns = records.pieces.iter().flat_map(|piece| {
+            let reader = piece.reader(field);
+            (0..piece.batch.num_rows()).map(move |row| reader.cell(row))
+        });
+        columns.collect()
+    }
+
+    /// Puts a field in, before what was there under that name: a cell for every row, as in [`Batch::whole_column`].
+    pub(crate) fn make(&mut self, field: &Field, cells: Vec<Cell>) {
+        match self {
+            Batch::Records(records) => {
+                let mut cells = cells.into_iter();
+                for piece in &mut records.pieces {
+                    let of_piece = cells.by_ref().take(piece.batch.num_rows()).collect();
+                    piece.make(field.clone(), of_piece);
+                }
+            }
+            Batch::Rows(rows) => rows.make(field, cells),
+        }
+    }
+
+    /// Keeps those for which it is so.
+    pub(crate) fn retain(&mut self, keep: &[bool]) {
+        let mut keep = keep.iter().copied();
+        let mut next = move || keep.next().unwrap_or(false);
+        match self {
+            Batch::Records(records) => {
+                records.order = Some(records.places().filter(|_| next()).collect());
+            }
+            Batch::Rows(rows) => rows.rows.retain(|_| next()),
+        }
+    }
+
+    /// Leaves the first `count` out.
+    pub(crate) fn skip(&mut self, count: usize) {
+        match self {
+            Batch::Records(records) => records.order = Some(records.places().skip(count).collect()),
+            Batch::Rows(rows) => {
+                rows.rows.drain(..count.min(rows.rows.len()));
+            }
+        }
+    }
+}
+
 impl Records {
     /// How many.
     pub fn len(&self) -> usize {
@@ -156,7 +206,7 @@ impl Records {
     /// Memory that it holds, about.
     pub(crate) fn memory_bytes(&self) -> usize {
         let order = self.order.as_ref().map_or(0, |order| size_of_val(order.as_slice()));
-        order + self.pieces.iter().map(|piece| memory_of(&piece.batch)).sum::<usize>()
+        order + self.pieces.iter().map(Piece::memory_bytes).sum::<usize>()
     }
 
     /// (piece, row) of each, in order.
@@ -191,10 +241,14 @@ impl Records {
         });
         let order = Some(order.collect());
         let pieces = self.pieces.iter().zip(&wanted).map(|(piece, rows)| {
+            let made = piece.made.iter().map(|(field, cells)| {
+                (field.clone(), rows.iter().map(|row| cells[*row as usize].clone()).collect())
+            });
+            let made = made.collect();
             let rows = arrow::array::UInt32Array::from(rows.clone());
             let batch =
                 arrow::compute::take_record_batch(&piece.batch, &rows).expect("rows of the batch");
-            Piece { batch, overflow_names: Arc::clone(&piece.overflow_names) }
+            Piece { batch, overflow_names: Arc::clone(&piece.overflow_names), made }
         });
         Self { pieces: pieces.collect(), order }
     }
@@ -210,9 +264,74 @@ impl Rows {
     }
 }
 
+impl Rows {
+    fn make(&mut self, field: &Field, cells: Vec<Cell>) {
+        match self.place(field) {
+            Some(place) => {
+                for (row, cell) in self.rows.iter_mut().zip(cells) {
+                    row[place] = cell;
+                }
+            }
+            None => {
+                self.names = self.names.iter().cloned().chain([field.name().to_owned()]).collect();
+                for (row, cell) in self.rows.iter_mut().zip(cells) {
+                    row.push(cell);
+                }
+            }
+        }
+    }
+
+    /// Gives a column another name; one that had it goes.
+    pub(crate) fn rename(&mut self, from: &Field, to: &Field) {
+        let Some(place) = self.place(from) else { return };
+        let mut names = self.names.to_vec();
+        let gone = self.place(to).filter(|gone| *gone != place);
+        names[place] = to.name().to_owned();
+        if let Some(gone) = gone {
+            names.remove(gone);
+            self.rows.iter_mut().for_each(|row| {
+                row.remove(gone);
+            });
+        }
+        self.names = names.into();
+    }
+}
+
 impl Piece {
+    pub(crate) fn new(batch: RecordBatch, overflow_names: Arc<BTreeSet<String>>) -> Self {
+        Self { batch, overflow_names, made: Vec::new() }
+    }
+
+    /// Puts a field in, before what the record has under that name.
+    pub(crate) fn make(&mut self, field: Field, cells: Vec<Cell>) {
+        debug_assert_eq!(cells.len(), self.batch.num_rows());
+        self.made.retain(|(other, _)| *other != field);
+        self.made.push((field, cells.into()));
+    }
+
+    /// The rows for which it is so.
+    pub(crate) fn filtered(&self, keep: &[bool]) -> Self {
+        let mask = BooleanArray::from(keep.to_vec());
+        let batch = arrow::compute::filter_record_batch(&self.batch, &mask)
+            .expect("a mask as long as the batch");
+        let made = self.made.iter().map(|(field, cells)| {
+            let kept = cells.iter().zip(keep).filter(|(_, keep)| **keep);
+            (field.clone(), kept.map(|(cell, _)| cell.clone()).collect())
+        });
+        let overflow_names = Arc::clone(&self.overflow_names);
+        Self { batch, overflow_names, made: made.collect() }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let made = self.made.iter().flat_map(|(_, cells)| cells.iter());
+        memory_of(&self.batch) + made.map(Cell::memory_bytes).sum::<usize>()
+    }
+
     /// Prepares reading a field.
     pub fn reader(&self, field: &Field) -> FieldReader {
+        if let Some((_, cells)) = self.made.iter().find(|(made, _)| made == field) {
+            return FieldReader { columns: vec![Column::Made(Arc::clone(cells))] };
+        }
         let mut columns = Vec::new();
         match field {
             Field::Attribute(name) => {
@@ -272,6 +391,8 @@ pub enum Column {
     Id(FixedSizeBinaryArray),
     /// One name of the overflow objects.
     Overflow(StringArray, String),
+    /// What a stage made.
+    Made(Arc<[Cell]>),
 }
 
 impl FieldReader {
@@ -342,6 +463,7 @@ impl Column {
             Column::Severity(numbers) => severity(numbers.value(row)),
             Column::Id(ids) => valid!(ids, hex(ids.value(row))),
             Column::Overflow(objects, name) => valid!(objects, overflow(objects.value(row), name)),
+            Column::Made(cells) => cells[row].clone(),
         }
     }
 }

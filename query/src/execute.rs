@@ -19,11 +19,11 @@ use crate::batch::{self, Batch, Piece, Records};
 use crate::error::QueryError;
 use crate::limits::{QueryLimits, Summary};
 use crate::memory::Account;
-use crate::output::Output;
+use crate::output::{Output, Twin};
 use crate::places::{self, Place};
 use crate::plan::{Plan, TimeRange};
 use crate::sorting::sort_within;
-use crate::stages::{Flow, Stage};
+use crate::stages::Flow;
 
 /// Rows of the first block that is given out, so that it comes early.
 const FIRST_BLOCK_ROWS: usize = 512;
@@ -69,8 +69,7 @@ impl Execution<'_> {
         let columns = plan.columns();
         let newest = plan.newest(self.limit);
         let filter = plan.filter.clone();
-        let seconds = self.time.end.saturating_sub(self.time.start) as f64 / 1e9;
-        plan.stages.iter_mut().for_each(|stage| stage.begin(seconds));
+        plan.stages.iter_mut().for_each(|stage| stage.begin(&self.time));
         let mut output = Output::new(std::mem::take(&mut plan.stages), self.limit, &self.allowance);
         if ordered {
             self.run_ordered(&filter, &sources, newest, &columns, &mut output, sink, &mut summary)?;
@@ -244,11 +243,11 @@ impl Execution<'_> {
         let next = AtomicUsize::new(0);
         let matched = AtomicU64::new(0);
         let failed = AtomicBool::new(false);
-        let work = |mut twin: Box<dyn Stage>| -> Result<(), QueryError> {
-            twin.within(&self.allowance);
+        let work = |mut twin: Twin| -> Result<(), QueryError> {
+            twin.last.within(&self.allowance);
             let mut held = Held::nothing(&self.allowance);
             while let Some(source) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match self.feed(filter, source, columns, twin.as_mut(), &mut held, &failed) {
+                match self.feed(filter, source, columns, &mut twin, &mut held, &failed) {
                     Ok(count) => {
                         matched.fetch_add(count, Ordering::Relaxed);
                     }
@@ -260,15 +259,11 @@ impl Execution<'_> {
                     }
                 }
             }
-            twins.lock().unwrap_or_else(PoisonError::into_inner).push((twin, held));
+            twins.lock().unwrap_or_else(PoisonError::into_inner).push((twin.last, held));
             Ok(())
         };
         let threads = self.limits.threads.min(sources.len()).max(1);
-        let first = output.first();
-        let forks: Vec<_> = match first {
-            Some(stage) => (0..threads).filter_map(|_| stage.fork()).collect(),
-            None => Vec::new(),
-        };
+        let forks: Vec<Twin> = (0..threads).filter_map(|_| output.fork()).collect();
         if forks.is_empty() {
             debug_assert!(false, "a stage without order can be forked");
             return Ok(());
@@ -299,27 +294,26 @@ impl Execution<'_> {
         filter: &ql::Filter,
         source: &Source,
         columns: &Columns,
-        stage: &mut dyn Stage,
+        twin: &mut Twin,
         held: &mut Held,
         failed: &AtomicBool,
     ) -> Result<u64, QueryError> {
         self.allowance.check()?;
         let overflow_names = Arc::new(source.overflow_names().clone());
-        if let Some((batch, counts)) = source.roll_up(filter, self.time.clone()) {
-            let piece = Piece { batch, overflow_names: Arc::clone(&overflow_names) };
-            if stage.push_roll_up(&piece, &counts) {
-                held.set(stage.memory_bytes())?;
+        if twin.first.is_empty()
+            && let Some((batch, counts)) = source.roll_up(filter, self.time.clone())
+        {
+            let piece = Piece::new(batch, Arc::clone(&overflow_names));
+            if twin.last.push_roll_up(&piece, &counts) {
+                held.set(twin.last.memory_bytes())?;
                 return Ok(counts.iter().map(|count| u64::from(*count)).sum());
             }
         }
         if *columns == Columns::Fields([].into()) {
             // No column is read: the number of rows is all there is to know.
             let count = source.count(filter, self.time.clone(), &self.allowance)?;
-            stage.push(
-                Batch::Records(records(rows_without_columns(count), overflow_names)),
-                &mut Vec::new(),
-            )?;
-            held.set(stage.memory_bytes())?;
+            twin.push(Batch::Records(records(rows_without_columns(count), overflow_names)))?;
+            held.set(twin.last.memory_bytes())?;
             return Ok(count as u64);
         }
         let rows = source.select(filter, self.time.clone(), None, &self.allowance)?;
@@ -335,8 +329,8 @@ impl Execution<'_> {
             // Twice: the stage looks at cells of it.
             let _block = Held::take(&self.allowance, 2 * batch::memory_of(&batch))?;
             let records = records(batch, Arc::clone(&overflow_names));
-            stage.push(Batch::Records(records), &mut Vec::new())?;
-            held.set(stage.memory_bytes())?;
+            twin.push(Batch::Records(records))?;
+            held.set(twin.last.memory_bytes())?;
         }
         Ok(rows.len() as u64)
     }
@@ -354,7 +348,7 @@ fn records(
     batch: arrow::array::RecordBatch,
     overflow_names: Arc<std::collections::BTreeSet<String>>,
 ) -> Records {
-    Records { pieces: vec![Piece { batch, overflow_names }], order: None }
+    Records { pieces: vec![Piece::new(batch, overflow_names)], order: None }
 }
 
 fn rows_without_columns(rows: usize) -> arrow::array::RecordBatch {

@@ -1,7 +1,7 @@
 //! Records and rows as lines of JSON.
 //!
-//! A record is flat: the fixed fields by their names, then `attributes` as an object. Fields that a record
-//! does not have are left out; rows of stages have every column, `null` where there is no value.
+//! A record is flat: the fixed fields by their names, then what stages made, then `attributes` as an object. Fields that
+//! a record does not have are left out; rows of stages have every column, `null` where there is no value.
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, UInt8Type};
@@ -68,6 +68,8 @@ fn write_row(names: &[String], row: &[Cell], out: &mut Vec<u8>) {
 struct RecordWriter<'a> {
     fixed: Vec<(&'static str, FieldReader)>,
     severity: Option<&'a arrow::array::UInt8Array>,
+    /// What stages made under names that no fixed field has; it stands for attributes of the same names.
+    made: Vec<(&'a str, &'a [Cell])>,
     attributes: Vec<(&'a str, FieldReader)>,
     overflow: Option<&'a arrow::array::StringArray>,
 }
@@ -79,11 +81,18 @@ impl<'a> RecordWriter<'a> {
             .map(|field| (store::fixed_column(&field), piece.reader(&field)))
             .filter(|(_, reader)| reader.single().is_some())
             .collect();
+        let made: Vec<(&str, &[Cell])> = piece
+            .made
+            .iter()
+            .filter_map(|(field, cells)| Some((field.attribute()?, &**cells)))
+            .collect();
+        let severity_made = piece.made.iter().any(|(field, _)| *field == Field::Severity);
         let mut attributes = Vec::new();
         for (field, column) in schema.fields().iter().zip(piece.batch.columns()) {
             if let Some((_, name)) = AttributeType::of_column(field.name()) {
                 // A column without a value here is of other rows.
-                if column.null_count() < column.len() {
+                let made = made.iter().any(|(other, _)| *other == name);
+                if !made && column.null_count() < column.len() {
                     attributes.push((name, FieldReader::of(column)));
                 }
             }
@@ -97,7 +106,9 @@ impl<'a> RecordWriter<'a> {
             severity: piece
                 .batch
                 .column_by_name(schema::SEVERITY)
+                .filter(|_| !severity_made)
                 .map(|column| column.as_primitive::<UInt8Type>()),
+            made,
             attributes,
             overflow: piece.batch.column_by_name(schema::OVERFLOW).and_then(text),
         }
@@ -126,6 +137,12 @@ impl<'a> RecordWriter<'a> {
                 out.extend_from_slice(b",\"severity_number\":");
                 write_display(out, &numbers.value(row));
             }
+        }
+        for (name, cells) in self.made.iter().filter(|(_, cells)| !cells[row].is_null()) {
+            comma(out);
+            write_json_text(out, name);
+            out.push(b':');
+            cells[row].write_json(out);
         }
         self.write_attributes(row, out, &mut comma);
         out.push(b'}');
@@ -159,13 +176,36 @@ impl<'a> RecordWriter<'a> {
             // The overflow column is a JSON object already: its members are taken as they stand.
             let members =
                 overflow.value(row).strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-            if let Some(members) = members.filter(|members| !members.is_empty()) {
-                begin(out);
-                out.extend_from_slice(members.as_bytes());
+            let overlaid = self.made.iter().any(|(name, _)| overflow.value(row).contains(name));
+            match members.filter(|members| !members.is_empty()) {
+                Some(members) if !overlaid => {
+                    begin(out);
+                    out.extend_from_slice(members.as_bytes());
+                }
+                Some(_) => self.write_overflow_without_made(overflow.value(row), out, &mut begin),
+                None => {}
             }
         }
         if open {
             out.push(b'}');
+        }
+    }
+
+    fn write_overflow_without_made(
+        &self,
+        object: &str,
+        out: &mut Vec<u8>,
+        begin: &mut impl FnMut(&mut Vec<u8>),
+    ) {
+        let members: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(object).unwrap_or_default();
+        for (name, value) in members {
+            if !self.made.iter().any(|(made, _)| *made == name) {
+                begin(out);
+                write_json_text(out, &name);
+                out.push(b':');
+                write_display(out, &value);
+            }
         }
     }
 }

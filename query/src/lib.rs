@@ -11,6 +11,7 @@ mod batch;
 mod cell;
 mod error;
 mod execute;
+mod functions;
 mod http;
 mod json;
 mod limits;
@@ -24,6 +25,7 @@ mod queries;
 mod queue;
 mod sorting;
 mod stages;
+mod value;
 
 pub use batch::{Batch, Records, Rows};
 pub use cell::Cell;

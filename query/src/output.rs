@@ -21,6 +21,31 @@ pub(crate) struct Output {
     pub(crate) left_out: u64,
 }
 
+/// The first stages of a query once more, for a share of the sources.
+pub(crate) struct Twin {
+    /// Those that see one record at a time.
+    pub(crate) first: Vec<Box<dyn Stage>>,
+    /// The one that brings many together.
+    pub(crate) last: Box<dyn Stage>,
+}
+
+impl Twin {
+    pub(crate) fn push(&mut self, batch: Batch) -> Result<(), QueryError> {
+        let mut batches = vec![batch];
+        for stage in &mut self.first {
+            let mut out = Vec::new();
+            for batch in batches {
+                stage.push(batch, &mut out)?;
+            }
+            batches = out;
+        }
+        for batch in batches {
+            self.last.push(batch, &mut Vec::new())?;
+        }
+        Ok(())
+    }
+}
+
 impl Output {
     pub(crate) fn new(
         stages: Vec<Box<dyn Stage>>,
@@ -35,14 +60,24 @@ impl Output {
         Self { stages, allowance, left: limit, rows: 0, left_out: 0 }
     }
 
-    /// The first stage.
-    pub(crate) fn first(&mut self) -> Option<&mut dyn Stage> {
-        self.stages.first_mut().map(|(stage, _)| &mut **stage)
+    /// A twin of the stages up to the first that is no [per-record](Stage::per_record) one.
+    pub(crate) fn fork(&self) -> Option<Twin> {
+        let mut stages = self.stages.iter().map(|(stage, _)| stage);
+        let mut first = Vec::new();
+        loop {
+            let stage = stages.next()?;
+            let fork = stage.fork()?;
+            if !stage.per_record() {
+                return Some(Twin { first, last: fork });
+            }
+            first.push(fork);
+        }
     }
 
-    /// Takes over what a twin of the first stage has seen, and its memory.
+    /// Takes over what the last stage of a twin has seen, and its memory.
     pub(crate) fn absorb(&mut self, twin: Box<dyn Stage>, held: Held) -> Result<(), QueryError> {
-        let Some((stage, own)) = self.stages.first_mut() else { return Ok(()) };
+        let last = self.stages.iter_mut().find(|(stage, _)| !stage.per_record());
+        let Some((stage, own)) = last else { return Ok(()) };
         stage.absorb(twin);
         // A stage that was stopped in it has taken over only a part.
         self.allowance.check()?;

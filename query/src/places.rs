@@ -63,7 +63,7 @@ pub(crate) fn fetch(
         let from = &sources[*source as usize];
         let batch = from.read(&RowSet::List(rows.clone()), columns, allowance)?;
         numbers.insert(*source, pieces.len() as u32);
-        pieces.push(Piece { batch, overflow_names: Arc::new(from.overflow_names().clone()) });
+        pieces.push(Piece::new(batch, Arc::new(from.overflow_names().clone())));
     }
     let order = places.iter().map(|place| {
         let row = by_source[&place.source].partition_point(|row| *row < place.row);

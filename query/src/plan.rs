@@ -71,7 +71,8 @@ impl Plan {
 
     /// Whether records have to come newest first.
     pub(crate) fn ordered(&self) -> bool {
-        self.stages.first().is_none_or(|first| first.ordered())
+        let mut stages = self.stages.iter().skip_while(|stage| stage.per_record());
+        stages.next().is_none_or(|stage| stage.ordered())
     }
 }
 

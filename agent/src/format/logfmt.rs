@@ -32,34 +32,6 @@ impl LineFormat for Logfmt {
     }
 }
 
-/// What an unquoted text is: a decimal number or a boolean where it is written as one, else text.
-pub(super) fn guessed(text: &str) -> ValueRef<'_> {
-    match text {
-        "true" => return ValueRef::Bool(true),
-        "false" => return ValueRef::Bool(false),
-        _ => {}
-    }
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = match digits.split_once('.') {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (digits, None),
-    };
-    let all_digits =
-        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let plain = all_digits(whole) && (whole == "0" || !whole.starts_with('0'));
-    if !plain || text == "-0" {
-        return ValueRef::String(text);
-    }
-    match fraction {
-        None => text.parse().map_or(ValueRef::String(text), ValueRef::I64),
-        Some(fraction) if all_digits(fraction) => {
-            let number = text.parse().ok().filter(|number: &f64| number.is_finite());
-            number.map_or(ValueRef::String(text), ValueRef::F64)
-        }
-        Some(_) => ValueRef::String(text),
-    }
-}
-
 pub(super) type Field<'a> = (&'a str, Option<ValueRef<'a>>, &'a str);
 
 /// The first field of a text and what follows it; `None` if it does not begin with one.
@@ -82,7 +54,7 @@ pub(super) fn field<'a>(text: &'a str, draft: &Draft<'a>) -> Option<Field<'a>> {
     let end = rest.find([' ', '\t']).unwrap_or(rest.len());
     let (value, tail) = rest.split_at(end);
     let has_role = keys::role(key).is_some();
-    let value = if has_role { ValueRef::String(value) } else { guessed(value) };
+    let value = if has_role { ValueRef::String(value) } else { ValueRef::guessed(value) };
     Some((key, Some(value), tail))
 }
 
@@ -114,27 +86,5 @@ fn unquoted<'a>(quoted: &'a str, draft: &Draft<'a>) -> Option<&'a str> {
         Ok(text) => Some(draft.arena.alloc_str(&text)),
         // Escapes of another language are no reason to lose the line.
         Err(_) => Some(inside),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_value_is_a_number_only_where_it_is_written_as_one() {
-        for (text, value) in [
-            ("0", ValueRef::I64(0)),
-            ("-12", ValueRef::I64(-12)),
-            ("0.25", ValueRef::F64(0.25)),
-            ("-1.5", ValueRef::F64(-1.5)),
-            ("true", ValueRef::Bool(true)),
-        ] {
-            assert_eq!(guessed(text), value);
-        }
-        for text in ["", "-", "-0", "007", "+1", "1e3", ".5", "5.", "1.2.3", "inf", "NaN", "True"] {
-            assert_eq!(guessed(text), ValueRef::String(text));
-        }
-        assert_eq!(guessed("99999999999999999999"), ValueRef::String("99999999999999999999"));
     }
 }

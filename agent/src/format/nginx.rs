@@ -18,13 +18,12 @@ use nom::bytes::complete::tag;
 use nom::character::complete::char;
 use nom::combinator::{consumed, opt};
 use nom::sequence::{delimited, preceded, terminated};
-use record::Severity;
+use record::{Severity, ValueRef};
 
 use super::LineFormat;
 use super::access::{FORWARDED, add_amount, add_escaped, add_request, add_server, present, quoted};
 use super::apache_access::combined;
 use super::header::{Parsed, bracketed, number};
-use super::logfmt::guessed;
 use crate::draft::Draft;
 use crate::time_format::{CivilTime, layout};
 
@@ -113,7 +112,7 @@ fn read_ingress<'a>(rest: &'a str, draft: &mut Draft<'a>) -> bool {
     };
     add_amount(draft, "http.request.size", length);
     if let Some(seconds) = present(time) {
-        draft.add("nginx.request_time_s", guessed(seconds));
+        draft.add("nginx.request_time_s", ValueRef::guessed(seconds));
     }
     for (name, text) in [
         ("nginx.upstream.name", upstream),

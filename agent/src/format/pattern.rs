@@ -8,7 +8,6 @@ use record::keys::{self, Role};
 use regex::{CaptureLocations, Regex};
 
 use super::LineFormat;
-use super::logfmt::guessed;
 use crate::draft::Draft;
 use crate::roles::Roles;
 
@@ -38,8 +37,11 @@ impl LineFormat for Pattern {
                 continue;
             };
             let text = &line[start..end];
-            let value =
-                if keys::role(name).is_some() { ValueRef::String(text) } else { guessed(text) };
+            let value = if keys::role(name).is_some() {
+                ValueRef::String(text)
+            } else {
+                ValueRef::guessed(text)
+            };
             roles.take(draft, draft.arena.alloc_str(name), value);
         }
         roles.settle(draft);

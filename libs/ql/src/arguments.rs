@@ -29,6 +29,9 @@ use crate::span::{Span, Spanned};
 /// Most members of one list (fields, keys, aggregates, arguments).
 pub const LIST_MAX: usize = 256;
 
+/// Names that are listed also to who only mistyped one.
+const SHORT_LIST: usize = 12;
+
 /// A part of a stage's arguments, or what is wrong there. Boxed, because it is returned everywhere.
 pub type Read<T> = Result<T, Box<Diagnostic>>;
 
@@ -346,12 +349,16 @@ fn unknown<'a>(
     known: impl IntoIterator<Item = &'a str>,
 ) -> Diagnostic {
     let known: Vec<&str> = known.into_iter().collect();
-    Diagnostic::error(code, name.span, format!("there is no {kind} `{}`", clip(&name.node)))
-        .expecting(format!("one of {}", known.join(", ")))
-        .did_you_mean(nearest(&name.node, known))
+    let message = format!("there is no {kind} `{}`", clip(&name.node));
+    let wrong = Diagnostic::error(code, name.span, message);
+    match nearest(&name.node, known.iter().copied()) {
+        // Who only mistyped needs no list of all.
+        near @ Some(_) if known.len() > SHORT_LIST => wrong.did_you_mean(near),
+        near => wrong.expecting(format!("one of {}", known.join(", "))).did_you_mean(near),
+    }
 }
 
-fn float(number: Number) -> f64 {
+pub(crate) fn float(number: Number) -> f64 {
     match number {
         Number::Integer(number) => number as f64,
         Number::Float(number) => number,

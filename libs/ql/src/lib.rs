@@ -37,6 +37,7 @@ mod arguments;
 mod check;
 mod cidr;
 mod diagnostic;
+mod expression;
 mod field;
 mod filter;
 mod grammar;
@@ -64,6 +65,10 @@ pub use arguments::{
 pub use check::REGEXES_MAX;
 pub use cidr::Network;
 pub use diagnostic::{DIAGNOSTICS_MAX, Diagnostic, DiagnosticSeverity, Diagnostics};
+pub use expression::{
+    Arithmetic, Comparison, Constant, EXPRESSION_NODES_MAX, Expression, FUNCTIONS, Function,
+    FunctionHelp, Type,
+};
 pub use field::Field;
 pub use filter::{AnyTest, Filter, Leaf, matches, matches_ref};
 pub use grammar::{DEPTH_MAX, LEAVES_MAX};

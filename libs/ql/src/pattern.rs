@@ -37,6 +37,17 @@ impl Pattern {
     pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }
+
+    /// The first match with its groups.
+    pub fn captures<'t>(&self, text: &'t str) -> Option<regex::Captures<'t>> {
+        self.regex.captures(text)
+    }
+
+    /// The groups that have a name, with their numbers.
+    pub fn group_names(&self) -> impl Iterator<Item = (String, usize)> {
+        let names = self.regex.capture_names().enumerate();
+        names.filter_map(|(number, name)| Some((name?.to_owned(), number)))
+    }
 }
 
 impl PartialEq for Pattern {

@@ -46,6 +46,34 @@ impl Value {
 }
 
 impl<'a> ValueRef<'a> {
+    /// What an unquoted text is: a decimal number or a boolean where it is written as one, else text.
+    pub fn guessed(text: &'a str) -> Self {
+        match text {
+            "true" => return ValueRef::Bool(true),
+            "false" => return ValueRef::Bool(false),
+            _ => {}
+        }
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let (whole, fraction) = match digits.split_once('.') {
+            Some((whole, fraction)) => (whole, Some(fraction)),
+            None => (digits, None),
+        };
+        let all_digits =
+            |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let plain = all_digits(whole) && (whole == "0" || !whole.starts_with('0'));
+        if !plain || text == "-0" {
+            return ValueRef::String(text);
+        }
+        match fraction {
+            None => text.parse().map_or(ValueRef::String(text), ValueRef::I64),
+            Some(fraction) if all_digits(fraction) => {
+                let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+                number.map_or(ValueRef::String(text), ValueRef::F64)
+            }
+            Some(_) => ValueRef::String(text),
+        }
+    }
+
     /// Copies the value out of its borrow.
     pub fn to_value(self) -> Value {
         match self {
@@ -92,5 +120,25 @@ mod tests {
         assert_eq!(Value::from_f64(f64::NEG_INFINITY), Value::String("-inf".into()));
         assert_eq!(Value::from_u64(u64::MAX), Value::String("18446744073709551615".into()));
         assert_eq!(Value::from_u64(7), Value::I64(7));
+    }
+
+    #[test]
+    fn a_value_is_a_number_only_where_it_is_written_as_one() {
+        for (text, value) in [
+            ("0", ValueRef::I64(0)),
+            ("-12", ValueRef::I64(-12)),
+            ("0.25", ValueRef::F64(0.25)),
+            ("-1.5", ValueRef::F64(-1.5)),
+            ("true", ValueRef::Bool(true)),
+        ] {
+            assert_eq!(ValueRef::guessed(text), value);
+        }
+        for text in ["", "-", "-0", "007", "+1", "1e3", ".5", "5.", "1.2.3", "inf", "NaN", "True"] {
+            assert_eq!(ValueRef::guessed(text), ValueRef::String(text));
+        }
+        assert_eq!(
+            ValueRef::guessed("99999999999999999999"),
+            ValueRef::String("99999999999999999999")
+        );
     }
 }

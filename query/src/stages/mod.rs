@@ -2,12 +2,21 @@
 //!
 //! To add one, write its file and name it in [`STAGES`].
 
+mod dedup;
+mod eval;
+mod extract;
 mod fields;
 mod groups;
 mod head;
+mod parse;
+mod rename;
 mod sort;
 mod stats;
 mod stats_functions;
+mod tail;
+mod timechart;
+mod top;
+mod where_stage;
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -19,9 +28,25 @@ use store::Allowance;
 
 use crate::batch::{Batch, Piece};
 use crate::error::QueryError;
+use crate::plan::TimeRange;
 
 /// Every stage, by name.
-pub const STAGES: &[&StageHelp] = &[&fields::HELP, &head::HELP, &sort::HELP, &stats::HELP];
+pub const STAGES: &[&StageHelp] = &[
+    &dedup::HELP,
+    &eval::HELP,
+    &extract::HELP,
+    &fields::HELP,
+    &head::HELP,
+    &parse::HELP,
+    &top::RARE,
+    &rename::HELP,
+    &sort::HELP,
+    &stats::HELP,
+    &tail::HELP,
+    &timechart::HELP,
+    &top::TOP,
+    &where_stage::HELP,
+];
 
 /// What is said of a stage, and how it is made.
 #[derive(Debug)]
@@ -43,8 +68,8 @@ pub trait Stage: Debug + Send + Any {
     /// The fields it reads, and whether what it gives out is still records with all their fields.
     fn needs(&self) -> Needs;
 
-    /// Says how long the query's time range is, before the first batch.
-    fn begin(&mut self, _seconds: f64) {}
+    /// Says what the query's time range is, before the first batch.
+    fn begin(&mut self, _time: &TimeRange) {}
 
     /// Gives it what it may use, before the first batch. A stage that works for long on what it holds (sorting, taking
     /// over a twin, making its result) asks once a block whether to go on.
@@ -98,6 +123,11 @@ pub trait Stage: Debug + Send + Any {
     /// Tells a stage that only its first `count` results are used.
     fn limit_hint(&mut self, _count: usize) {}
 
+    /// Whether what becomes of a record depends on nothing but the record; then it has a [`Stage::fork`].
+    fn per_record(&self) -> bool {
+        false
+    }
+
     /// An empty twin that can take a share of an input whose order does not matter; see [`Stage::absorb`].
     fn fork(&self) -> Option<Box<dyn Stage>> {
         None
@@ -123,6 +153,15 @@ pub struct Needs {
     pub fields: BTreeSet<Field>,
     /// Whether records come out whole, so that later stages and the output may ask for any field.
     pub passes_records: bool,
+}
+
+impl Needs {
+    pub(crate) fn of<'a>(
+        fields: impl IntoIterator<Item = &'a Field>,
+        passes_records: bool,
+    ) -> Self {
+        Self { fields: fields.into_iter().cloned().collect(), passes_records }
+    }
 }
 
 /// Makes the stages of a query, reporting all faults together.

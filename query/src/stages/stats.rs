@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ql::{AggregateCall, Argument, Arguments, Diagnostic, Field, GroupBy, Read};
+use ql::{AggregateCall, Argument, Arguments, Diagnostic, Field, GroupBy, Read, Span};
 use store::{Allowance, BLOCK_ROWS, Held, Unbounded};
 
 use super::groups::{Groups, field_of};
@@ -13,6 +13,7 @@ use super::{Flow, Needs, Stage, StageHelp};
 use crate::batch::{Batch, Piece, Rows};
 use crate::cell::Cell;
 use crate::error::QueryError;
+use crate::plan::TimeRange;
 use crate::sorting::sort_within;
 
 pub(super) const HELP: StageHelp = StageHelp {
@@ -42,7 +43,7 @@ const FUNCTIONS: [&str; 15] = [
 ];
 
 #[derive(Debug)]
-struct Stats {
+pub(super) struct Stats {
     aggregates: Vec<Aggregate>,
     keys: Vec<GroupBy>,
     names: Vec<String>,
@@ -55,7 +56,7 @@ struct Stats {
 }
 
 #[derive(Clone, Debug)]
-struct Aggregate {
+pub(super) struct Aggregate {
     function: Function,
     /// `None` counts rows.
     field: Option<Field>,
@@ -68,18 +69,37 @@ fn parse(arguments: &mut Arguments<'_>) -> Read<Box<dyn Stage>> {
     // Keys first, as people read a table.
     let named = keys.iter().map(|key| (key.column().to_owned(), key.span));
     let named: Vec<_> = named.chain(calls.iter().map(|call| (call.column(), call.span))).collect();
-    for (index, (name, span)) in named.iter().enumerate() {
-        if named[..index].iter().any(|(other, _)| other == name) {
-            let wrong =
-                Diagnostic::error("column_twice", *span, format!("there are two columns `{name}`"));
-            return Err(wrong.with_help("name one of them with `as NAME`").into());
-        }
-    }
+    distinct_columns(&named)?;
     let keys = keys.into_iter().map(|key| key.by).collect();
     Ok(Box::new(Stats::new(aggregates, keys, named.into_iter().map(|(name, _)| name).collect())))
 }
 
-fn aggregate(call: &AggregateCall) -> Read<Aggregate> {
+/// # Errors
+/// When two columns have the same name.
+pub(super) fn distinct_columns(named: &[(String, Span)]) -> Read<()> {
+    for (index, (name, span)) in named.iter().enumerate() {
+        if named[..index].iter().any(|(other, _)| other == name) {
+            let message = format!("there are two columns `{name}`");
+            let wrong = Diagnostic::error("column_twice", *span, message);
+            return Err(wrong.with_help("name one of them with `as NAME`").into());
+        }
+    }
+    Ok(())
+}
+
+impl Aggregate {
+    /// How many records or rows.
+    pub(super) fn count() -> Self {
+        Self { function: Function::Count, field: None }
+    }
+
+    /// What it gives where there is nothing.
+    pub(super) fn of_nothing(&self) -> Cell {
+        self.function.of_nothing()
+    }
+}
+
+pub(super) fn aggregate(call: &AggregateCall) -> Read<Aggregate> {
     let of = |function| Ok(Aggregate { function, field: Some(call.one_field()?.clone()) });
     match call.function.node.as_str() {
         "count" if call.arguments.is_empty() => {
@@ -123,7 +143,7 @@ fn aggregate(call: &AggregateCall) -> Read<Aggregate> {
 }
 
 impl Stats {
-    fn new(aggregates: Vec<Aggregate>, keys: Vec<GroupBy>, names: Vec<String>) -> Self {
+    pub(super) fn new(aggregates: Vec<Aggregate>, keys: Vec<GroupBy>, names: Vec<String>) -> Self {
         let states = aggregates.iter().map(|aggregate| aggregate.function.state()).collect();
         Self {
             aggregates,
@@ -211,12 +231,13 @@ impl Stage for Stats {
         self.allowance = Arc::clone(allowance);
     }
 
-    fn begin(&mut self, seconds: f64) {
+    fn begin(&mut self, time: &TimeRange) {
         let bin = self.keys.iter().find_map(|key| match key {
             GroupBy::TimeBin { width, .. } => Some(width.as_secs_f64()),
             _ => None,
         });
-        self.seconds = bin.unwrap_or(seconds);
+        let whole = || time.end.saturating_sub(time.start) as f64 / 1e9;
+        self.seconds = bin.unwrap_or_else(whole);
     }
 
     fn push_roll_up(&mut self, rows: &Piece, counts: &[u32]) -> bool {

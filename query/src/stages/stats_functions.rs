@@ -72,6 +72,15 @@ pub(super) struct Moments {
 }
 
 impl Function {
+    /// What it gives of no record.
+    pub(super) fn of_nothing(&self) -> Cell {
+        match self {
+            Function::Count | Function::CountDistinct => Cell::I64(0),
+            Function::Rate => Cell::F64(0.0),
+            _ => Cell::Null,
+        }
+    }
+
     pub(super) fn state(&self) -> State {
         match self {
             Function::Count | Function::Rate => State::Counts(Vec::new()),
