@@ -9,7 +9,6 @@
 //! account is asked once a block whether to go on.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,14 +18,10 @@ use crate::batch::{self, Batch, Piece, Records};
 use crate::error::QueryError;
 use crate::limits::{QueryLimits, Summary};
 use crate::memory::Account;
+use crate::ordered::{Cursor, Ordered};
 use crate::output::{Output, Twin};
-use crate::places::{self, Place};
 use crate::plan::{Plan, TimeRange};
-use crate::sorting::sort_within;
 use crate::stages::Flow;
-
-/// Rows of the first block that is given out, so that it comes early.
-const FIRST_BLOCK_ROWS: usize = 512;
 
 /// Where results go; answers whether more is wanted.
 pub(crate) type Sink<'a> = dyn FnMut(Batch) -> Flow + 'a;
@@ -37,6 +32,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) view: &'a View,
     pub(crate) tenant: &'a str,
     pub(crate) time: TimeRange,
+    /// Records at and above it are not wanted.
+    pub(crate) below: Option<Cursor>,
     /// Records or rows to give out at most.
     pub(crate) limit: usize,
     pub(crate) limits: &'a QueryLimits,
@@ -65,14 +62,21 @@ impl Execution<'_> {
         sources.sort_by_key(|source| Reverse(source.time_range().1));
 
         let aggregates = plan.aggregates();
+        let pages = plan.pages();
         let ordered = plan.ordered();
         let columns = plan.columns();
         let newest = plan.newest(self.limit);
         let filter = plan.filter.clone();
         plan.stages.iter_mut().for_each(|stage| stage.begin(&self.time));
         let mut output = Output::new(std::mem::take(&mut plan.stages), self.limit, &self.allowance);
+        let sources_total = sources.iter().map(Source::rows).sum();
+        self.account.begins(sources_total);
         if ordered {
-            self.run_ordered(&filter, &sources, newest, &columns, &mut output, sink, &mut summary)?;
+            let asked = Ordered { filter: &filter, sources: &sources, newest, columns: &columns };
+            let last = self.run_ordered(&asked, self.below, &mut output, sink, &mut summary)?;
+            if pages && output.left == 0 {
+                summary.next = last.map(|last| last.to_string());
+            }
         } else {
             self.run_unordered(&filter, &sources, &columns, &mut output, &mut summary)?;
         }
@@ -103,7 +107,11 @@ impl Execution<'_> {
     }
 
     /// After a source failed: it is left out if its files are damaged, so that everything else is answered.
-    fn skip_damaged(&self, source: &Source, error: QueryError) -> Result<(), QueryError> {
+    pub(crate) fn skip_damaged(
+        &self,
+        source: &Source,
+        error: QueryError,
+    ) -> Result<(), QueryError> {
         if !matches!(error, QueryError::Store(_)) {
             return Err(error);
         }
@@ -118,7 +126,8 @@ impl Execution<'_> {
     /// Says what was cut off, and whether that was asked for.
     fn judge(&self, output: &Output, summary: &mut Summary) {
         let rows_max = self.limits.rows_max;
-        if output.left == 0 && self.limit >= rows_max && summary.complete {
+        if output.left == 0 && self.limit >= rows_max && summary.complete && summary.next.is_none()
+        {
             summary.complete = false;
             summary.reason = Some(format!("the bound of {rows_max} rows is reached"));
         } else if summary.rows_left_out > 0 {
@@ -127,108 +136,6 @@ impl Execution<'_> {
                 summary.rows_left_out, self.limit
             ));
         }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn run_ordered(
-        &self,
-        filter: &ql::Filter,
-        sources: &[Source],
-        newest: usize,
-        columns: &Columns,
-        output: &mut Output,
-        sink: &mut Sink<'_>,
-        summary: &mut Summary,
-    ) -> Result<(), QueryError> {
-        let rows_max = self.limits.rows_max;
-        let newest = newest.min(rows_max.saturating_add(1));
-        let (mut places, _held) = self.places(filter, sources, newest, summary)?;
-        if places.len() > rows_max {
-            places.truncate(rows_max);
-            summary.complete = false;
-            summary.reason =
-                Some(format!("more than {rows_max} records match; only the newest are used"));
-        }
-        let mut block = FIRST_BLOCK_ROWS;
-        let mut rest = places.as_slice();
-        while !rest.is_empty() {
-            self.allowance.check()?;
-            let rows = places::block(sources, rest, block, columns, &*self.allowance)?;
-            let (now, later) = rest.split_at(rows);
-            rest = later;
-            block = block.saturating_mul(4);
-            let records = places::fetch(sources, now, columns, &self.allowance)?;
-            // Twice: stages look at cells of it, and the sink writes lines.
-            let _block = Held::take(&self.allowance, 2 * records.memory_bytes())?;
-            if output.push(Batch::Records(records), sink)? == Flow::Enough {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// The newest matching rows, newest first, and the memory that they take.
-    fn places(
-        &self,
-        filter: &ql::Filter,
-        sources: &[Source],
-        newest: usize,
-        summary: &mut Summary,
-    ) -> Result<(Vec<Place>, Held), QueryError> {
-        // The oldest of the newest so far is on top.
-        let mut heap: BinaryHeap<Reverse<Place>> = BinaryHeap::new();
-        let mut held = Held::nothing(&self.allowance);
-        if newest == 0 {
-            return Ok((Vec::new(), held));
-        }
-        for (number, source) in sources.iter().enumerate() {
-            self.allowance.check()?;
-            if let Some(Reverse(oldest)) = heap.peek().filter(|_| heap.len() >= newest) {
-                // Sources come by their latest time: if this one is too old, so are all others.
-                if source.time_range().1 < oldest.time {
-                    summary.sources_pruned += (sources.len() - number) as u64;
-                    break;
-                }
-            }
-            summary.sources_read += 1;
-            summary.rows_in_sources += source.rows() as u64;
-            match self.collect(filter, source, number as u32, newest, &mut heap, &mut held) {
-                Ok(matched) => summary.matched += matched,
-                Err(error) => self.skip_damaged(source, error)?,
-            }
-        }
-        // Ascending order of `Reverse` is newest first.
-        let places = sort_within(heap.into_vec(), &self.allowance, Ord::cmp)?;
-        Ok((places.into_iter().map(|Reverse(place)| place).collect(), held))
-    }
-
-    /// Puts the places of a source's newest matching rows into the heap; gives how many match.
-    fn collect(
-        &self,
-        filter: &ql::Filter,
-        source: &Source,
-        number: u32,
-        newest: usize,
-        heap: &mut BinaryHeap<Reverse<Place>>,
-        held: &mut Held,
-    ) -> Result<u64, QueryError> {
-        let rows = source.select(filter, self.time.clone(), Some(newest), &self.allowance)?;
-        let _rows = Held::take(&self.allowance, memory_of(&rows))?;
-        let mut index = 0;
-        for batch in source.batches(&rows, &Source::key_columns(), &self.allowance)? {
-            for (time, seq) in Source::keys_of(&batch?) {
-                let place = Place { time, seq, source: number, row: rows.row(index) };
-                index += 1;
-                if heap.len() < newest {
-                    heap.push(Reverse(place));
-                } else if heap.peek().is_some_and(|Reverse(oldest)| place > *oldest) {
-                    heap.pop();
-                    heap.push(Reverse(place));
-                }
-            }
-            held.set(heap.capacity() * size_of::<Place>())?;
-        }
-        Ok(rows.len() as u64)
     }
 
     fn run_unordered(
@@ -299,6 +206,7 @@ impl Execution<'_> {
         failed: &AtomicBool,
     ) -> Result<u64, QueryError> {
         self.allowance.check()?;
+        self.account.scanned(source.rows());
         let overflow_names = Arc::new(source.overflow_names().clone());
         if twin.first.is_empty()
             && let Some((batch, counts)) = source.roll_up(filter, self.time.clone())
@@ -337,7 +245,7 @@ impl Execution<'_> {
 }
 
 /// What row numbers take.
-fn memory_of(rows: &RowSet) -> usize {
+pub(crate) fn memory_of(rows: &RowSet) -> usize {
     match rows {
         RowSet::Range(_) => 0,
         RowSet::List(rows) => rows.capacity() * size_of::<u32>(),

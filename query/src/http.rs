@@ -35,6 +35,8 @@ use crate::stages::Flow;
 
 /// Blocks of lines that wait for a slow client; then the query waits too.
 const BLOCKS_WAITING_MAX: usize = 4;
+/// How often is told how far a query is that gives out nothing.
+const PROGRESS_EVERY: Duration = Duration::from_millis(500);
 /// A block is given on when it has this much; one line may make it longer.
 const BLOCK_BYTES: usize = 64 << 10;
 
@@ -109,24 +111,25 @@ async fn answer(
     let entered = api.enter(tenant).await;
     let queued = came.elapsed();
     api.metrics.waited.observe(queued.as_secs_f64());
+    let tells = request.progress;
     let running = Running::start(api, request, entered?, queued);
-    let (guard, mut lines, end) = (running.guard, running.lines, running.end);
+    let Running { guard, account, mut lines, end } = running;
     // Until the first block the status of the answer is open.
-    let first = match lines.recv().await {
+    let first = match next_block(&mut lines, &account, tells).await {
         Some(block) => block,
         None => {
             let summary = end.await.unwrap_or(Err(QueryError::Cancelled))?;
             return Ok(ndjson(Body::from(summary_line(&summary))));
         }
     };
-    let rest = (Some(first), None, lines, Some(end), guard);
-    let stream = futures_util::stream::unfold(rest, |state| async move {
+    let rest = (Some(first), None, lines, Some(end), (guard, account));
+    let stream = futures_util::stream::unfold(rest, move |state| async move {
         let (first, before, mut lines, mut end, guard) = state;
         // The block before has been sent.
         drop::<Option<Held>>(before);
         let next = match first {
             Some(block) => Some(block),
-            None => lines.recv().await,
+            None => next_block(&mut lines, &guard.1, tells).await,
         };
         let (bytes, held) = match next {
             Some(Block { bytes, held }) => (bytes, Some(held)),
@@ -138,6 +141,31 @@ async fn answer(
         Some((Ok::<_, std::convert::Infallible>(bytes), (None, held, lines, end, guard)))
     });
     Ok(ndjson(Body::from_stream(stream)))
+}
+
+/// The next lines; if somebody wants to know how far it is, also that, when nothing else comes for a while.
+async fn next_block(
+    lines: &mut mpsc::Receiver<Block>,
+    account: &Arc<Account>,
+    tells: bool,
+) -> Option<Block> {
+    if !tells {
+        return lines.recv().await;
+    }
+    match tokio::time::timeout(PROGRESS_EVERY, lines.recv()).await {
+        Ok(block) => block,
+        Err(_) => {
+            let (rows_scanned, rows_total) = account.progress();
+            let progress = serde_json::json!({
+                "rows_scanned": rows_scanned,
+                "rows_total": rows_total,
+                "elapsed_ms": account.started().elapsed().as_millis() as u64,
+            });
+            let line = format!("{}\n", serde_json::json!({ "progress": progress }));
+            let allowance = Arc::clone(account) as Arc<dyn Allowance>;
+            Some(Block { bytes: line.into(), held: Held::nothing(&allowance) })
+        }
+    }
 }
 
 fn ndjson(body: Body) -> Response {
@@ -162,6 +190,7 @@ impl Drop for CancelOnDrop {
 /// A query on its thread, from outside.
 struct Running {
     guard: CancelOnDrop,
+    account: Arc<Account>,
     lines: mpsc::Receiver<Block>,
     end: oneshot::Receiver<Result<Summary, QueryError>>,
 }
@@ -173,24 +202,25 @@ impl Running {
         let cancelled = Arc::new(AtomicBool::new(false));
         let guard = CancelOnDrop(Arc::clone(&cancelled));
         let queries = api.queries.clone();
+        let account = queries.account(&cancelled);
+        let of_query = Arc::clone(&account);
         tokio::task::spawn_blocking(move || {
-            let result = run(&queries, &request, &cancelled, sender, queued);
+            let result = run(&queries, &request, of_query, sender, queued);
             // Others may run before this client has read all.
             drop(entered);
             let _ = ended.send(result);
         });
-        Self { guard, lines, end }
+        Self { guard, account, lines, end }
     }
 }
 
 fn run(
     queries: &Queries,
     request: &Request,
-    cancelled: &Arc<AtomicBool>,
+    account: Arc<Account>,
     sender: mpsc::Sender<Block>,
     queued: Duration,
 ) -> Result<Summary, QueryError> {
-    let account = queries.account(cancelled);
     let prepared = queries.prepare(request)?;
     let mut lines = Lines::new(&account, sender);
     let mut summary = queries.run_on(account, prepared, &mut |batch| lines.write(&batch))?;

@@ -48,6 +48,9 @@ pub struct Summary {
     /// Rows of an aggregate that the limit cut off.
     #[serde(skip_serializing_if = "is_zero")]
     pub rows_left_out: u64,
+    /// Where an answer of records stopped at its limit: the next one goes on `below` it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
     /// Records that matched the filter, as far as was looked.
     pub matched: u64,
     /// Sources (segments and pieces of parts) looked into.

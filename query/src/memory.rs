@@ -8,7 +8,7 @@
 //!
 //! What an ended query still holds no longer counts against the pool; it gives that up within a block.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ pub(crate) struct Account {
     cancelled: Arc<AtomicBool>,
     started: Instant,
     deadline: Duration,
+    rows_total: AtomicU64,
+    rows_scanned: AtomicU64,
 }
 
 impl Pool {
@@ -65,6 +67,8 @@ impl Pool {
             cancelled: Arc::clone(cancelled),
             started: Instant::now(),
             deadline,
+            rows_total: AtomicU64::new(0),
+            rows_scanned: AtomicU64::new(0),
         });
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
         accounts.retain(|known| known.strong_count() > 0);
@@ -97,6 +101,21 @@ impl Pool {
 }
 
 impl Account {
+    /// Says how many rows there are to look at.
+    pub(crate) fn begins(&self, rows_total: usize) {
+        self.rows_total.store(rows_total as u64, Ordering::Relaxed);
+    }
+
+    /// Says how many more of them are being looked at.
+    pub(crate) fn scanned(&self, rows: usize) {
+        self.rows_scanned.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    /// Rows looked at, and rows that there are to look at, as far as that is known.
+    pub(crate) fn progress(&self) -> (u64, u64) {
+        (self.rows_scanned.load(Ordering::Relaxed), self.rows_total.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn started(&self) -> Instant {
         self.started
     }

@@ -17,7 +17,9 @@ const QUERY: &str = "query";
 const SINCE: &str = "since";
 const UNTIL: &str = "until";
 const LIMIT: &str = "limit";
-const KNOWN: [&str; 4] = [QUERY, SINCE, UNTIL, LIMIT];
+const BELOW: &str = "below";
+const PROGRESS: &str = "progress";
+const KNOWN: [&str; 6] = [QUERY, SINCE, UNTIL, LIMIT, BELOW, PROGRESS];
 
 /// Reads them all.
 pub(crate) async fn read(request: HttpRequest, tenant: &str) -> Result<Request, QueryError> {
@@ -51,6 +53,11 @@ fn request_of(given: Vec<(String, Value)>, tenant: &str) -> Result<Request, Quer
             QUERY => request.query = text(known, value)?.unwrap_or_default(),
             SINCE => request.since = text(known, value)?,
             UNTIL => request.until = text(known, value)?,
+            BELOW => {
+                let cursor = text(known, value)?.map(|text| text.parse()).transpose();
+                request.below = cursor.map_err(|detail| malformed(BELOW, detail))?;
+            }
+            PROGRESS => request.progress = flag(value)?,
             _ => request.limit = limit(value)?,
         }
     }
@@ -88,6 +95,16 @@ fn limit(value: Value) -> Result<Option<usize>, QueryError> {
     number.map(Some).ok_or_else(wrong)
 }
 
+fn flag(value: Value) -> Result<bool, QueryError> {
+    match &value {
+        Value::Null => Ok(false),
+        Value::Bool(flag) => Ok(*flag),
+        Value::String(text) if text == "true" => Ok(true),
+        Value::String(text) if text == "false" => Ok(false),
+        _ => Err(malformed(PROGRESS, format!("is {value}; give true or false"))),
+    }
+}
+
 fn unknown(name: &str) -> QueryError {
     let meant = ql::nearest(name, KNOWN)
         .map_or_else(String::new, |known| format!("did you mean `{known}`? "));
@@ -121,7 +138,7 @@ mod tests {
 
     fn request(query: &str, since: Option<&str>, limit: Option<usize>) -> Request {
         let since = since.map(str::to_owned);
-        Request { query: query.into(), tenant: "t".into(), since, until: None, limit }
+        Request { query: query.into(), tenant: "t".into(), since, limit, ..Request::default() }
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use store::{Allowance, Columns, RowSet, Source};
 
 use crate::batch::{Piece, Records};
 use crate::error::QueryError;
+use crate::ordered::Cursor;
 
 /// Where a record lies; ordered by (timestamp, record_seq).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +16,12 @@ pub(crate) struct Place {
     pub(crate) seq: u64,
     pub(crate) source: u32,
     pub(crate) row: u32,
+}
+
+impl Place {
+    pub(crate) fn cursor(&self) -> Cursor {
+        Cursor { time: self.time, seq: self.seq }
+    }
 }
 
 /// How many of the first places can be read at once: at most `rows`, and not much more memory than a block.

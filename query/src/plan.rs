@@ -64,6 +64,11 @@ impl Plan {
         limit
     }
 
+    /// Whether what comes out are the records that match, one by one, so that an answer can go on where one ended.
+    pub(crate) fn pages(&self) -> bool {
+        self.stages.iter().all(|stage| stage.one_to_one())
+    }
+
     /// Whether what comes out are rows over many records, which a limit must not cut silently.
     pub(crate) fn aggregates(&self) -> bool {
         self.stages.iter().any(|stage| stage.aggregates())

@@ -11,6 +11,7 @@ use crate::error::QueryError;
 use crate::execute::{Execution, Sink};
 use crate::limits::{QueryLimits, Summary};
 use crate::memory::{Account, Pool};
+use crate::ordered::Cursor;
 use crate::plan::Plan;
 
 /// Records given out if the caller does not say; rows of an aggregate are then given out all.
@@ -31,6 +32,10 @@ pub struct Request {
     pub until: Option<String>,
     /// Records or rows at most; see [`LIMIT_DEFAULT`].
     pub limit: Option<usize>,
+    /// Only records below this place, which the [summary](Summary::next) of another answer told.
+    pub below: Option<Cursor>,
+    /// Whether to tell on the way how far it is.
+    pub progress: bool,
 }
 
 /// Answers queries over a store.
@@ -48,6 +53,7 @@ pub struct Prepared {
     time: Range<i64>,
     tenant: String,
     limit: usize,
+    below: Option<Cursor>,
 }
 
 impl Queries {
@@ -82,7 +88,13 @@ impl Queries {
         }
         let default = if plan.aggregates() { usize::MAX } else { LIMIT_DEFAULT };
         let limit = request.limit.unwrap_or(default).min(self.limits.rows_max);
-        Ok(Prepared { plan, time: since.0..until.0, tenant: request.tenant.clone(), limit })
+        if request.below.is_some() && !plan.pages() {
+            let detail =
+                "goes with a filter alone, and with stages that give a record for a record";
+            return Err(QueryError::Parameter { name: "below", detail: detail.to_owned() });
+        }
+        let (tenant, below) = (request.tenant.clone(), request.below);
+        Ok(Prepared { plan, time: since.0..until.0, tenant, limit, below })
     }
 
     /// Runs a query; blocks. Results go to `sink` as they come. It ends within a block of rows after `cancelled` is
@@ -117,12 +129,13 @@ impl Queries {
         sink: &mut Sink<'_>,
     ) -> Result<Summary, QueryError> {
         let view = self.store.view();
-        let Prepared { plan, time, tenant, limit } = prepared;
+        let Prepared { plan, time, tenant, limit, below } = prepared;
         let signal = plan.signal.name();
         let execution = Execution {
             view: &view,
             tenant: &tenant,
             time: time.clone(),
+            below,
             limit,
             limits: &self.limits,
             allowance: Arc::clone(&account) as Arc<dyn Allowance>,

@@ -117,6 +117,7 @@ fn run(
         since: Some("100y".into()),
         until: None,
         limit: Some(1_000_000),
+        ..Request::default()
     };
     let prepared = queries.prepare(&request).unwrap_or_else(|error| panic!("{query}: {error}"));
     queries.run(prepared, cancelled, &mut |batch| {
@@ -256,6 +257,7 @@ fn if_all_queries_hold_too_much_the_one_that_holds_the_most_ends_and_another_goe
             since: Some("100y".into()),
             until: None,
             limit: Some(1_000_000),
+            ..Request::default()
         };
         queries.prepare(&request).unwrap()
     };
@@ -304,6 +306,7 @@ fn a_limit_cuts_rows_of_an_aggregate_only_if_it_was_asked_for_and_says_so() {
             since: Some("100y".into()),
             until: None,
             limit,
+            ..Request::default()
         };
         let prepared = queries.prepare(&request).unwrap();
         queries.run(prepared, &Arc::default(), &mut |_| Flow::More).unwrap()

@@ -194,6 +194,41 @@ fn every_filter_finds_what_the_naive_evaluator_finds() {
 }
 
 #[test]
+fn an_answer_goes_on_where_another_one_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    // Many of one moment.
+    let lines: Vec<String> = lines()
+        .iter()
+        .enumerate()
+        .map(|(number, line)| {
+            let mut record: Value = serde_json::from_str(line).unwrap();
+            record["time"] = (FIRST_TIME + (number / 300) as i64).into();
+            record.to_string()
+        })
+        .collect();
+    in_every_place(folder.path(), &lines, |store, place| {
+        for query in ["*", "level:error", "c-17", "* | eval x = n * 2", "nowhere"] {
+            let all = seqs(&run(store, query, 1_000_000));
+            for limit in [7, 299, 300, 301, 2_999, 3_000, 3_001] {
+                if limit == 7 && all.len() > 500 {
+                    continue;
+                }
+                let (mut found, mut below) = (Vec::new(), None);
+                loop {
+                    let (lines, summary) = answer(store, query, limit, below);
+                    found.extend(seqs(&lines));
+                    match summary.next {
+                        Some(next) => below = Some(next.parse().unwrap()),
+                        None => break,
+                    }
+                }
+                assert!(found == all, "{query} in pages of {limit} from {place}");
+            }
+        }
+    });
+}
+
+#[test]
 fn what_is_deleted_is_found_by_no_filter_hidden_rewritten_or_after_a_restart() {
     // An exact one by the index, one that roll-ups can answer, and one that reads messages.
     let deletes = [

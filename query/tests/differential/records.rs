@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 
-use query::{Flow, Queries, QueryLimits, Request};
+use query::{Cursor, Flow, Queries, QueryLimits, Request, Summary};
 use record::{Record, Timestamp};
 use serde_json::Value;
 use store::{Append, BatchBuilder, Store, StoreOptions};
@@ -179,13 +179,26 @@ pub(crate) fn options() -> StoreOptions {
 
 /// The answer's lines.
 pub(crate) fn run(store: &Arc<Store>, query: &str, limit: usize) -> Vec<Value> {
+    let (lines, summary) = answer(store, query, limit, None);
+    assert!(summary.complete, "{query}: {summary:?}");
+    lines
+}
+
+/// The answer's lines below a place, and the summary.
+pub(crate) fn answer(
+    store: &Arc<Store>,
+    query: &str,
+    limit: usize,
+    below: Option<Cursor>,
+) -> (Vec<Value>, Summary) {
     let queries = Queries::new(Arc::clone(store), QueryLimits::default());
     let request = Request {
         query: query.to_owned(),
         tenant: "default".into(),
         since: Some("100y".into()),
-        until: None,
         limit: Some(limit),
+        below,
+        ..Request::default()
     };
     let mut out = Vec::new();
     let prepared = queries.prepare(&request).unwrap_or_else(|error| panic!("{query}: {error}"));
@@ -195,14 +208,13 @@ pub(crate) fn run(store: &Arc<Store>, query: &str, limit: usize) -> Vec<Value> {
             Flow::More
         })
         .unwrap_or_else(|error| panic!("{query}: {error}"));
-    assert!(summary.complete, "{query}");
     let lines: Vec<Value> = out
         .split(|byte| *byte == b'\n')
         .filter(|line| !line.is_empty())
         .map(|line| serde_json::from_slice(line).unwrap())
         .collect();
     assert_eq!(summary.rows, lines.len() as u64, "{query}");
-    lines
+    (lines, summary)
 }
 
 pub(crate) fn seqs(lines: &[Value]) -> Vec<u64> {
