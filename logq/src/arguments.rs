@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use agent::access::AccessArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -19,6 +20,7 @@ pub(crate) const INGEST_ADDR: &str = "http://127.0.0.1:4318";
     name = "logq",
     version,
     max_term_width = 100,
+    disable_help_subcommand = true,
     after_help = "\
 `logq 'QUERY'` is short for `logq search 'QUERY'`.
 
@@ -30,6 +32,9 @@ Examples:
   logq 'correlation:req-42'                    every record of one interaction, over all services
   logq 'level:>=warn service:nova' --since 2h  what went wrong lately
   logq '* | stats count() by service, level'   who says how much
+  logq tail 'level:error'                      what goes wrong now
+  logq wait 'service:orders ready' --timeout 30s
+  logq help language                           how queries are written
 
 Exit codes: 0 found, 1 nothing found, 2 bad query or usage, 3 server unreachable, 4 the answer is partial."
 )]
@@ -42,6 +47,24 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Search records
     Search(Search),
+    /// Follow records as they come in, in the order of their times
+    Tail(Follow),
+    /// Wait until a record matches, print it, and end; with 1 when the time is over
+    Wait(Wait),
+    /// List the fields that records have, with examples
+    Fields(Look),
+    /// List the commonest values of a field
+    Values(Values),
+    /// List the services, with their records and errors
+    Services(Look),
+    /// Say what is stored, by service and day
+    Stats(Stats),
+    /// Say what a query would do, without running it
+    Explain(Look),
+    /// Print a query well spaced, a stage a line
+    Fmt(Fmt),
+    /// Explain a command, or the query language
+    Help(Help),
     /// Run collector and query in this process
     ///
     /// It runs no agent but the demo's: `logq run agent` follows what the table [agent] says.
@@ -68,8 +91,16 @@ pub(crate) enum Command {
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 12] = [
+    pub(crate) const NAMES: [&'static str; 20] = [
         "search",
+        "tail",
+        "wait",
+        "fields",
+        "values",
+        "services",
+        "stats",
+        "explain",
+        "fmt",
         "up",
         "run",
         "ship",
@@ -88,6 +119,12 @@ impl Command {
 pub(crate) struct Search {
     /// What to look for, such as `level:error service:nova "timed out"`; a leading -word needs `--` before it
     pub(crate) query: String,
+    /// Go on with records as they come in, as `logq tail` does
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Say what the query would do, run it, and say what it did; no rows are printed
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// From when: a length before now (15m, 2h, 7d, 100y) or a time
     #[arg(long, default_value = "15m")]
     pub(crate) since: String,
@@ -105,6 +142,101 @@ pub(crate) struct Search {
     pub(crate) addr: String,
     #[command(flatten)]
     pub(crate) access: AccessArguments,
+}
+
+/// Where the query service is, and who asks.
+#[derive(Debug, Args)]
+pub(crate) struct Asking {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
+    pub(crate) output: OutputForm,
+    /// The query address
+    #[arg(long, env = "LOGQ_ADDR", default_value = QUERY_ADDR)]
+    pub(crate) addr: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Follow {
+    /// Which records, such as `level:>=warn service:orders`; `*` is all of them
+    #[arg(default_value = "*")]
+    pub(crate) query: String,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// What to wait for, such as `service:orders "listening on"`
+    pub(crate) query: String,
+    /// How long
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = service::config::parse_duration)]
+    pub(crate) timeout: Duration,
+    /// A record that came since then counts too
+    #[arg(long, default_value = "15m")]
+    pub(crate) since: String,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Look {
+    /// Of which records; `*` is all of them
+    #[arg(default_value = "*")]
+    pub(crate) query: String,
+    #[command(flatten)]
+    pub(crate) time: Times,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Values {
+    /// The field
+    pub(crate) field: String,
+    /// Of which records; `*` is all of them
+    #[arg(default_value = "*")]
+    pub(crate) query: String,
+    /// Values at most
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) time: Times,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stats {
+    /// Days back that are listed
+    #[arg(long, default_value_t = 14)]
+    pub(crate) days: u32,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Fmt {
+    /// The query; standard input if it is left out
+    pub(crate) query: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Help {
+    /// A command, or `language`, `stages`, `functions`, `fields`, or the name of one stage
+    pub(crate) topic: Option<String>,
+}
+
+/// Of which time.
+#[derive(Debug, Args)]
+pub(crate) struct Times {
+    /// From when: a length before now (15m, 2h, 7d, 100y) or a time
+    #[arg(long, default_value = "15m")]
+    pub(crate) since: String,
+    /// Until when: as --since, or `now`
+    #[arg(long, default_value = "now")]
+    pub(crate) until: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

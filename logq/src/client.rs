@@ -51,14 +51,20 @@ pub(crate) fn not_let_in(addr: &str, status: StatusCode, body: &[u8]) -> Option<
 
 /// Says that a server cannot be reached, and what to do.
 pub(crate) fn unreachable(addr: &str, error: &reqwest::Error) -> Exit {
+    let detail = reason(error);
+    eprintln!(
+        "logq: cannot reach {addr}: {detail}; is `logq up` running there? --addr names another address"
+    );
+    Exit::Unreachable
+}
+
+/// The innermost reason, which says the most.
+pub(crate) fn reason(error: &reqwest::Error) -> String {
     let mut detail = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
         detail = inner.to_string();
         source = inner.source();
     }
-    eprintln!(
-        "logq: cannot reach {addr}: {detail}; is `logq up` running there? --addr names another address"
-    );
-    Exit::Unreachable
+    detail
 }

@@ -8,6 +8,10 @@ mod client;
 mod delete;
 mod demo;
 mod exit;
+mod follow;
+mod help;
+mod lines;
+mod look;
 mod ready;
 mod restore;
 mod search;
@@ -48,7 +52,18 @@ fn run(command: Command) -> Result<ExitCode> {
             wait(cores, up::run(&up))
         }
         // A command that waits for one server needs one thread.
+        Command::Search(search) if search.explain => wait(1, look::explained(&search)),
+        Command::Search(search) if search.follow => wait(1, follow::search(search)),
         Command::Search(search) => wait(1, search::run(&search)),
+        Command::Tail(follow) => wait(1, follow::tail(&follow)),
+        Command::Wait(one) => wait(1, follow::wait(&one)),
+        Command::Fields(look) => wait(1, look::fields(&look)),
+        Command::Values(values) => wait(1, look::values(&values)),
+        Command::Services(look) => wait(1, look::services(&look)),
+        Command::Stats(stats) => wait(1, look::stats(&stats)),
+        Command::Explain(look) => wait(1, look::explain(&look)),
+        Command::Fmt(fmt) => help::fmt(fmt),
+        Command::Help(topic) => help::run(topic.topic.as_deref()),
         Command::Ship(ship) => wait(1, ship::run(ship)),
         Command::Audit(audit) => wait(1, audit::run(&audit)),
         Command::Token(token) => token::run(token),

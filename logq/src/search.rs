@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::arguments::{OutputForm, Search};
 use crate::exit::Exit;
+use crate::lines::Lines;
 use crate::text::TextPrinter;
 
 /// The last line of an answer.
@@ -129,7 +130,7 @@ fn conclude(summary: Option<Summary>) -> Exit {
     if summary.rows == 0 { Exit::Failure } else { Exit::Success }
 }
 
-async fn refused(addr: &str, response: reqwest::Response) -> Exit {
+pub(crate) async fn refused(addr: &str, response: reqwest::Response) -> Exit {
     let status = response.status();
     let body = response.bytes().await.unwrap_or_default();
     if let Some(exit) = crate::client::not_let_in(addr, status, &body) {
@@ -147,35 +148,13 @@ async fn refused(addr: &str, response: reqwest::Response) -> Exit {
     }
 }
 
-/// Cuts a stream of bytes into lines.
-#[derive(Default)]
-struct Lines {
-    begun: Vec<u8>,
-}
-
-impl Lines {
-    fn push(&mut self, mut bytes: &[u8], line: &mut impl FnMut(&[u8])) {
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            if self.begun.is_empty() {
-                line(&bytes[..end]);
-            } else {
-                self.begun.extend_from_slice(&bytes[..end]);
-                line(&self.begun);
-                self.begun.clear();
-            }
-            bytes = &bytes[end + 1..];
-        }
-        self.begun.extend_from_slice(bytes);
-    }
-}
-
-enum Printer {
+pub(crate) enum Printer {
     Json(BufWriter<io::StdoutLock<'static>>),
     Text(TextPrinter<BufWriter<io::StdoutLock<'static>>>),
 }
 
 impl Printer {
-    fn new(form: OutputForm) -> Self {
+    pub(crate) fn new(form: OutputForm) -> Self {
         let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
         match form {
             OutputForm::Json => Printer::Json(out),
@@ -183,7 +162,7 @@ impl Printer {
         }
     }
 
-    fn line(&mut self, line: &[u8]) -> io::Result<()> {
+    pub(crate) fn line(&mut self, line: &[u8]) -> io::Result<()> {
         match self {
             Printer::Json(out) => {
                 out.write_all(line)?;
@@ -193,29 +172,18 @@ impl Printer {
         }
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    /// What was printed so far is out; rows of a table wait for its widths.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Printer::Json(out) => out.flush(),
+            Printer::Text(printer) => printer.flush(),
+        }
+    }
+
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
         match self {
             Printer::Json(out) => out.flush(),
             Printer::Text(printer) => printer.finish(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_whole_however_the_bytes_come() {
-        let bytes = b"one\ntwo\n\nthree\n";
-        for size in 1..bytes.len() {
-            let mut lines = Lines::default();
-            let mut seen = Vec::new();
-            for piece in bytes.chunks(size) {
-                lines
-                    .push(piece, &mut |line| seen.push(String::from_utf8_lossy(line).into_owned()));
-            }
-            assert_eq!(seen, ["one", "two", "", "three"], "{size}");
         }
     }
 }

@@ -79,6 +79,10 @@ impl<W: Write> TextPrinter<W> {
         }
     }
 
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.table.print(&mut self.out, self.colours)?;
         self.out.flush()

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use serde::Serialize;
 use service::doors::{Access, Routes};
 use service::http::ErrorResponse;
 use service::principal::{Principal, Right};
@@ -32,6 +34,7 @@ use crate::parameters;
 use crate::queries::{Queries, Request};
 use crate::queue::{Permit, Queue, QueueLimits};
 use crate::stages::Flow;
+use crate::tail;
 
 /// Blocks of lines that wait for a slow client; then the query waits too.
 const BLOCKS_WAITING_MAX: usize = 4;
@@ -43,11 +46,13 @@ const BLOCK_BYTES: usize = 64 << 10;
 /// The query routes' state.
 #[derive(Debug)]
 pub struct QueryApi {
-    queries: Queries,
+    pub(crate) queries: Queries,
     queue: Arc<Queue>,
     /// Of tenants that may have only so many.
     of_tenants: HashMap<String, Arc<Semaphore>>,
     metrics: Metrics,
+    /// Clients that follow.
+    pub(crate) followers: Arc<Semaphore>,
 }
 
 /// What a query takes of the bounds on queries at the same time.
@@ -69,7 +74,9 @@ impl QueryApi {
         let of_tenants =
             of_tenants.map(|(tenant, most)| (tenant.clone(), Arc::new(Semaphore::new(*most))));
         let of_tenants = of_tenants.collect();
-        Arc::new(Self { queries, queue, of_tenants, metrics: Metrics::new(registry) })
+        let followers = Arc::new(Semaphore::new(tail::FOLLOWERS_MAX));
+        let metrics = Metrics::new(registry);
+        Arc::new(Self { queries, queue, of_tenants, metrics, followers })
     }
 
     /// The routes.
@@ -78,6 +85,13 @@ impl QueryApi {
         Routes::new()
             .get("/api/v1/query", QUERY, query)
             .post("/api/v1/query", QUERY, query)
+            .get("/api/v1/tail", QUERY, tail::follow)
+            .post("/api/v1/tail", QUERY, tail::follow)
+            .get("/api/v1/explain", QUERY, explain)
+            .post("/api/v1/explain", QUERY, explain)
+            .get("/api/v1/fields", QUERY, fields)
+            .post("/api/v1/fields", QUERY, fields)
+            .get("/api/v1/stats", QUERY, stats)
             .with_state(Arc::clone(self))
     }
 
@@ -99,6 +113,49 @@ async fn query(
     let answered = answer(&api, &principal.tenant, request).await;
     api.metrics.answered(started.elapsed(), answered.as_ref().err().map(QueryError::code));
     answered.unwrap_or_else(refused)
+}
+
+async fn explain(
+    State(api): State<Arc<QueryApi>>,
+    principal: Principal,
+    request: HttpRequest,
+) -> Response {
+    looked(&api, &principal.tenant, request, Queries::explain).await
+}
+
+async fn fields(
+    State(api): State<Arc<QueryApi>>,
+    principal: Principal,
+    request: HttpRequest,
+) -> Response {
+    looked(&api, &principal.tenant, request, Queries::fields).await
+}
+
+async fn stats(State(api): State<Arc<QueryApi>>, principal: Principal) -> Response {
+    let (queries, tenant) = (api.queries.clone(), principal.tenant);
+    let stored = tokio::task::spawn_blocking(move || queries.stored(&tenant)).await;
+    stored.map(Json).map_err(|_| refused(QueryError::Cancelled)).into_response()
+}
+
+/// Answers with one object, in the queue like a query.
+async fn looked<T: Serialize + Send + 'static>(
+    api: &Arc<QueryApi>,
+    tenant: &Arc<str>,
+    request: HttpRequest,
+    look: fn(&Queries, &Request) -> Result<T, QueryError>,
+) -> Response {
+    let look = async {
+        let request = parameters::read(request, tenant).await?;
+        let entered = api.enter(tenant).await?;
+        let queries = api.queries.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let looked = look(&queries, &request);
+            drop(entered);
+            looked
+        });
+        looked.await.unwrap_or(Err(QueryError::Cancelled))
+    };
+    look.await.map(Json).map_err(refused).into_response()
 }
 
 async fn answer(
@@ -168,7 +225,7 @@ async fn next_block(
     }
 }
 
-fn ndjson(body: Body) -> Response {
+pub(crate) fn ndjson(body: Body) -> Response {
     ([(CONTENT_TYPE, "application/x-ndjson")], body).into_response()
 }
 
@@ -307,7 +364,7 @@ fn summary_of(error: &QueryError) -> Summary {
     Summary { complete: false, reason: Some(error.to_string()), ..Summary::default() }
 }
 
-fn refused(error: QueryError) -> Response {
+pub(crate) fn refused(error: QueryError) -> Response {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST);
     let answer = match &error {
         QueryError::Query { diagnostics, rendered } => {

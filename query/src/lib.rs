@@ -15,6 +15,7 @@ mod functions;
 mod http;
 mod json;
 mod limits;
+mod looking;
 mod memory;
 mod metrics;
 mod ordered;
@@ -26,6 +27,7 @@ mod queries;
 mod queue;
 mod sorting;
 mod stages;
+mod tail;
 mod value;
 
 pub use batch::{Batch, Records, Rows};

@@ -19,7 +19,8 @@ const UNTIL: &str = "until";
 const LIMIT: &str = "limit";
 const BELOW: &str = "below";
 const PROGRESS: &str = "progress";
-const KNOWN: [&str; 6] = [QUERY, SINCE, UNTIL, LIMIT, BELOW, PROGRESS];
+const AFTER: &str = "after";
+const KNOWN: [&str; 7] = [QUERY, SINCE, UNTIL, LIMIT, BELOW, PROGRESS, AFTER];
 
 /// Reads them all.
 pub(crate) async fn read(request: HttpRequest, tenant: &str) -> Result<Request, QueryError> {
@@ -58,7 +59,11 @@ fn request_of(given: Vec<(String, Value)>, tenant: &str) -> Result<Request, Quer
                 request.below = cursor.map_err(|detail| malformed(BELOW, detail))?;
             }
             PROGRESS => request.progress = flag(value)?,
-            _ => request.limit = limit(value)?,
+            AFTER => request.after = number(AFTER, value, "a record_seq")?,
+            _ => {
+                let limit = number(LIMIT, value, "a number of rows")?;
+                request.limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+            }
         }
     }
     Ok(request)
@@ -84,14 +89,14 @@ fn text(name: &'static str, value: Value) -> Result<Option<String>, QueryError> 
     }
 }
 
-fn limit(value: Value) -> Result<Option<usize>, QueryError> {
+fn number(name: &'static str, value: Value, wanted: &str) -> Result<Option<u64>, QueryError> {
     let number = match &value {
         Value::Null => return Ok(None),
-        Value::Number(number) => number.as_u64().and_then(|number| usize::try_from(number).ok()),
+        Value::Number(number) => number.as_u64(),
         Value::String(text) => text.parse().ok(),
         _ => None,
     };
-    let wrong = || malformed(LIMIT, format!("is {value}; give a number of rows"));
+    let wrong = || malformed(name, format!("is {value}; give {wanted}"));
     number.map(Some).ok_or_else(wrong)
 }
 

@@ -39,6 +39,12 @@ impl Plan {
         Ok(Self { signal: parsed.signal, filter: parsed.filter, stages, warnings: parsed.warnings })
     }
 
+    /// A filter alone.
+    pub(crate) fn of_filter(filter: Filter, signal: &str) -> Self {
+        let signal = if signal == Signal::Spans.name() { Signal::Spans } else { Signal::Logs };
+        Self { signal, filter, stages: Vec::new(), warnings: Vec::new() }
+    }
+
     /// The columns that have to be read of matching records.
     pub(crate) fn columns(&self) -> Columns {
         let mut fields: BTreeSet<Field> = BTreeSet::new();

@@ -3,21 +3,29 @@
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use ql::{Field, Filter};
 use record::{Timestamp, time_parameter};
 use store::{Allowance, Store, View};
 
+use crate::cell::Cell;
 use crate::error::QueryError;
 use crate::execute::{Execution, Sink};
 use crate::limits::{QueryLimits, Summary};
+use crate::looking::unknown_fields;
 use crate::memory::{Account, Pool};
 use crate::ordered::Cursor;
 use crate::plan::Plan;
+use crate::stages::Flow;
 
 /// Records given out if the caller does not say; rows of an aggregate are then given out all.
 pub const LIMIT_DEFAULT: usize = 100;
 /// How far back a query looks if the caller does not say.
 pub const SINCE_DEFAULT: &str = "15m";
+
+/// How long is looked for a newest match to tell of.
+const HINT_WITHIN: Duration = Duration::from_millis(500);
 
 /// A query as a caller gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,12 +44,14 @@ pub struct Request {
     pub below: Option<Cursor>,
     /// Whether to tell on the way how far it is.
     pub progress: bool,
+    /// Of whoever follows: only records with a larger record_seq.
+    pub after: Option<u64>,
 }
 
 /// Answers queries over a store.
 #[derive(Clone, Debug)]
 pub struct Queries {
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     limits: QueryLimits,
     memory: Arc<Pool>,
 }
@@ -49,9 +59,9 @@ pub struct Queries {
 /// A query that is checked and waits to be run.
 #[derive(Debug)]
 pub struct Prepared {
-    plan: Plan,
-    time: Range<i64>,
-    tenant: String,
+    pub(crate) plan: Plan,
+    pub(crate) time: Range<i64>,
+    pub(crate) tenant: String,
     limit: usize,
     below: Option<Cursor>,
 }
@@ -131,6 +141,7 @@ impl Queries {
         let view = self.store.view();
         let Prepared { plan, time, tenant, limit, below } = prepared;
         let signal = plan.signal.name();
+        let filter = plan.filter.clone();
         let execution = Execution {
             view: &view,
             tenant: &tenant,
@@ -144,30 +155,115 @@ impl Queries {
         };
         let mut summary = execution.run(plan, sink)?;
         if summary.matched == 0 {
-            summary.hint = hint(&view, &tenant, signal, &time);
+            let unknown = unknown_fields(&filter, &view, &tenant, signal);
+            summary.hint = match unknown.is_empty() {
+                true => self.hint(&view, &tenant, signal, &filter, &time),
+                false => None,
+            };
+            summary.warnings.extend(unknown);
         }
         Ok(summary)
     }
+
+    /// Says where there is something when nothing was found in a range.
+    fn hint(
+        &self,
+        view: &View,
+        tenant: &str,
+        signal: &'static str,
+        filter: &Filter,
+        time: &Range<i64>,
+    ) -> Option<String> {
+        let (sources, _) = view.sources(tenant, signal, i64::MIN..i64::MAX);
+        if sources.is_empty() {
+            return Some("nothing is stored yet".to_owned());
+        }
+        match self.newest_match(view, tenant, filter, signal) {
+            Some(Some(newest)) if newest >= time.end => Some(format!(
+                "the newest match is later, at {}: --until now, or a time after it",
+                Timestamp(newest)
+            )),
+            Some(Some(newest)) if newest < time.start => {
+                let age = Timestamp::now().0.saturating_sub(newest);
+                let (told, since) = age_in_words(age);
+                Some(format!("newest match {told} ago: --since {since}"))
+            }
+            Some(Some(_)) => None,
+            Some(None) => Some("nothing matches at any time".to_owned()),
+            // It took too long to find out.
+            None => {
+                let first = sources.iter().map(|source| source.time_range().0).min()?;
+                (first < time.start).then(|| {
+                    format!(
+                        "there are records from {} on; --since gives an earlier start",
+                        Timestamp(first)
+                    )
+                })
+            }
+        }
+    }
+
+    /// When the newest record of all times that matches was; `None` if that cannot be found out quickly.
+    fn newest_match(
+        &self,
+        view: &View,
+        tenant: &str,
+        filter: &Filter,
+        signal: &'static str,
+    ) -> Option<Option<i64>> {
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let limit_bytes = self.limits.memory_bytes_max;
+        let account = self.memory.account(limit_bytes, HINT_WITHIN, &cancelled);
+        let mut newest = None;
+        let execution = Execution {
+            view,
+            tenant,
+            time: i64::MIN..i64::MAX,
+            below: None,
+            limit: 1,
+            limits: &self.limits,
+            allowance: Arc::clone(&account) as Arc<dyn Allowance>,
+            skipped: Mutex::default(),
+            account,
+        };
+        let plan = Plan::of_filter(filter.clone(), signal);
+        let ran = execution.run(plan, &mut |batch| {
+            newest = match batch.column(&Field::Timestamp).first() {
+                Some(Cell::Time(time)) => Some(time.0),
+                _ => None,
+            };
+            Flow::Enough
+        });
+        ran.is_ok().then_some(newest)
+    }
 }
 
-/// Says when there are records outside of a range in which nothing was found.
-fn hint(view: &View, tenant: &str, signal: &str, time: &Range<i64>) -> Option<String> {
-    let (mut sources, _) = view.sources(tenant, signal, i64::MIN..i64::MAX);
-    // Times of records that are deleted are not to be told.
-    sources.retain(|source| !source.is_screened());
-    let first = sources.iter().map(|source| source.time_range().0).min()?;
-    let last = sources.iter().map(|source| source.time_range().1).max()?;
-    if last >= time.end {
-        return Some(format!(
-            "there are later records, up to {}; --until gives a later end",
-            Timestamp(last)
-        ));
+/// A length of time as a person says it, and as `--since` takes it, a little longer.
+fn age_in_words(nanos: i64) -> (String, String) {
+    let seconds = nanos / 1_000_000_000;
+    let units =
+        [(86_400, "day", 'd'), (3_600, "hour", 'h'), (60, "minute", 'm'), (1, "second", 's')];
+    let (length, name, letter) =
+        units.into_iter().find(|(length, ..)| seconds >= *length).unwrap_or(units[3]);
+    let count = seconds / length;
+    let plural = if count == 1 { "" } else { "s" };
+    (format!("{count} {name}{plural}"), format!("{}{letter}", count + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_is_told_in_its_largest_unit() {
+        for (seconds, told, since) in [
+            (0, "0 seconds", "1s"),
+            (59, "59 seconds", "60s"),
+            (60, "1 minute", "2m"),
+            (7_200, "2 hours", "3h"),
+            (3 * 86_400 + 5, "3 days", "4d"),
+        ] {
+            assert_eq!(age_in_words(seconds * 1_000_000_000), (told.into(), since.into()));
+        }
     }
-    (first < time.start).then(|| {
-        format!(
-            "there are records from {} to {}; --since gives an earlier start",
-            Timestamp(first),
-            Timestamp(last)
-        )
-    })
 }

@@ -32,7 +32,12 @@ impl Computed {
                 fields.push(field.clone());
             }
         });
-        Self { expression, fields, now: Timestamp::now() }
+        Self { expression, fields, now: Timestamp(0) }
+    }
+
+    /// The query begins: what `now()` is from here on.
+    pub(crate) fn begin(&mut self) {
+        self.now = Timestamp::now();
     }
 
     /// The fields that it reads.
@@ -255,7 +260,9 @@ mod tests {
         ];
         let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
         let batch = Batch::Rows(Rows { names: names.into(), rows: vec![row] });
-        Computed::new(expression).of_whole(&batch).remove(0)
+        let mut computed = Computed::new(expression);
+        computed.begin();
+        computed.of_whole(&batch).remove(0)
     }
 
     /// Expression and value as JSON.

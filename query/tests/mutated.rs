@@ -2,9 +2,41 @@
 
 use query::{Plan, QueryError, STAGES};
 
-const TOKENS: [&[u8]; 34] = [
+const TOKENS: [&[u8]; 66] = [
     b" | ",
     b"stats ",
+    b"where ",
+    b"eval a = ",
+    b"rename a as b",
+    b"dedup ",
+    b"extract \"<a> b\"",
+    b"extract /(?P<a>x)/",
+    b"parse json",
+    b"parse logfmt from a prefix b",
+    b"tail 3",
+    b"top 5 ",
+    b"rare ",
+    b"timechart 5m ",
+    b" and ",
+    b" or ",
+    b"not ",
+    b" in (1, \"x\")",
+    b" == ",
+    b" != ",
+    b" >= ",
+    b" =~ ",
+    b" + ",
+    b" / ",
+    b"if(a, b, c)",
+    b"lower(a)",
+    b"bin(time, 5m)",
+    b"in_network(a, \"10.0.0.0/8\")",
+    b"time(\"2026\")",
+    b"null",
+    b"200ms",
+    b"`a  b`",
+    b"level",
+    b"  ",
     b"sort ",
     b"head ",
     b"fields ",
@@ -55,7 +87,13 @@ fn is_planned(query: &str) -> bool {
         Ok(plan) => {
             // What it says of itself is asked for before it runs.
             let says: usize = plan.stages.iter().map(|stage| stage.needs().fields.len()).sum();
-            assert!(says <= query.len() && !format!("{plan:?}").is_empty());
+            assert!(says <= query.len());
+            let formatted = ql::format(query);
+            let again =
+                Plan::new(&formatted).unwrap_or_else(|error| panic!("{formatted}: {error}"));
+            assert_eq!(format!("{:?}", again.filter), format!("{:?}", plan.filter), "{formatted}");
+            assert_eq!(format!("{:?}", again.stages), format!("{:?}", plan.stages), "{formatted}");
+            assert_eq!(ql::format(&formatted), formatted);
             true
         }
         Err(QueryError::Query { diagnostics, rendered }) => {

@@ -60,6 +60,13 @@ const ROUTES: &[Row] = &[
     (Port::Ingest, "GET", "/metrics", Needs::Operator, ""),
     (Port::Query, "GET", "/api/v1/query", Needs::Query, ""),
     (Port::Query, "POST", "/api/v1/query", Needs::Query, ASK),
+    (Port::Query, "GET", "/api/v1/tail", Needs::Query, ""),
+    (Port::Query, "POST", "/api/v1/tail", Needs::Query, r#"{"query":"*","after":0,"limit":1}"#),
+    (Port::Query, "GET", "/api/v1/explain", Needs::Query, ""),
+    (Port::Query, "POST", "/api/v1/explain", Needs::Query, ASK),
+    (Port::Query, "GET", "/api/v1/fields", Needs::Query, ""),
+    (Port::Query, "POST", "/api/v1/fields", Needs::Query, r#"{"query":"*","since":"100y"}"#),
+    (Port::Query, "GET", "/api/v1/stats", Needs::Query, ""),
     (Port::Query, "GET", "/health/live", Needs::Nothing, ""),
     (Port::Query, "GET", "/health/ready", Needs::Nothing, ""),
     (Port::Query, "GET", "/metrics", Needs::Operator, ""),
@@ -133,6 +140,8 @@ fn url(server: &Server, (port, method, path, ..): &Row) -> String {
     let base = if *port == Port::Ingest { &server.ingest } else { &server.query };
     let query = match (*method, *path) {
         ("GET", "/api/v1/query") => "?query=*&since=100y&limit=1000",
+        ("GET", "/api/v1/tail") => "?query=*&after=0&limit=1",
+        ("GET", "/api/v1/explain" | "/api/v1/fields") => "?query=*&since=100y",
         _ => "",
     };
     format!("{base}{}{query}", path.replace("{id}", "1").replace("{*name}", "catalog.db"))

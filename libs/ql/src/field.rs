@@ -67,6 +67,13 @@ impl Field {
         names[0]
     }
 
+    /// Its names: the canonical one, then the aliases.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let row = NAMES.iter().find(|(field, _)| field == self);
+        let aliases = row.map_or(&[][..], |(_, names)| &names[1..]);
+        std::iter::once(self.name()).chain(aliases.iter().copied())
+    }
+
     /// The attribute's name, if it is one.
     pub fn attribute(&self) -> Option<&str> {
         if let Self::Attribute(name) = self { Some(name) } else { None }

@@ -1,5 +1,6 @@
 //! The view: one immutable snapshot of segments and parts that a query holds from start to end.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::damage::Quarantined;
 use crate::deletes::{ActiveDelete, screened};
 use crate::error::{Result, StoreError};
 use crate::evaluate::{Columns, Rows, evaluate};
+use crate::schema::AttributeType;
 use crate::segment::{RowSet, Segment};
 
 /// Which part a record belongs to.
@@ -146,6 +148,60 @@ impl Source {
             Source::Segment(segment) => segment.meta().time_range,
             Source::Chunk(chunk) => chunk.time_range,
             Source::Screened(source, _) => source.time_range(),
+        }
+    }
+
+    /// Whether it is a segment.
+    pub fn is_segment(&self) -> bool {
+        self.segment_bytes().is_some()
+    }
+
+    /// Bytes on the disk, of a segment.
+    pub fn segment_bytes(&self) -> Option<u64> {
+        match self {
+            Source::Segment(segment) => Some(segment.meta().bytes()),
+            Source::Chunk(_) => None,
+            Source::Screened(source, _) => source.segment_bytes(),
+        }
+    }
+
+    /// How many rows can match, at most, as far as is known without reading columns; and whether all of them do.
+    ///
+    /// # Errors
+    /// When a file is damaged or cannot be read, or the allowance ends.
+    pub fn estimate(
+        &self,
+        filter: &Filter,
+        allowance: &Arc<dyn Allowance>,
+    ) -> Result<(usize, bool)> {
+        match self {
+            Source::Segment(segment) => segment.estimate(filter, allowance),
+            Source::Chunk(chunk) => Ok((chunk.rows(), *filter == Filter::All)),
+            Source::Screened(source, shown) => source.estimate(&both(filter, shown), allowance),
+        }
+    }
+
+    /// Adds the names of all attributes that its records have.
+    pub fn add_attribute_names(&self, names: &mut BTreeSet<String>) {
+        let mut add = |column: &str| {
+            names.extend(AttributeType::of_column(column).map(|(_, name)| name.to_owned()));
+        };
+        match self {
+            Source::Segment(segment) => segment.meta().columns.iter().for_each(|name| add(name)),
+            Source::Chunk(chunk) => {
+                chunk.batch.schema_ref().fields().iter().for_each(|field| add(field.name()));
+            }
+            Source::Screened(source, _) => return source.add_attribute_names(names),
+        }
+        names.extend(self.overflow_names().iter().cloned());
+    }
+
+    /// Smallest and largest record_seq.
+    pub fn seq_range(&self) -> (u64, u64) {
+        match self {
+            Source::Segment(segment) => segment.meta().seq_range,
+            Source::Chunk(chunk) => chunk.seq_range(),
+            Source::Screened(source, _) => source.seq_range(),
         }
     }
 
@@ -290,7 +346,7 @@ impl Source {
     }
 
     /// Attribute names that stand in the overflow column.
-    pub fn overflow_names(&self) -> &std::collections::BTreeSet<String> {
+    pub fn overflow_names(&self) -> &BTreeSet<String> {
         match self {
             Source::Segment(segment) => &segment.meta().overflow_names,
             Source::Chunk(chunk) => &chunk.overflow_names,
@@ -334,6 +390,14 @@ impl Chunk {
             held.set(found.capacity() * size_of::<u32>())?;
         }
         Ok(RowSet::List(found))
+    }
+
+    /// Rows stand in the order in which they came.
+    fn seq_range(&self) -> (u64, u64) {
+        let seqs = self.batch.column_by_name(crate::schema::RECORD_SEQ);
+        let seqs = seqs.map(|column| column.as_primitive::<UInt64Type>().values());
+        let ends = seqs.and_then(|seqs| seqs.first().copied().zip(seqs.last().copied()));
+        ends.unwrap_or((u64::MAX, 0))
     }
 
     /// Memory of a row, about.

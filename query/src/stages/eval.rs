@@ -5,6 +5,7 @@ use ql::{Arguments, Field, LIST_MAX, Read};
 use super::{Flow, Needs, Stage, StageHelp};
 use crate::batch::Batch;
 use crate::error::QueryError;
+use crate::plan::TimeRange;
 use crate::value::Computed;
 
 pub(super) const HELP: StageHelp = StageHelp {
@@ -39,6 +40,10 @@ impl Stage for Eval {
     fn needs(&self) -> Needs {
         let fields = self.fields.iter().flat_map(|(_, computed)| computed.fields());
         Needs::of(fields, true)
+    }
+
+    fn begin(&mut self, _time: &TimeRange) {
+        self.fields.iter_mut().for_each(|(_, computed)| computed.begin());
     }
 
     fn push(&mut self, mut batch: Batch, out: &mut Vec<Batch>) -> Result<Flow, QueryError> {

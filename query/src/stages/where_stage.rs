@@ -6,6 +6,7 @@ use super::{Flow, Needs, Stage, StageHelp};
 use crate::batch::{Batch, Records};
 use crate::cell::Cell;
 use crate::error::QueryError;
+use crate::plan::TimeRange;
 use crate::value::Computed;
 
 pub(super) const HELP: StageHelp = StageHelp {
@@ -32,6 +33,10 @@ fn holds(cells: &[Cell]) -> Vec<bool> {
 impl Stage for Where {
     fn needs(&self) -> Needs {
         Needs::of(self.condition.fields(), true)
+    }
+
+    fn begin(&mut self, _time: &TimeRange) {
+        self.condition.begin();
     }
 
     fn push(&mut self, batch: Batch, out: &mut Vec<Batch>) -> Result<Flow, QueryError> {

@@ -89,6 +89,20 @@ impl Segment {
         }
     }
 
+    /// How many rows can match, at most, and whether all of them do.
+    ///
+    /// # Errors
+    /// When the index is damaged or cannot be read, or the allowance ends.
+    pub fn estimate(
+        &self,
+        filter: &Filter,
+        allowance: &Arc<dyn Allowance>,
+    ) -> Result<(usize, bool)> {
+        let narrowed = self.narrow(filter, allowance)?;
+        let rows = narrowed.rows.map_or(self.meta.rows as usize, |rows| rows.len());
+        Ok((rows, narrowed.exact))
+    }
+
     /// The number of matching rows, if the index holds it ready.
     pub(super) fn count_by_index(
         &self,
