@@ -25,7 +25,7 @@ fn a_faulty_query_is_shown_with_carets_and_exit_code_2() {
     insta::assert_snapshot!(faulty("level:error | stts count() by service"), @r"
     error[unknown_stage]: there is no stage `stts`
       | level:error | stts count() by service
-      |               ^^^^ expected one of fields, head, sort, stats
+      |               ^^^^
       = help: did you mean `stats`?
     ");
     insta::assert_snapshot!(faulty("level:eror OR (service:a"), @r"

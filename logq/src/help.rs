@@ -25,10 +25,15 @@ pub(crate) fn run(topic: Option<&str>) -> Result<Exit> {
         "stages" => stages(),
         "functions" => functions(),
         "fields" => fields(),
-        other => match STAGES.iter().find(|help| help.name == other) {
-            Some(help) => stage(help),
-            None => return command(other),
-        },
+        other => {
+            let found = STAGES.iter().find(|help| help.name == other).map(|help| stage(help));
+            match (command(other)?, found) {
+                (true, Some(stage)) => format!("\nAs a stage of a query:\n\n{stage}"),
+                (true, None) => return Ok(Exit::Success),
+                (false, Some(stage)) => stage,
+                (false, None) => return Ok(unknown(other)),
+            }
+        }
     };
     // Who pages through it may stop early.
     match std::io::stdout().write_all(text.as_bytes()) {
@@ -37,13 +42,16 @@ pub(crate) fn run(topic: Option<&str>) -> Result<Exit> {
     }
 }
 
-fn command(name: &str) -> Result<Exit> {
+/// Prints the help of a command, if there is one of this name.
+fn command(name: &str) -> Result<bool> {
     let mut arguments = Arguments::command();
-    if let Some(found) = arguments.find_subcommand_mut(name) {
-        let mut found = found.clone().bin_name(format!("logq {name}"));
-        found.print_help()?;
-        return Ok(Exit::Success);
-    }
+    let Some(found) = arguments.find_subcommand_mut(name) else { return Ok(false) };
+    found.clone().bin_name(format!("logq {name}")).print_help()?;
+    Ok(true)
+}
+
+fn unknown(name: &str) -> Exit {
+    let arguments = Arguments::command();
     let names = arguments.get_subcommands().map(|one| one.get_name().to_owned());
     let known: Vec<String> = names.collect();
     let known = known.iter().map(String::as_str).chain(TOPICS);
@@ -51,7 +59,7 @@ fn command(name: &str) -> Result<Exit> {
     let meant = ql::nearest(name, known.iter().copied())
         .map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
     eprintln!("logq: there is no help on `{name}`{meant}");
-    Ok(Exit::Usage)
+    Exit::Usage
 }
 
 fn language() -> String {

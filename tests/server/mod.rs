@@ -228,6 +228,20 @@ impl Server {
         run(&mut command, input)
     }
 
+    /// Starts a command of the binary against this server, its lines to be read as they come.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(LOGQ);
+        without_settings(&mut command)
+            .args(arguments)
+            .env("LOGQ_ADDR", &self.query)
+            .env("LOGQ_INGEST_ADDR", &self.ingest)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
     /// All records or rows that a query finds, whenever they are, by `logq -o json`.
     pub(crate) fn search(&self, query: &str) -> Vec<Value> {
         let output = self.logq(&[
