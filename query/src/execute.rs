@@ -73,9 +73,13 @@ impl Execution<'_> {
         self.account.begins(sources_total);
         if ordered {
             let asked = Ordered { filter: &filter, sources: &sources, newest, columns: &columns };
-            let last = self.run_ordered(&asked, self.below, &mut output, sink, &mut summary)?;
-            if pages && output.left == 0 {
-                summary.next = last.map(|last| last.to_string());
+            if let Some(around) = &plan.around {
+                self.run_context(around, &asked, &mut output, sink, &mut summary)?;
+            } else {
+                let last = self.run_ordered(&asked, self.below, &mut output, sink, &mut summary)?;
+                if pages && output.left == 0 {
+                    summary.next = last.map(|last| last.to_string());
+                }
             }
         } else {
             self.run_unordered(&filter, &sources, &columns, &mut output, &mut summary)?;

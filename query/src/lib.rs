@@ -9,6 +9,7 @@
 
 mod batch;
 mod cell;
+mod context;
 mod error;
 mod execute;
 mod functions;

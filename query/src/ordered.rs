@@ -55,6 +55,7 @@ impl FromStr for Cursor {
 }
 
 /// What is asked of an ordered query.
+#[derive(Clone, Copy)]
 pub(crate) struct Ordered<'a> {
     pub(crate) filter: &'a Filter,
     /// Newest first by their latest time.
@@ -65,7 +66,7 @@ pub(crate) struct Ordered<'a> {
 }
 
 /// How far the pages have come.
-struct Position {
+pub(crate) struct Position {
     /// Records are wanted below it.
     below: Option<Cursor>,
     /// Records of exactly its time that are not wanted any more, at most.
@@ -116,7 +117,7 @@ impl Execution<'_> {
         Ok(last)
     }
 
-    fn position(
+    pub(crate) fn position(
         &self,
         ordered: &Ordered<'_>,
         below: Option<Cursor>,
@@ -132,7 +133,12 @@ impl Execution<'_> {
         Ok(Position { below, of_its_time, read: vec![false; ordered.sources.len()] })
     }
 
-    fn tell_sources(&self, ordered: &Ordered<'_>, position: &Position, summary: &mut Summary) {
+    pub(crate) fn tell_sources(
+        &self,
+        ordered: &Ordered<'_>,
+        position: &Position,
+        summary: &mut Summary,
+    ) {
         for (source, read) in ordered.sources.iter().zip(&position.read) {
             if *read {
                 summary.sources_read += 1;
@@ -171,7 +177,7 @@ impl Execution<'_> {
     }
 
     /// The newest matching rows below the position, newest first, and the memory that they take.
-    fn places(
+    pub(crate) fn places(
         &self,
         ordered: &Ordered<'_>,
         newest: usize,
@@ -260,6 +266,10 @@ impl Execution<'_> {
 }
 
 impl Position {
+    pub(crate) fn at_the_top(sources: usize) -> Self {
+        Self { below: None, of_its_time: 0, read: vec![false; sources] }
+    }
+
     fn go_below(&mut self, page: &[Place]) {
         let Some(last) = page.last() else { return };
         let of_its_time = page.iter().rev().take_while(|place| place.time == last.time).count();

@@ -7,7 +7,7 @@ use ql::{Diagnostic, Field, Filter, Signal};
 use store::Columns;
 
 use crate::error::QueryError;
-use crate::stages::{self, Stage};
+use crate::stages::{self, Around, Stage};
 
 /// A query that is checked and can run.
 #[derive(Debug)]
@@ -16,6 +16,8 @@ pub struct Plan {
     pub signal: Signal,
     /// Which records.
     pub filter: Filter,
+    /// What else is wanted around each of them.
+    pub(crate) around: Option<Around>,
     /// What is done with them.
     pub stages: Vec<Box<dyn Stage>>,
     /// What is probably not meant as it is written.
@@ -31,18 +33,23 @@ impl Plan {
         let parsed = ql::parse(query).map_err(|faults| QueryError::of_query(faults, query))?;
         let mut stages =
             stages::plan(&parsed.stages).map_err(|faults| QueryError::of_query(faults, query))?;
+        let around = stages.first().and_then(|stage| stage.around()).cloned();
+        if around.is_some() {
+            stages.remove(0);
+        }
         for index in 1..stages.len() {
             if let Some(limit) = stages[index].limit() {
                 stages[index - 1].limit_hint(limit);
             }
         }
-        Ok(Self { signal: parsed.signal, filter: parsed.filter, stages, warnings: parsed.warnings })
+        let ql::Query { signal, filter, warnings, .. } = parsed;
+        Ok(Self { signal, filter, around, stages, warnings })
     }
 
     /// A filter alone.
     pub(crate) fn of_filter(filter: Filter, signal: &str) -> Self {
         let signal = if signal == Signal::Spans.name() { Signal::Spans } else { Signal::Logs };
-        Self { signal, filter, stages: Vec::new(), warnings: Vec::new() }
+        Self { signal, filter, around: None, stages: Vec::new(), warnings: Vec::new() }
     }
 
     /// The columns that have to be read of matching records.
@@ -72,7 +79,7 @@ impl Plan {
 
     /// Whether what comes out are the records that match, one by one, so that an answer can go on where one ended.
     pub(crate) fn pages(&self) -> bool {
-        self.stages.iter().all(|stage| stage.one_to_one())
+        self.around.is_none() && self.stages.iter().all(|stage| stage.one_to_one())
     }
 
     /// Whether what comes out are rows over many records, which a limit must not cut silently.
@@ -82,6 +89,9 @@ impl Plan {
 
     /// Whether records have to come newest first.
     pub(crate) fn ordered(&self) -> bool {
+        if self.around.is_some() {
+            return true;
+        }
         let mut stages = self.stages.iter().skip_while(|stage| stage.per_record());
         stages.next().is_none_or(|stage| stage.ordered())
     }

@@ -105,7 +105,7 @@ struct Follower {
 impl Follower {
     fn new(queries: &Queries, request: &Request) -> Result<Self, QueryError> {
         let mut plan = Plan::new(&request.query)?;
-        if !plan.stages.iter().all(|stage| stage.per_record()) {
+        if plan.around.is_some() || !plan.stages.iter().all(|stage| stage.per_record()) {
             let detail = "only stages that see one record at a time can follow: where, eval, rename, extract, parse";
             return Err(QueryError::Parameter { name: "query", detail: detail.to_owned() });
         }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use record::{Record, RecordRef, SourceRef, Value, ValueRef};
 
 use crate::field::Field;
+use crate::literal::Literal;
 use crate::phrase::Word;
 use crate::test::Test;
 
@@ -63,6 +64,12 @@ impl Filter {
     /// Whether this is [`Filter::nothing`].
     pub fn is_nothing(&self) -> bool {
         matches!(self, Self::Not(inner) if **inner == Self::All)
+    }
+
+    /// What matches records whose field is exactly this text.
+    pub fn equals(field: &Field, text: &str) -> Self {
+        let test = Test::Equals(Literal::new(text, field.name()));
+        Self::Test(Leaf::Field { field: field.clone(), test })
     }
 
     /// What matches all of `members`, simplified.

@@ -2,6 +2,7 @@
 //!
 //! To add one, write its file and name it in [`STAGES`].
 
+mod context;
 mod dedup;
 mod eval;
 mod extract;
@@ -23,15 +24,17 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use ql::{Arguments, Diagnostics, Field, Read, StageCall};
+use ql::{Arguments, Diagnostic, Diagnostics, Field, Read, StageCall};
 use store::Allowance;
 
 use crate::batch::{Batch, Piece};
 use crate::error::QueryError;
 use crate::plan::TimeRange;
+pub use context::Around;
 
 /// Every stage, by name.
 pub const STAGES: &[&StageHelp] = &[
+    &context::HELP,
     &dedup::HELP,
     &eval::HELP,
     &extract::HELP,
@@ -120,6 +123,11 @@ pub trait Stage: Debug + Send + Any {
         !self.needs().passes_records && !self.one_to_one()
     }
 
+    /// If it asks for what is around matches: for what; then the plan does it.
+    fn around(&self) -> Option<&Around> {
+        None
+    }
+
     /// Tells a stage that only its first `count` results are used.
     fn limit_hint(&mut self, _count: usize) {}
 
@@ -171,7 +179,7 @@ impl Needs {
 pub(crate) fn plan(calls: &[StageCall]) -> Result<Vec<Box<dyn Stage>>, Diagnostics> {
     let mut stages = Vec::new();
     let mut faults = Vec::new();
-    for call in calls {
+    for (number, call) in calls.iter().enumerate() {
         let Some(help) = STAGES.iter().find(|help| help.name == call.name.node) else {
             faults.push(ql::unknown_stage(&call.name, STAGES.iter().map(|help| help.name)));
             continue;
@@ -180,6 +188,10 @@ pub(crate) fn plan(calls: &[StageCall]) -> Result<Vec<Box<dyn Stage>>, Diagnosti
         match (help.parse)(&mut arguments)
             .and_then(|stage| arguments.finish(help.usage).map(|()| stage))
         {
+            Ok(stage) if stage.around().is_some() && number > 0 => {
+                let message = "this stage stands right behind the filter";
+                faults.push(Diagnostic::error("misplaced_stage", call.name.span, message));
+            }
             Ok(stage) => stages.push(stage),
             Err(fault) => faults.push(*fault),
         }

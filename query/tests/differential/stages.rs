@@ -40,6 +40,9 @@ url.path:* | extract "/api/<version>/<rest>" from url.path | stats count() by ve
 * | timechart 6h count() as n, avg(duration_ms) by service
 level:error | timechart 1h count()
 rare:yes | timechart 12h count() by level
+rare:yes | context 2 by correlation | fields n, context.hit
+level:fatal n:<200 | context by host
+n:1500 | context 40 by host | stats count() by context.hit
 "#;
 
 fn run_all(store: &Arc<Store>) -> Vec<(String, Vec<Value>)> {
@@ -145,6 +148,45 @@ fn stages_count_what_the_records_say() {
     in_every_place(folder.path(), &lines, |store, place| {
         for (query, expected) in &cases {
             assert_eq!(run(store, query, 10)[0]["n"], *expected, "{query} from {place}");
+        }
+    });
+}
+
+#[test]
+fn what_stands_around_a_match_has_the_same_host_and_the_nearest_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = lines();
+    let records = naive_records(&lines);
+    let mut by_host: Vec<(i64, u64, Option<String>)> = records
+        .iter()
+        .enumerate()
+        .map(|(seq, record)| (record.timestamp.0, seq as u64, record.host.clone()))
+        .collect();
+    by_host.sort();
+    let filter = ql::parse("rare:yes").unwrap().filter;
+    in_every_place(folder.path(), &lines, |store, place| {
+        for wanted in [1, 7, 200] {
+            let mut expected = std::collections::BTreeSet::new();
+            for (seq, record) in records.iter().enumerate() {
+                if !ql::matches(&filter, record, None) {
+                    continue;
+                }
+                expected.insert(seq as u64);
+                let Some(host) = &record.host else { continue };
+                let same: Vec<u64> = by_host
+                    .iter()
+                    .filter(|(_, _, other)| other.as_ref() == Some(host))
+                    .map(|(_, seq, _)| *seq)
+                    .collect();
+                let at = same.iter().position(|other| *other == seq as u64).unwrap();
+                let around = at.saturating_sub(wanted)..(at + wanted + 1).min(same.len());
+                expected.extend(&same[around]);
+            }
+            let found = run(store, &format!("rare:yes | context {wanted} by host"), 1_000_000);
+            let hits = found.iter().filter(|record| record["context.hit"] == true).count();
+            let all: std::collections::BTreeSet<u64> = seqs(&found).into_iter().collect();
+            assert_eq!((all.len(), &all), (found.len(), &expected), "{wanted} from {place}");
+            assert_eq!(hits, run(store, "rare:yes", 1_000_000).len());
         }
     });
 }
