@@ -2,11 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use agent::access::AccessArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::output::ColorChoice;
 use crate::token::TokenArguments;
 
 /// Where queries go if nothing is said.
@@ -122,6 +124,12 @@ pub(crate) struct Search {
     /// Go on with records as they come in, as `logq tail` does
     #[arg(short, long)]
     pub(crate) follow: bool,
+    /// Do not use a pager ($LOGQ_PAGER, $PAGER, less) on a terminal
+    #[arg(long)]
+    pub(crate) no_pager: bool,
+    /// Whether to colour; NO_COLOR and CLICOLOR_FORCE are heard too
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) color: ColorChoice,
     /// Say what the query would do, run it, and say what it did; no rows are printed
     #[arg(long)]
     pub(crate) explain: bool,
@@ -131,9 +139,9 @@ pub(crate) struct Search {
     /// Until when: as --since, or `now`
     #[arg(long, default_value = "now")]
     pub(crate) until: String,
-    /// Records or rows at most, the newest first; if not said: 100 records, or all rows of stages such as stats
+    /// Records or rows at most, the newest first, or `all`; if not said: 100 records, or all rows of stages such as stats
     #[arg(short = 'n', long)]
-    pub(crate) limit: Option<usize>,
+    pub(crate) limit: Option<Limit>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
     pub(crate) output: OutputForm,
@@ -142,6 +150,35 @@ pub(crate) struct Search {
     pub(crate) addr: String,
     #[command(flatten)]
     pub(crate) access: AccessArguments,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportForm {
+    /// For people
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// How many records or rows are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    All,
+    Rows(usize),
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            number => {
+                number.parse().map(Self::Rows).map_err(|_| "give a number, or `all`".to_owned())
+            }
+        }
+    }
 }
 
 /// Where the query service is, and who asks.
@@ -241,10 +278,14 @@ pub(crate) struct Times {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputForm {
-    /// One line a record, coloured on a terminal; rows as a table
+    /// One line a record, coloured on a terminal; rows as a table, timecharts as bars
     Text,
     /// One JSON object a line
     Json,
+    /// Comma-separated values
+    Csv,
+    /// A table, of records too
+    Table,
 }
 
 #[derive(Debug, Args)]
@@ -297,8 +338,8 @@ pub(crate) struct Check {
     #[arg(default_value = "logq-data")]
     pub(crate) data: PathBuf,
     /// How to print
-    #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
-    pub(crate) output: OutputForm,
+    #[arg(short, long, value_enum, default_value_t = ReportForm::Text)]
+    pub(crate) output: ReportForm,
 }
 
 #[derive(Debug, Args)]
@@ -318,8 +359,8 @@ pub(crate) struct Audit {
     #[command(flatten)]
     pub(crate) access: AccessArguments,
     /// How to print
-    #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
-    pub(crate) output: OutputForm,
+    #[arg(short, long, value_enum, default_value_t = ReportForm::Text)]
+    pub(crate) output: ReportForm,
 }
 
 #[derive(Debug, Args)]
@@ -453,7 +494,7 @@ mod tests {
             &["search", "level:error", "-n5"],
         ] {
             assert!(
-                matches!(parse(arguments), Ok(Command::Search(search)) if search.query == "level:error" && search.limit == Some(5))
+                matches!(parse(arguments), Ok(Command::Search(search)) if search.query == "level:error" && search.limit == Some(Limit::Rows(5)))
             );
         }
         assert!(

@@ -9,7 +9,7 @@ use collector::{AgentList, AgentStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::arguments::{Audit, OutputForm};
+use crate::arguments::{Audit, ReportForm};
 use crate::exit::Exit;
 
 /// The collector's half.
@@ -49,8 +49,8 @@ pub(crate) async fn run(audit: &Audit) -> Result<Exit> {
     };
     let faults = account.faults();
     match audit.output {
-        OutputForm::Json => println!("{}", account.to_json(ledger, &agents, &faults)),
-        OutputForm::Text => print!("{}", account.report(&faults)),
+        ReportForm::Json => println!("{}", account.to_json(ledger, &agents, &faults)),
+        ReportForm::Text => print!("{}", account.report(&faults)),
     }
     Ok(if faults.is_empty() { Exit::Success } else { Exit::Failure })
 }

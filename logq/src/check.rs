@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 use store::{CheckReport, StoreError};
 
-use crate::arguments::{Check, OutputForm};
+use crate::arguments::{Check, ReportForm};
 use crate::exit::Exit;
 
 /// Checks the folder; 0 if all is well, 1 if something is damaged, 2 if it cannot be checked.
@@ -26,8 +26,8 @@ pub(crate) fn run(check: &Check) -> Result<Exit> {
         }
     };
     match check.output {
-        OutputForm::Text => print!("{}", text(&report)),
-        OutputForm::Json => println!("{}", to_json(&report)),
+        ReportForm::Text => print!("{}", text(&report)),
+        ReportForm::Json => println!("{}", to_json(&report)),
     }
     Ok(if report.faults.is_empty() { Exit::Success } else { Exit::Failure })
 }

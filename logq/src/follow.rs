@@ -14,7 +14,7 @@ use crate::arguments::{Asking, Follow, Search, Wait};
 use crate::client;
 use crate::exit::Exit;
 use crate::lines::Lines;
-use crate::search::Printer;
+use crate::output::{ColorChoice, Out, Printer, Style};
 
 /// Silence after which a connection passes for dead; the server says something every 10 s.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -124,7 +124,8 @@ pub(crate) async fn tail(follow: &Follow) -> Result<Exit> {
         Ok(client) => client,
         Err(exit) => return Ok(exit),
     };
-    let mut printer = Printer::new(follow.asking.output);
+    let style = Style::of_stdout(ColorChoice::Auto);
+    let mut printer = Printer::new(Out::new(false), follow.asking.output, style, &follow.query);
     let mut follower =
         Follower { client, addr: &follow.asking.addr, query: &follow.query, after: None };
     let mut retry = RETRY_FIRST;
@@ -158,7 +159,7 @@ pub(crate) async fn tail(follow: &Follow) -> Result<Exit> {
 
 /// `logq -f 'QUERY'`: first what is there, then what comes.
 pub(crate) async fn search(search: Search) -> Result<Exit> {
-    match crate::search::run(&search).await? {
+    match crate::search::run_through(&search, false).await? {
         Exit::Success | Exit::Failure => {}
         other => return Ok(other),
     }
@@ -266,7 +267,8 @@ async fn answer(
 }
 
 fn print_one(line: &[u8], wait: &Wait) -> Result<Exit> {
-    let mut printer = Printer::new(wait.asking.output);
+    let style = Style::of_stdout(ColorChoice::Auto);
+    let mut printer = Printer::new(Out::new(false), wait.asking.output, style, &wait.query);
     match printer.line(line).and_then(|()| printer.finish()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot print")

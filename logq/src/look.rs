@@ -3,9 +3,10 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::arguments::{Asking, Look, OutputForm, Search, Stats, Times, Values};
+use crate::arguments::{Asking, Limit, Look, OutputForm, Search, Stats, Times, Values};
 use crate::client;
 use crate::exit::Exit;
+use crate::output::ColorChoice;
 
 pub(crate) async fn fields(look: &Look) -> Result<Exit> {
     let seen = match post(&look.asking, "fields", &body(&look.query, &look.time)).await {
@@ -32,7 +33,7 @@ pub(crate) async fn fields(look: &Look) -> Result<Exit> {
     }
     print_table(&rows, &[2]);
     let of = if seen["all"] == true { "all" } else { "the newest" };
-    eprintln!("{}", crate::text::dimmed(&format!("of {of} {records} records that match")));
+    eprintln!("{}", crate::output::dimmed_error(&format!("of {of} {records} records that match")));
     Ok(found(&seen["fields"]))
 }
 
@@ -105,7 +106,9 @@ pub(crate) async fn explained(search: &Search) -> Result<Exit> {
         Err(exit) => return Ok(exit),
     };
     let mut body = body(&search.query, &times);
-    body["limit"] = json!(search.limit);
+    if let Some(Limit::Rows(rows)) = search.limit {
+        body["limit"] = json!(rows);
+    }
     let url = format!("{}/api/v1/query", search.addr.trim_end_matches('/'));
     let mut response = match client.post(&url).json(&body).send().await {
         Ok(response) => response,
@@ -189,6 +192,8 @@ async fn search(query: String, times: &Times, asking: &Asking) -> Result<Exit> {
         query,
         follow: false,
         explain: false,
+        no_pager: false,
+        color: ColorChoice::Auto,
         since: times.since.clone(),
         until: times.until.clone(),
         limit: None,

@@ -12,12 +12,12 @@ mod follow;
 mod help;
 mod lines;
 mod look;
+mod output;
 mod ready;
 mod restore;
 mod search;
 mod settings;
 mod ship;
-mod text;
 mod token;
 mod up;
 

@@ -1,14 +1,20 @@
 //! `logq search`: asks the query service and prints what comes, as it comes.
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde_json::json;
 
-use crate::arguments::{OutputForm, Search};
+use crate::arguments::{Limit, OutputForm, Search};
+use crate::client;
 use crate::exit::Exit;
 use crate::lines::Lines;
-use crate::text::TextPrinter;
+use crate::output::progress::{self, Progress};
+use crate::output::{Out, Printer, Style, dimmed_error};
+
+/// Records that are asked for at once when all are wanted.
+const PAGE_ROWS: usize = 100_000;
 
 /// The last line of an answer.
 #[derive(Debug, Deserialize)]
@@ -24,7 +30,11 @@ struct Summary {
     rows_left_out: u64,
     rows: u64,
     took_ms: f64,
+    #[serde(default)]
+    warnings: Vec<String>,
     hint: Option<String>,
+    /// Where the next page begins.
+    next: Option<String>,
 }
 
 /// An error answer.
@@ -39,7 +49,24 @@ struct ErrorBody {
     hint: Option<String>,
 }
 
+/// How the answer to one request ended.
+enum Ended {
+    /// With its summary, if it came.
+    Whole(Option<Summary>),
+    /// Whoever reads us has seen enough.
+    Enough,
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
+    /// As this exit code says.
+    Failed(Exit),
+}
+
 pub(crate) async fn run(search: &Search) -> Result<Exit> {
+    run_through(search, true).await
+}
+
+/// The same; with `pager` it goes through one if it is for a person.
+pub(crate) async fn run_through(search: &Search, pager: bool) -> Result<Exit> {
     // Faults of the query show without a server, with carets.
     let plan = match query::Plan::new(&search.query) {
         Ok(plan) => plan,
@@ -51,64 +78,128 @@ pub(crate) async fn run(search: &Search) -> Result<Exit> {
     for warning in &plan.warnings {
         eprintln!("{}\n", warning.render(&search.query));
     }
-    let url = format!("{}/api/v1/query", search.addr.trim_end_matches('/'));
-    let request = serde_json::json!({
-        "query": search.query, "since": search.since, "until": search.until, "limit": search.limit,
-    });
-    let client = match crate::client::new(&search.addr, &search.access) {
+    let client = match client::new(&search.addr, &search.access) {
         Ok(client) => client,
         Err(exit) => return Ok(exit),
     };
-    let sent = client.post(&url).json(&request).send().await;
-    let mut response = match sent {
+    let for_a_person = matches!(search.output, OutputForm::Text | OutputForm::Table);
+    let out = Out::new(pager && for_a_person && !search.no_pager);
+    let style = Style::of_stdout(search.color);
+    let mut printer = Printer::new(out, search.output, style, &search.query);
+    let (mut rows, mut took_ms, mut below) = (0, 0.0, None);
+    loop {
+        let ended = page(&client, search, below.as_deref(), &mut printer).await?;
+        let mut summary = match ended {
+            Ended::Whole(Some(summary)) => summary,
+            Ended::Whole(None) => {
+                finish(&mut printer)?;
+                eprintln!("logq: the answer ended without its summary; it may be partial");
+                return Ok(Exit::Partial);
+            }
+            Ended::Enough => return Ok(Exit::Success),
+            Ended::Interrupted => {
+                finish(&mut printer)?;
+                return Ok(Exit::Partial);
+            }
+            Ended::Failed(exit) => {
+                finish(&mut printer)?;
+                return Ok(exit);
+            }
+        };
+        rows += summary.rows;
+        took_ms += summary.took_ms;
+        below = summary.next.take().filter(|_| search.limit == Some(Limit::All));
+        if below.is_none() {
+            let known: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
+            summary.warnings.retain(|warning| !known.contains(warning));
+            finish(&mut printer)?;
+            // A pager has been read before anything is said below it.
+            drop(printer);
+            return Ok(conclude(&Summary { rows, took_ms, ..summary }));
+        }
+    }
+}
+
+fn finish(printer: &mut Printer<Out>) -> Result<()> {
+    match printer.finish() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot print")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Asks once, and prints what comes.
+async fn page(
+    client: &reqwest::Client,
+    search: &Search,
+    below: Option<&str>,
+    printer: &mut Printer<Out>,
+) -> Result<Ended> {
+    let limit = match search.limit {
+        None => None,
+        Some(Limit::All) => Some(PAGE_ROWS),
+        Some(Limit::Rows(rows)) => Some(rows),
+    };
+    let mut progress = Progress::new();
+    let request = json!({
+        "query": search.query, "since": search.since, "until": search.until, "limit": limit,
+        "below": below, "progress": progress.wanted(),
+    });
+    let url = format!("{}/api/v1/query", search.addr.trim_end_matches('/'));
+    let mut response = match client.post(&url).json(&request).send().await {
         Ok(response) => response,
-        Err(error) => return Ok(crate::client::unreachable(&search.addr, &error)),
+        Err(error) => return Ok(Ended::Failed(client::unreachable(&search.addr, &error))),
     };
     if !response.status().is_success() {
-        return Ok(refused(&search.addr, response).await);
+        return Ok(Ended::Failed(refused(&search.addr, response).await));
     }
-    let mut printer = Printer::new(search.output);
     let mut lines = Lines::default();
     let mut last = None;
     loop {
-        let chunk = match response.chunk().await {
+        let chunk = tokio::select! {
+            chunk = response.chunk() => chunk,
+            // Dropping the connection ends the query on the server.
+            _ = tokio::signal::ctrl_c() => {
+                progress.clear();
+                return Ok(Ended::Interrupted);
+            }
+        };
+        let chunk = match chunk {
             Ok(Some(chunk)) => chunk,
-            Ok(None) => break,
+            Ok(None) => return Ok(Ended::Whole(last.map(|LastLine { summary }| summary))),
             Err(error) => {
-                eprintln!("logq: the answer was cut off: {error}");
-                return Ok(Exit::Partial);
+                progress.clear();
+                finish(printer)?;
+                eprintln!("logq: the answer was cut off: {}", client::reason(&error));
+                return Ok(Ended::Failed(Exit::Partial));
             }
         };
         let mut failed = None;
         lines.push(&chunk, &mut |line| {
-            if line.starts_with(b"{\"summary\":") {
+            if line.starts_with(progress::PREFIX) {
+                progress.show(line);
+            } else if line.starts_with(b"{\"summary\":") {
+                progress.clear();
                 last = serde_json::from_slice::<LastLine>(line).ok();
             } else if failed.is_none() {
+                progress.clear();
                 failed = printer.line(line).err();
             }
         });
-        match failed {
-            // Whoever reads us has seen enough.
-            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Success),
+        // What is here already is shown while more is looked for.
+        match failed.or_else(|| printer.flush().err()) {
+            Some(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Ended::Enough),
             Some(error) => return Err(error).context("cannot print"),
             None => {}
         }
     }
-    if let Err(error) = printer.finish() {
-        return if error.kind() == io::ErrorKind::BrokenPipe {
-            Ok(Exit::Success)
-        } else {
-            Err(error).context("cannot print")
-        };
-    }
-    Ok(conclude(last.map(|last| last.summary)))
 }
 
-fn conclude(summary: Option<Summary>) -> Exit {
-    let Some(summary) = summary else {
-        eprintln!("logq: the answer ended without its summary; it may be partial");
-        return Exit::Partial;
-    };
+fn conclude(summary: &Summary) -> Exit {
+    for warning in &summary.warnings {
+        eprintln!("logq: {warning}");
+    }
     if !summary.complete {
         eprintln!(
             "logq: the answer is partial: {}",
@@ -125,15 +216,16 @@ fn conclude(summary: Option<Summary>) -> Exit {
     if io::stdout().is_terminal() && io::stderr().is_terminal() {
         let rows =
             if summary.rows == 1 { "1 row".to_owned() } else { format!("{} rows", summary.rows) };
-        eprintln!("{}", crate::text::dimmed(&format!("{rows} in {:.1} ms", summary.took_ms)));
+        eprintln!("{}", dimmed_error(&format!("{rows} in {:.1} ms", summary.took_ms)));
     }
     if summary.rows == 0 { Exit::Failure } else { Exit::Success }
 }
 
+/// Says why a server does not answer the query.
 pub(crate) async fn refused(addr: &str, response: reqwest::Response) -> Exit {
     let status = response.status();
     let body = response.bytes().await.unwrap_or_default();
-    if let Some(exit) = crate::client::not_let_in(addr, status, &body) {
+    if let Some(exit) = client::not_let_in(addr, status, &body) {
         return exit;
     }
     let message = match serde_json::from_slice::<ErrorAnswer>(&body) {
@@ -145,45 +237,5 @@ pub(crate) async fn refused(addr: &str, response: reqwest::Response) -> Exit {
         400..=499 if status.as_u16() != 429 => Exit::Usage,
         429 | 504 => Exit::Partial,
         _ => Exit::Unreachable,
-    }
-}
-
-pub(crate) enum Printer {
-    Json(BufWriter<io::StdoutLock<'static>>),
-    Text(TextPrinter<BufWriter<io::StdoutLock<'static>>>),
-}
-
-impl Printer {
-    pub(crate) fn new(form: OutputForm) -> Self {
-        let out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
-        match form {
-            OutputForm::Json => Printer::Json(out),
-            OutputForm::Text => Printer::Text(TextPrinter::new(out, crate::text::colours_wanted())),
-        }
-    }
-
-    pub(crate) fn line(&mut self, line: &[u8]) -> io::Result<()> {
-        match self {
-            Printer::Json(out) => {
-                out.write_all(line)?;
-                out.write_all(b"\n")
-            }
-            Printer::Text(printer) => printer.line(line),
-        }
-    }
-
-    /// What was printed so far is out; rows of a table wait for its widths.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
-        match self {
-            Printer::Json(out) => out.flush(),
-            Printer::Text(printer) => printer.flush(),
-        }
-    }
-
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
-        match self {
-            Printer::Json(out) => out.flush(),
-            Printer::Text(printer) => printer.finish(),
-        }
     }
 }

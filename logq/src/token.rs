@@ -9,7 +9,7 @@ use serde_json::json;
 use service::principal::Right;
 use service::tokens::{self, NewToken, Token, TokenError};
 
-use crate::arguments::OutputForm;
+use crate::arguments::ReportForm;
 use crate::exit::Exit;
 use crate::settings::Settings;
 
@@ -46,8 +46,8 @@ enum TokenCommand {
     /// Show all tokens, without their secrets
     List {
         /// How to print
-        #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
-        output: OutputForm,
+        #[arg(short, long, value_enum, default_value_t = ReportForm::Text)]
+        output: ReportForm,
     },
     /// Take a token out; servers hear of it within a second
     Revoke {
@@ -116,9 +116,9 @@ fn revoke(file: &std::path::Path, id: &str) -> Result<Exit, TokenError> {
     Ok(Exit::Failure)
 }
 
-fn shown(tokens: &[Token], output: OutputForm) -> String {
+fn shown(tokens: &[Token], output: ReportForm) -> String {
     match output {
-        OutputForm::Json => tokens
+        ReportForm::Json => tokens
             .iter()
             .map(|token| {
                 let line = json!({
@@ -129,7 +129,7 @@ fn shown(tokens: &[Token], output: OutputForm) -> String {
                 format!("{line}\n")
             })
             .collect(),
-        OutputForm::Text => table(tokens),
+        ReportForm::Text => table(tokens),
     }
 }
 

@@ -22,6 +22,9 @@ const FIRST_NANOS_AFTER: i64 = 1_000_000_000;
 /// The field of the matches among the others.
 const HIT: &str = "context.hit";
 
+/// Matches that have the same fields, and what matches records with those fields; nothing if they lack them.
+type Alike = (Option<Filter>, Vec<Place>);
+
 impl Execution<'_> {
     /// Gives matches and what stands around them to the stages, newest first.
     pub(crate) fn run_context(
@@ -73,7 +76,7 @@ impl Execution<'_> {
         around: &Around,
         ordered: &Ordered<'_>,
         hits: &[Place],
-    ) -> Result<Vec<(Option<Filter>, Vec<Place>)>, QueryError> {
+    ) -> Result<Vec<Alike>, QueryError> {
         if hits.is_empty() {
             return Ok(Vec::new());
         }

@@ -23,11 +23,11 @@ const RECORDS_DEFAULT: usize = 5;
 
 /// What is wanted around a match.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Around {
+pub(crate) struct Around {
     /// On each side.
-    pub records: usize,
+    pub(crate) records: usize,
     /// In these fields they are the same as the match.
-    pub same: Vec<Field>,
+    pub(crate) same: Vec<Field>,
 }
 
 #[derive(Debug)]

@@ -30,7 +30,7 @@ use store::Allowance;
 use crate::batch::{Batch, Piece};
 use crate::error::QueryError;
 use crate::plan::TimeRange;
-pub use context::Around;
+pub(crate) use context::Around;
 
 /// Every stage, by name.
 pub const STAGES: &[&StageHelp] = &[
@@ -67,6 +67,7 @@ pub struct StageHelp {
 }
 
 /// A step of a query. Batches are pushed in, what comes out goes to the next one.
+#[allow(private_interfaces, reason = "nothing outside of this crate has a stage")]
 pub trait Stage: Debug + Send + Any {
     /// The fields it reads, and whether what it gives out is still records with all their fields.
     fn needs(&self) -> Needs;

@@ -1,0 +1,125 @@
+//! Records as text: `TIME LEVEL SERVICE [CORRELATION] MESSAGE name=value …`; rows as a table or as bars.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+
+use super::chart::{self, Chart, Kind};
+use super::row::{Row, printable};
+use super::style::{CYAN, DIM, Style, id_colour, level_colour};
+use super::table::Table;
+
+/// Characters that are shown of an id on a terminal; longer ones get a `…`.
+const ID_CHARACTERS: usize = 12;
+/// Services are padded to the widest so far, at most to this.
+const SERVICE_WIDTH_MAX: usize = 16;
+/// On narrower terminals nothing is padded.
+const NARROW: usize = 60;
+
+#[derive(Debug)]
+pub(super) struct Text {
+    style: Style,
+    kind: Kind,
+    table: Table,
+    chart: Chart,
+    service_width: usize,
+}
+
+impl Text {
+    pub(super) fn new(style: Style, kind: Kind) -> Self {
+        let (table, chart) = (Table::new(style), Chart::new(style));
+        Self { style, kind, table, chart, service_width: 0 }
+    }
+
+    pub(super) fn row(&mut self, row: Row, out: &mut impl Write) -> io::Result<()> {
+        if row.is_record() {
+            let text = self.record(&row);
+            return writeln!(out, "{text}");
+        }
+        match self.kind {
+            Kind::Timechart => {
+                self.chart.row(row);
+                Ok(())
+            }
+            Kind::Shares => self.table.row(chart::with_share(row, self.style), out),
+            Kind::Plain => self.table.row(row, out),
+        }
+    }
+
+    pub(super) fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
+        self.chart.finish(out)?;
+        self.table.finish(out)
+    }
+
+    fn record(&mut self, record: &Row) -> String {
+        let style = self.style;
+        let padded = style.terminal && style.width.is_none_or(|width| width >= NARROW);
+        let mut line = self.time(record.text("timestamp"));
+        let level = record.text("severity");
+        line.push(' ');
+        line.push_str(&style.paint(level_colour(level), &format!("{:<5}", level.to_uppercase())));
+        let service = printable(record.text("service"));
+        if padded {
+            self.service_width = self.service_width.max(service.width()).min(SERVICE_WIDTH_MAX);
+        }
+        let padding = self.service_width.saturating_sub(service.width());
+        if !service.is_empty() || padding > 0 {
+            line.push(' ');
+            line.push_str(&style.paint(CYAN, &service));
+            line.push_str(&" ".repeat(padding));
+        }
+        let correlation = record.text("correlation_id");
+        if !correlation.is_empty() {
+            line.push(' ');
+            line.push_str(&self.id(correlation));
+        }
+        let message = record.text("message");
+        let mut lines = message.lines();
+        let first = if style.terminal { lines.next().unwrap_or_default() } else { message };
+        line.push(' ');
+        line.push_str(&printable(first));
+        for (name, value) in record.made() {
+            line.push_str(&format!(" {}={}", printable(name), value_text(value)));
+        }
+        for (name, value) in record.attributes() {
+            let text = format!(" {}={}", printable(name), value_text(value));
+            line.push_str(&style.paint(DIM, &text));
+        }
+        if style.terminal {
+            for more in lines {
+                line.push_str("\n    ");
+                line.push_str(&printable(more));
+            }
+        }
+        line
+    }
+
+    /// The date is what changes least.
+    fn time(&self, time: &str) -> String {
+        match time.split_once('T') {
+            Some((date, clock)) if self.style.colours => {
+                format!("{}{clock}", self.style.paint(DIM, &format!("{date}T")))
+            }
+            _ => time.to_owned(),
+        }
+    }
+
+    fn id(&self, id: &str) -> String {
+        let shown = match id.chars().count() > ID_CHARACTERS && self.style.terminal {
+            true => format!("{}…", id.chars().take(ID_CHARACTERS - 1).collect::<String>()),
+            false => id.to_owned(),
+        };
+        self.style.paint(&id_colour(id), &printable(&shown)).into_owned()
+    }
+}
+
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::String(text) if text.is_empty() || text.contains([' ', '"', '=']) => {
+            printable(&Value::String(text.clone()).to_string()).into_owned()
+        }
+        Value::String(text) => printable(text).into_owned(),
+        other => printable(&other.to_string()).into_owned(),
+    }
+}
