@@ -67,7 +67,8 @@ impl Execution<'_> {
         let columns = plan.columns();
         let newest = plan.newest(self.limit);
         let filter = plan.filter.clone();
-        plan.stages.iter_mut().for_each(|stage| stage.begin(&self.time));
+        let extent = extent(&sources, &self.time);
+        plan.stages.iter_mut().for_each(|stage| stage.begin(&self.time, &extent));
         let mut output = Output::new(std::mem::take(&mut plan.stages), self.limit, &self.allowance);
         let sources_total = sources.iter().map(Source::rows).sum();
         self.account.begins(sources_total);
@@ -245,6 +246,16 @@ impl Execution<'_> {
             held.set(twin.last.memory_bytes())?;
         }
         Ok(rows.len() as u64)
+    }
+}
+
+/// The part of a time in which there are records; all of it if there are none.
+fn extent(sources: &[Source], time: &TimeRange) -> TimeRange {
+    let first = sources.iter().map(|source| source.time_range().0).min();
+    let last = sources.iter().map(|source| source.time_range().1).max();
+    match first.zip(last) {
+        Some((first, last)) => first.max(time.start)..last.saturating_add(1).min(time.end),
+        None => time.clone(),
     }
 }
 

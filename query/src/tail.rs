@@ -116,7 +116,8 @@ impl Follower {
         let tenant = request.tenant.clone();
         // What is there already is looked at once if the client asks for it.
         let seen = if request.after.is_some() { Arc::default() } else { seen };
-        plan.stages.iter_mut().for_each(|stage| stage.begin(&(i64::MIN..i64::MAX)));
+        let ever = i64::MIN..i64::MAX;
+        plan.stages.iter_mut().for_each(|stage| stage.begin(&ever, &ever));
         let left = request.limit.unwrap_or(usize::MAX);
         Ok(Self { queries: queries.clone(), plan, tenant, after, left, seen })
     }

@@ -19,11 +19,7 @@ impl Slot {
     /// Of one value: a number is no constant, even if there is no other.
     pub(crate) fn of_value(value: &str) -> Self {
         let varies = |it: char| it.is_ascii_digit() || it.is_whitespace() || !it.is_ascii();
-        if value.contains(varies) {
-            Self::prefix(value)
-        } else {
-            Self::Whole(value.into())
-        }
+        if value.contains(varies) { Self::prefix(value) } else { Self::Whole(value.into()) }
     }
 
     /// Of one number within a name, or of a unit.

@@ -113,6 +113,9 @@ pub(super) fn cell_text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => printable(text).into_owned(),
+        Value::Array(values) if values.len() > 1 && values.iter().all(Value::is_u64) => {
+            sparkline(values)
+        }
         Value::Array(values) => values.iter().map(cell_text).collect::<Vec<_>>().join(", "),
         Value::Number(number) if number.is_f64() => {
             let number = number.as_f64().unwrap_or_default();
@@ -122,4 +125,16 @@ pub(super) fn cell_text(value: &Value) -> String {
         }
         other => printable(&other.to_string()).into_owned(),
     }
+}
+
+/// Counts over a time as a line of small bars.
+fn sparkline(counts: &[Value]) -> String {
+    let counts: Vec<f64> = counts.iter().filter_map(Value::as_f64).collect();
+    let most = counts.iter().copied().fold(0.0, f64::max);
+    let bars = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let bar = |count: &f64| match *count {
+        0.0 => ' ',
+        count => bars[((count / most * 8.0).ceil() as usize).clamp(1, 8) - 1],
+    };
+    counts.iter().map(bar).collect()
 }

@@ -42,7 +42,7 @@ impl Stage for Eval {
         Needs::of(fields, true)
     }
 
-    fn begin(&mut self, _time: &TimeRange) {
+    fn begin(&mut self, _time: &TimeRange, _extent: &TimeRange) {
         self.fields.iter_mut().for_each(|(_, computed)| computed.begin());
     }
 

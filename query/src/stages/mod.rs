@@ -10,6 +10,7 @@ mod fields;
 mod groups;
 mod head;
 mod parse;
+mod patterns;
 mod rename;
 mod sort;
 mod stats;
@@ -41,6 +42,7 @@ pub const STAGES: &[&StageHelp] = &[
     &fields::HELP,
     &head::HELP,
     &parse::HELP,
+    &patterns::HELP,
     &top::RARE,
     &rename::HELP,
     &sort::HELP,
@@ -72,8 +74,8 @@ pub trait Stage: Debug + Send + Any {
     /// The fields it reads, and whether what it gives out is still records with all their fields.
     fn needs(&self) -> Needs;
 
-    /// Says what the query's time range is, before the first batch.
-    fn begin(&mut self, _time: &TimeRange) {}
+    /// Says what the query's time range is, and the part of it in which there are records, before the first batch.
+    fn begin(&mut self, _time: &TimeRange, _extent: &TimeRange) {}
 
     /// Gives it what it may use, before the first batch. A stage that works for long on what it holds (sorting, taking
     /// over a twin, making its result) asks once a block whether to go on.

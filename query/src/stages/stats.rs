@@ -231,7 +231,7 @@ impl Stage for Stats {
         self.allowance = Arc::clone(allowance);
     }
 
-    fn begin(&mut self, time: &TimeRange) {
+    fn begin(&mut self, time: &TimeRange, _extent: &TimeRange) {
         let bin = self.keys.iter().find_map(|key| match key {
             GroupBy::TimeBin { width, .. } => Some(width.as_secs_f64()),
             _ => None,

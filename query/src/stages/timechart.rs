@@ -191,15 +191,16 @@ impl Stage for Timechart {
         self.stats.needs()
     }
 
-    fn begin(&mut self, time: &TimeRange) {
+    fn begin(&mut self, time: &TimeRange, extent: &TimeRange) {
         self.chart.time = time.clone();
         if self.chart.width.is_none() {
-            let bin = time.end.saturating_sub(time.start) / BINS_WANTED;
+            let length = |time: &TimeRange| time.end.saturating_sub(time.start);
+            let bin = length(time).min(length(extent)) / BINS_WANTED;
             let longest = SPANS[SPANS.len() - 1];
             self.chart.width = Some(SPANS.into_iter().find(|span| *span >= bin).unwrap_or(longest));
         }
         self.stats = self.chart.stats();
-        self.stats.begin(time);
+        self.stats.begin(time, extent);
     }
 
     fn within(&mut self, allowance: &Arc<dyn Allowance>) {

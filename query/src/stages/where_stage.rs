@@ -35,7 +35,7 @@ impl Stage for Where {
         Needs::of(self.condition.fields(), true)
     }
 
-    fn begin(&mut self, _time: &TimeRange) {
+    fn begin(&mut self, _time: &TimeRange, _extent: &TimeRange) {
         self.condition.begin();
     }
 

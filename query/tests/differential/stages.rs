@@ -43,6 +43,8 @@ rare:yes | timechart 12h count() by level
 rare:yes | context 2 by correlation | fields n, context.hit
 level:fatal n:<200 | context by host
 n:1500 | context 40 by host | stats count() by context.hit
+* | patterns
+* | patterns from user as kind | stats count() by kind
 "#;
 
 fn run_all(store: &Arc<Store>) -> Vec<(String, Vec<Value>)> {
@@ -231,6 +233,8 @@ const GOLDEN: &[&str] = &[
     "* | head 1",
     "cancelled | parse json | fields reason.code",
     "failed | parse logfmt prefix kv. | fields kv.user, kv.code",
+    "* | patterns",
+    "service:orders | patterns as kind | fields kind",
     "* | rare 1 service",
     "level:warn | rename duration_ms as took, service as origin",
     "* | sort -duration_ms | fields duration_ms",
