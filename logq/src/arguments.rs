@@ -9,6 +9,7 @@ use agent::access::AccessArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::output::ColorChoice;
+use crate::times;
 use crate::token::TokenArguments;
 
 /// Where queries go if nothing is said.
@@ -133,11 +134,11 @@ pub(crate) struct Search {
     /// Say what the query would do, run it, and say what it did; no rows are printed
     #[arg(long)]
     pub(crate) explain: bool,
-    /// From when: a length before now (15m, 2h, 7d, 100y) or a time
-    #[arg(long, default_value = "15m")]
+    /// From when: a length before now (15m, 2h, 7d, 100y), a time, or as people say it (`yesterday 14:00`)
+    #[arg(long, default_value = "15m", value_parser = times::parse, allow_hyphen_values = true)]
     pub(crate) since: String,
     /// Until when: as --since, or `now`
-    #[arg(long, default_value = "now")]
+    #[arg(long, default_value = "now", value_parser = times::parse, allow_hyphen_values = true)]
     pub(crate) until: String,
     /// Records or rows at most, the newest first, or `all`; if not said: 100 records, or all rows of stages such as stats
     #[arg(short = 'n', long)]
@@ -211,7 +212,7 @@ pub(crate) struct Wait {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = service::config::parse_duration)]
     pub(crate) timeout: Duration,
     /// A record that came since then counts too
-    #[arg(long, default_value = "15m")]
+    #[arg(long, default_value = "15m", value_parser = times::parse, allow_hyphen_values = true)]
     pub(crate) since: String,
     #[command(flatten)]
     pub(crate) asking: Asking,
@@ -268,11 +269,11 @@ pub(crate) struct Help {
 /// Of which time.
 #[derive(Debug, Args)]
 pub(crate) struct Times {
-    /// From when: a length before now (15m, 2h, 7d, 100y) or a time
-    #[arg(long, default_value = "15m")]
+    /// From when: a length before now (15m, 2h, 7d, 100y), a time, or as people say it (`yesterday 14:00`)
+    #[arg(long, default_value = "15m", value_parser = times::parse, allow_hyphen_values = true)]
     pub(crate) since: String,
     /// Until when: as --since, or `now`
-    #[arg(long, default_value = "now")]
+    #[arg(long, default_value = "now", value_parser = times::parse, allow_hyphen_values = true)]
     pub(crate) until: String,
 }
 
@@ -370,10 +371,10 @@ pub(crate) struct Delete {
     #[command(flatten)]
     pub(crate) access: AccessArguments,
     /// From when: a length before now (15m, 2h, 7d) or a time; since ever if not said
-    #[arg(long)]
+    #[arg(long, value_parser = times::parse, allow_hyphen_values = true)]
     pub(crate) since: Option<String>,
     /// Until when: as --since; records of the future too if not said
-    #[arg(long)]
+    #[arg(long, value_parser = times::parse, allow_hyphen_values = true)]
     pub(crate) until: Option<String>,
     /// Only say how many records match
     #[arg(long)]

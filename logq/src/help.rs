@@ -25,6 +25,7 @@ pub(crate) fn run(topic: Option<&str>) -> Result<Exit> {
         "stages" => stages(),
         "functions" => functions(),
         "fields" => fields(),
+        "reference" => reference(),
         other => {
             let found = STAGES.iter().find(|help| help.name == other).map(|help| stage(help));
             match (command(other)?, found) {
@@ -117,6 +118,35 @@ fn fields() -> String {
     text
 }
 
+/// All of it as a page in Markdown.
+fn reference() -> String {
+    let cell = |text: &str| text.replace('|', "\\|");
+    let mut text = "# The query language, for reference\n\n\
+                    Written by `logq help reference`; [query-language.md](query-language.md) explains it.\n\n\
+                    ## Filters\n\n| written | finds |\n|---|---|\n"
+        .to_owned();
+    for (written, meaning) in ql::LANGUAGE {
+        text += &format!("| `{}` | {} |\n", cell(written), cell(meaning));
+    }
+    text += "\n## Fields\n\nEvery other name is an attribute.\n\n| field | also |\n|---|---|\n";
+    for field in ql::Field::fixed() {
+        let names: Vec<String> = field.names().map(|name| format!("`{name}`")).collect();
+        text += &format!("| {} | {} |\n", names[0], names[1..].join(", "));
+    }
+    text += "\n## Stages\n";
+    for help in STAGES {
+        text += &format!(
+            "\n### {}\n\n```text\n{}\n```\n\n{}.\n\n```text\n{}\n```\n",
+            help.name, help.usage, help.summary, help.example
+        );
+    }
+    text += "\n## Functions of `where` and `eval`\n\n| function | gives |\n|---|---|\n";
+    for help in FUNCTIONS {
+        text += &format!("| `{}` | {} |\n", cell(help.usage), cell(help.summary));
+    }
+    text
+}
+
 pub(crate) fn fmt(fmt: Fmt) -> Result<Exit> {
     let query = match fmt.query {
         Some(query) => query,
@@ -136,4 +166,19 @@ pub(crate) fn fmt(fmt: Fmt) -> Result<Exit> {
     }
     println!("{}", ql::format(&query));
     Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_page_is_what_the_code_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/query-reference.md");
+        let page = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            page == reference(),
+            "write it anew: logq help reference > docs/query-reference.md"
+        );
+    }
 }

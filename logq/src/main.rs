@@ -18,6 +18,7 @@ mod restore;
 mod search;
 mod settings;
 mod ship;
+mod times;
 mod token;
 mod up;
 
