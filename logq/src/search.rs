@@ -98,8 +98,10 @@ pub(crate) async fn run_through(search: &Search, pager: bool) -> Result<Exit> {
             }
             Ended::Enough => return Ok(Exit::Success),
             Ended::Interrupted => {
+                // Who leaves a pager has seen enough.
+                let paged = printer.is_paged();
                 finish(&mut printer)?;
-                return Ok(Exit::Partial);
+                return Ok(if paged { Exit::Success } else { Exit::Partial });
             }
             Ended::Failed(exit) => {
                 finish(&mut printer)?;
@@ -113,15 +115,14 @@ pub(crate) async fn run_through(search: &Search, pager: bool) -> Result<Exit> {
             let known: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
             summary.warnings.retain(|warning| !known.contains(warning));
             finish(&mut printer)?;
-            // A pager has been read before anything is said below it.
-            drop(printer);
             return Ok(conclude(&Summary { rows, took_ms, ..summary }));
         }
     }
 }
 
+/// Prints what has waited; a pager has been read before anything is said below it.
 fn finish(printer: &mut Printer<Out>) -> Result<()> {
-    match printer.finish() {
+    match printer.close() {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("cannot print")
         }
@@ -147,11 +148,19 @@ async fn page(
         "below": below, "progress": progress.wanted(),
     });
     let url = format!("{}/api/v1/query", search.addr.trim_end_matches('/'));
-    let mut response = match client.post(&url).json(&request).send().await {
+    let answer = tokio::select! {
+        answer = client.post(&url).json(&request).send() => answer,
+        _ = tokio::signal::ctrl_c() => return Ok(Ended::Interrupted),
+    };
+    let mut response = match answer {
         Ok(response) => response,
-        Err(error) => return Ok(Ended::Failed(client::unreachable(&search.addr, &error))),
+        Err(error) => {
+            finish(printer)?;
+            return Ok(Ended::Failed(client::unreachable(&search.addr, &error)));
+        }
     };
     if !response.status().is_success() {
+        finish(printer)?;
         return Ok(Ended::Failed(refused(&search.addr, response).await));
     }
     let mut lines = Lines::default();
@@ -178,7 +187,10 @@ async fn page(
         let mut failed = None;
         lines.push(&chunk, &mut |line| {
             if line.starts_with(progress::PREFIX) {
-                progress.show(line);
+                // On the terminal of a pager it would be in the way.
+                if !printer.is_paged() {
+                    progress.show(line);
+                }
             } else if line.starts_with(b"{\"summary\":") {
                 progress.clear();
                 last = serde_json::from_slice::<LastLine>(line).ok();

@@ -1,6 +1,6 @@
 //! Bars: of a `timechart`, and beside the shares of `top` and `rare`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
 use serde_json::Value;
@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::row::{Row, cell_text, printable};
 use super::style::{BOLD, DIM, Style};
-use super::table::{Table, shorten};
+use super::table::{BAR_COLUMN, Table, shorten};
 
 /// Columns where there is no terminal.
 const WIDTH_DEFAULT: usize = 80;
@@ -24,7 +24,10 @@ const ROWS_MAX: usize = 100_000;
 /// What the last stage of a query makes, which decides how its rows are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    Timechart,
+    /// By so many fields, whose columns stand behind the time.
+    Timechart {
+        series: usize,
+    },
     Shares,
     Plain,
 }
@@ -32,10 +35,18 @@ pub(super) enum Kind {
 impl Kind {
     pub(super) fn of(query: &str) -> Self {
         let parsed = ql::parse(query).ok();
-        let last = parsed.as_ref().and_then(|query| query.stages.last());
-        match last.map(|stage| stage.name.node.as_str()) {
-            Some("timechart") => Self::Timechart,
-            Some("top" | "rare") => Self::Shares,
+        let Some(last) = parsed.as_ref().and_then(|query| query.stages.last()) else {
+            return Self::Plain;
+        };
+        match last.name.node.as_str() {
+            "timechart" => {
+                let mut arguments = ql::Arguments::new(last);
+                // Only what stands behind them is of interest.
+                let _ = (arguments.duration(), arguments.aggregates());
+                let by = arguments.keyword("by").and_then(|_| arguments.fields().ok());
+                Self::Timechart { series: by.map_or(0, |fields| fields.len()) }
+            }
+            "top" | "rare" => Self::Shares,
             _ => Self::Plain,
         }
     }
@@ -46,56 +57,93 @@ impl Kind {
 pub(super) struct Chart {
     style: Style,
     rows: Vec<Row>,
+    /// What too many rows for a chart become.
+    table: Option<Table>,
 }
+
+/// The rows of each bin by the number of their series, as the bins came.
+type Bins<'r> = Vec<(String, BTreeMap<usize, &'r Row>)>;
 
 impl Chart {
     pub(super) fn new(style: Style) -> Self {
-        Self { style, rows: Vec::new() }
+        Self { style, rows: Vec::new(), table: None }
     }
 
-    pub(super) fn row(&mut self, row: Row) {
-        if self.rows.len() < ROWS_MAX {
-            self.rows.push(row);
+    pub(super) fn row(&mut self, row: Row, out: &mut impl Write) -> io::Result<()> {
+        if let Some(table) = &mut self.table {
+            return table.row(row, out);
         }
+        self.rows.push(row);
+        if self.rows.len() <= ROWS_MAX {
+            return Ok(());
+        }
+        let table = self.table.insert(Table::new(self.style));
+        std::mem::take(&mut self.rows).into_iter().try_for_each(|row| table.row(row, out))
     }
 
-    pub(super) fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
+    pub(super) fn finish(&mut self, series: usize, out: &mut impl Write) -> io::Result<()> {
+        if let Some(table) = &mut self.table {
+            return table.finish(out);
+        }
         let rows = std::mem::take(&mut self.rows);
-        let Some(columns) = rows.first().and_then(Columns::of) else {
-            return self.table(rows, out);
+        let columns = rows.first().and_then(|row| Columns::of(row, series));
+        let Some(columns) = columns.filter(|columns| columns.fit(&rows)) else {
+            return self.as_table(rows, out);
         };
-        let mut series: Vec<String> = Vec::new();
-        let mut bins: BTreeMap<String, BTreeMap<usize, &Row>> = BTreeMap::new();
+        let mut names: Vec<String> = Vec::new();
+        let mut numbers: HashMap<String, usize> = HashMap::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut bins: Bins<'_> = Vec::new();
         for row in &rows {
-            let name = columns.series_of(row);
-            let number = series.iter().position(|other| *other == name).unwrap_or_else(|| {
-                series.push(name);
-                series.len() - 1
+            let time = row.text("timestamp");
+            let place = *places.entry(time).or_insert_with(|| {
+                bins.push((time.to_owned(), BTreeMap::new()));
+                bins.len() - 1
             });
-            bins.entry(row.text("timestamp").to_owned()).or_default().insert(number, row);
+            let name = columns.series_of(row);
+            let number = *numbers.entry(name.clone()).or_insert_with(|| {
+                names.push(name);
+                names.len() - 1
+            });
+            if bins[place].1.insert(number, row).is_some() {
+                // No chart has two rows at one place, and none may be lost.
+                return self.as_table(rows, out);
+            }
         }
-        match series.len() {
-            1 => self.one(&columns, &bins, out),
-            2..=SERIES_MAX => self.many(&columns, &series, &bins, out),
-            _ => self.table(rows, out),
-        }
+        let drawn = match names.len() {
+            1 => self.one(&columns, &bins, out)?,
+            2..=SERIES_MAX if columns.values.len() == 1 => {
+                self.many(&columns, &names, &bins, out)?
+            }
+            _ => false,
+        };
+        if drawn { Ok(()) } else { self.as_table_with_bars(&columns, rows, out) }
     }
 
-    fn table(&self, rows: Vec<Row>, out: &mut impl Write) -> io::Result<()> {
+    fn as_table(&self, rows: Vec<Row>, out: &mut impl Write) -> io::Result<()> {
         let mut table = Table::new(self.style);
-        for row in rows {
-            table.row(row, out)?;
-        }
+        rows.into_iter().try_for_each(|row| table.row(row, out))?;
         table.finish(out)
     }
 
-    /// A bar for each bin, and behind it what else was computed.
-    fn one(
+    /// A row for each bin and series, with a bar behind what was computed first.
+    fn as_table_with_bars(
         &self,
         columns: &Columns,
-        bins: &BTreeMap<String, BTreeMap<usize, &Row>>,
+        mut rows: Vec<Row>,
         out: &mut impl Write,
     ) -> io::Result<()> {
+        let most = rows.iter().map(|row| number(row, &columns.values[0])).fold(0.0, f64::max);
+        for row in &mut rows {
+            let bar = self.bar(number(row, &columns.values[0]), most, SMALL_BAR_WIDTH);
+            let behind = (columns.series.len() + 2).min(row.0.len());
+            row.0.insert(behind, (BAR_COLUMN.to_owned(), bar.into()));
+        }
+        self.as_table(rows, out)
+    }
+
+    /// A bar for each bin, and behind it what else was computed.
+    fn one(&self, columns: &Columns, bins: &Bins<'_>, out: &mut impl Write) -> io::Result<bool> {
         let rows: Vec<(&String, &Row)> =
             bins.iter().filter_map(|(bin, rows)| Some((bin, *rows.values().next()?))).collect();
         let texts: Vec<Vec<String>> = rows
@@ -111,7 +159,7 @@ impl Chart {
                 widest.max(name.width())
             })
             .collect();
-        let times = bin_labels(bins.keys());
+        let times = bin_labels(bins.iter().map(|(bin, _)| bin));
         let time_width = times.iter().map(|time| time.width()).max().unwrap_or(0);
         let used = time_width + 2 + widths.iter().map(|width| width + 2).sum::<usize>();
         let bar_width = self.style.width.unwrap_or(WIDTH_DEFAULT).saturating_sub(used + 1).max(4);
@@ -128,26 +176,29 @@ impl Chart {
                 line += &format!("  {}{cell}", " ".repeat(width.saturating_sub(cell.width())));
             }
             line += "  ";
-            line += &self.bar(number(row, &columns.values[0]), most, bar_width);
+            line += &match is_nothing(row.get(&columns.values[0])) {
+                true => self.empty().to_owned(),
+                false => self.bar(number(row, &columns.values[0]), most, bar_width),
+            };
             writeln!(out, "{}", line.trim_end())?;
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// A line a bin, with a number and a small bar for each series.
+    /// A line a bin, with a number and a small bar for each series; `false` if the terminal is too narrow for them.
     fn many(
         &self,
         columns: &Columns,
         series: &[String],
-        bins: &BTreeMap<String, BTreeMap<usize, &Row>>,
+        bins: &Bins<'_>,
         out: &mut impl Write,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let value = &columns.values[0];
-        let times = bin_labels(bins.keys());
+        let times = bin_labels(bins.iter().map(|(bin, _)| bin));
         let time_width = times.iter().map(|time| time.width()).max().unwrap_or(0);
         let most: f64 = bins
-            .values()
-            .flat_map(BTreeMap::values)
+            .iter()
+            .flat_map(|(_, rows)| rows.values())
             .map(|row| number(row, value))
             .fold(0.0, f64::max);
         let names: Vec<String> = series
@@ -161,26 +212,30 @@ impl Chart {
             .iter()
             .enumerate()
             .map(|(number, name)| {
-                let cells = bins.values().filter_map(|rows| rows.get(&number));
+                let cells = bins.iter().filter_map(|(_, rows)| rows.get(&number));
                 let widest = cells.map(|row| text(row, value).width()).max().unwrap_or(1);
                 widest.max(name.width().saturating_sub(SMALL_BAR_WIDTH + 1))
             })
             .collect();
+        let cells: usize = widths.iter().map(|width| width + 3 + SMALL_BAR_WIDTH).sum();
+        if self.style.width.is_some_and(|width| time_width + cells > width) {
+            return Ok(false);
+        }
         let mut header = " ".repeat(time_width);
         for (name, width) in names.iter().zip(&widths) {
             let cell = width + 1 + SMALL_BAR_WIDTH;
             header += &format!("  {name}{}", " ".repeat(cell.saturating_sub(name.width())));
         }
         writeln!(out, "{}", self.style.paint(BOLD, header.trim_end()))?;
-        for (time, rows) in times.iter().zip(bins.values()) {
+        for (time, rows) in times.iter().zip(bins.iter().map(|(_, rows)| rows)) {
             let mut line = self.style.paint(DIM, time).into_owned();
             line += &" ".repeat(time_width - time.width());
             for (number_of_series, width) in widths.iter().enumerate() {
                 let row = rows.get(&number_of_series);
                 let amount = row.map_or(0.0, |row| number(row, value));
-                let cell = match row.map(|row| text(row, value)) {
-                    Some(cell) if amount != 0.0 => cell,
-                    _ => "·".to_owned(),
+                let cell = match row.filter(|row| !is_nothing(row.get(value))) {
+                    Some(row) => text(row, value),
+                    None => self.empty().to_owned(),
                 };
                 let bar = self.bar(amount, most, SMALL_BAR_WIDTH);
                 let padding = " ".repeat(SMALL_BAR_WIDTH.saturating_sub(bar.width()));
@@ -191,7 +246,11 @@ impl Chart {
             }
             writeln!(out, "{}", line.trim_end())?;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    fn empty(&self) -> &'static str {
+        if self.style.unicode { "·" } else { "." }
     }
 
     fn bar(&self, value: f64, most: f64, width: usize) -> String {
@@ -202,7 +261,7 @@ impl Chart {
 /// A row of `top` or `rare` with a bar behind it.
 pub(super) fn with_share(mut row: Row, style: Style) -> Row {
     let percent = row.get("percent").and_then(Value::as_f64).unwrap_or_default();
-    row.0.push((String::new(), bar(percent, 100.0, SHARE_BAR_WIDTH, style.unicode).into()));
+    row.0.push((BAR_COLUMN.to_owned(), bar(percent, 100.0, SHARE_BAR_WIDTH, style.unicode).into()));
     row
 }
 
@@ -214,19 +273,23 @@ struct Columns {
 
 impl Columns {
     /// `None` for rows that are no timechart any more.
-    fn of(row: &Row) -> Option<Self> {
-        let mut names = row.0.iter();
-        let (first, time) = names.next()?;
-        if first != "timestamp" || !time.is_string() {
+    fn of(row: &Row, series: usize) -> Option<Self> {
+        let mut names = row.0.iter().map(|(name, _)| name.clone());
+        if names.next()? != "timestamp" {
             return None;
         }
-        let (values, series): (Vec<_>, Vec<_>) =
-            names.partition(|(_, value)| value.is_number() || value.is_null());
-        let own = |columns: Vec<&(String, Value)>| {
-            columns.into_iter().map(|(name, _)| name.clone()).collect()
-        };
-        let (series, values): (Vec<String>, Vec<String>) = (own(series), own(values));
+        let series = names.by_ref().take(series).collect();
+        let values: Vec<String> = names.collect();
         (!values.is_empty()).then_some(Self { series, values })
+    }
+
+    /// Whether what was computed first can be drawn.
+    fn fit(&self, rows: &[Row]) -> bool {
+        rows.iter().all(|row| {
+            let value = row.get(&self.values[0]);
+            row.get("timestamp").is_some_and(Value::is_string)
+                && value.is_none_or(|value| value.is_number() || value.is_null())
+        })
     }
 
     fn series_of(&self, row: &Row) -> String {
@@ -240,6 +303,11 @@ impl Columns {
 
 fn text(row: &Row, name: &str) -> String {
     row.get(name).map_or_else(String::new, cell_text)
+}
+
+/// Whether a bin has nothing to show.
+fn is_nothing(value: Option<&Value>) -> bool {
+    value.is_none_or(|value| value.is_null() || value.as_f64() == Some(0.0))
 }
 
 fn number(row: &Row, name: &str) -> f64 {
@@ -270,5 +338,5 @@ fn bin_labels<'a>(bins: impl Iterator<Item = &'a String> + Clone) -> Vec<String>
     } else {
         (0, "")
     };
-    bins.map(|bin| format!("{}{zone}", &bin[..bin.len() - cut])).collect()
+    bins.map(|bin| format!("{}{zone}", printable(&bin[..bin.len() - cut]))).collect()
 }

@@ -9,6 +9,8 @@ use serde_json::{Map, Value};
 
 use super::row::{FIXED, Row};
 
+/// The last column of records.
+const REST: &str = "attributes";
 const ROWS_LOOKED_AT: usize = 1_000;
 
 #[derive(Debug, Default)]
@@ -41,14 +43,18 @@ impl Csv {
             for row in &waiting {
                 let attributes = row.attributes().map(|(name, _)| name);
                 for name in row.made().map(|(name, _)| name).chain(attributes) {
-                    if !names.contains(name) {
+                    if name != REST && !names.contains(name) {
                         names.push(name.clone());
                     }
                 }
             }
-            names.push("attributes".to_owned());
+            names.push(REST.to_owned());
         } else {
-            names.extend(first.0.iter().map(|(name, _)| name.clone()));
+            for (name, _) in waiting.iter().flat_map(|row| &row.0) {
+                if !names.contains(name) {
+                    names.push(name.clone());
+                }
+            }
         }
         write_line(names.iter().map(String::as_str), out)?;
         self.names = Some(names);
@@ -58,8 +64,11 @@ impl Csv {
     fn print(&self, row: &Row, out: &mut impl Write) -> io::Result<()> {
         let names = self.names.as_deref().unwrap_or_default();
         let cells = names.iter().map(|name| {
-            if self.records && name == "attributes" {
-                let others = row.attributes().filter(|(name, _)| !names.contains(*name));
+            if self.records && name == REST {
+                let made = row.made().map(|(name, value)| (name, value));
+                let others = made
+                    .chain(row.attributes())
+                    .filter(|(name, _)| *name == REST || !names.contains(*name));
                 let others: Map<String, Value> =
                     others.map(|(name, value)| (name.clone(), value.clone())).collect();
                 return if others.is_empty() {

@@ -58,8 +58,7 @@ impl<W: Write> Printer<W> {
         }
         let Ok(row) = serde_json::from_slice::<Row>(line) else {
             // Never hide what the server says.
-            self.out.write_all(line)?;
-            return self.out.write_all(b"\n");
+            return writeln!(self.out, "{}", row::printable(&String::from_utf8_lossy(line)));
         };
         match &mut self.form {
             Form::Json => Ok(()),
@@ -83,6 +82,20 @@ impl<W: Write> Printer<W> {
             Form::Csv(csv) => csv.finish(&mut self.out)?,
         }
         self.out.flush()
+    }
+}
+
+impl Printer<Out> {
+    /// Prints what has waited, and waits until a person has read it, so that what is said next stands below.
+    pub(crate) fn close(&mut self) -> io::Result<()> {
+        let finished = self.finish();
+        self.out.get_mut().close();
+        finished
+    }
+
+    /// Whether a pager has the terminal.
+    pub(crate) fn is_paged(&self) -> bool {
+        self.out.get_ref().is_paged()
     }
 }
 

@@ -9,16 +9,32 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 /// Where an answer goes.
 pub(crate) enum Out {
     Stdout(io::Stdout),
-    Pager { child: Child, input: Option<ChildStdin> },
+    /// A pager, started by the first that is printed: what fails before needs none.
+    Wanted,
+    Pager {
+        child: Child,
+        input: Option<ChildStdin>,
+    },
 }
 
 impl Out {
     /// A pager if there is somebody to use it.
     pub(crate) fn new(wanted: bool) -> Self {
-        let person = io::stdout().is_terminal() && io::stdin().is_terminal();
-        match (wanted && person).then(start).flatten() {
-            Some(out) => out,
-            None => Out::Stdout(io::stdout()),
+        match wanted && io::stdout().is_terminal() && io::stdin().is_terminal() {
+            true => Out::Wanted,
+            false => Out::Stdout(io::stdout()),
+        }
+    }
+
+    pub(super) fn is_paged(&self) -> bool {
+        matches!(self, Out::Pager { .. })
+    }
+
+    /// Waits until the person has read it.
+    pub(super) fn close(&mut self) {
+        if let Out::Pager { child, input } = self {
+            drop(input.take());
+            let _ = child.wait();
         }
     }
 }
@@ -41,8 +57,12 @@ fn start() -> Option<Out> {
 
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if matches!(self, Out::Wanted) {
+            *self = start().unwrap_or_else(|| Out::Stdout(io::stdout()));
+        }
         match self {
             Out::Stdout(out) => out.write(bytes),
+            Out::Wanted => Ok(0),
             Out::Pager { input: Some(input), .. } => input.write(bytes),
             Out::Pager { input: None, .. } => Err(io::ErrorKind::BrokenPipe.into()),
         }
@@ -52,17 +72,13 @@ impl Write for Out {
         match self {
             Out::Stdout(out) => out.flush(),
             Out::Pager { input: Some(input), .. } => input.flush(),
-            Out::Pager { input: None, .. } => Ok(()),
+            Out::Wanted | Out::Pager { input: None, .. } => Ok(()),
         }
     }
 }
 
 impl Drop for Out {
-    /// Waits until the person has read it.
     fn drop(&mut self) {
-        if let Out::Pager { child, input } = self {
-            drop(input.take());
-            let _ = child.wait();
-        }
+        self.close();
     }
 }

@@ -19,6 +19,8 @@ struct ProgressLine {
 struct Figures {
     rows_scanned: u64,
     rows_total: u64,
+    /// What an older server does not say.
+    matched: Option<u64>,
     elapsed_ms: u64,
 }
 
@@ -30,7 +32,8 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new() -> Self {
-        Self { person: io::stderr().is_terminal(), shown: false }
+        let moves = std::env::var_os("TERM").is_none_or(|terminal| terminal != "dumb");
+        Self { person: io::stderr().is_terminal() && moves, shown: false }
     }
 
     /// Whether somebody looks.
@@ -43,7 +46,11 @@ impl Progress {
         if !self.person || Duration::from_millis(progress.elapsed_ms) < SHOWN_AFTER {
             return;
         }
-        eprint!("\r\x1b[K{}", told(progress));
+        // A longer one would wrap, and could not be taken away.
+        let width = terminal_size::terminal_size_of(io::stderr());
+        let width = width.map_or(80, |(width, _)| usize::from(width.0));
+        let text: String = told(progress).chars().take(width.saturating_sub(1)).collect();
+        eprint!("\r\x1b[K{text}");
         let _ = io::stderr().flush();
         self.shown = true;
     }
@@ -57,10 +64,19 @@ impl Progress {
     }
 }
 
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 fn told(figures: Figures) -> String {
-    let Figures { rows_scanned, rows_total, elapsed_ms } = figures;
+    let Figures { rows_scanned, rows_total, matched, elapsed_ms } = figures;
     let mut text =
         format!("searching… {} of {} rows", in_short(rows_scanned), in_short(rows_total));
+    if let Some(matched) = matched {
+        text += &format!(", {} found", in_short(matched));
+    }
     if rows_scanned > 0 && rows_scanned < rows_total {
         let left =
             elapsed_ms as f64 / 1e3 * (rows_total - rows_scanned) as f64 / rows_scanned as f64;
@@ -84,10 +100,18 @@ mod tests {
 
     #[test]
     fn progress_tells_what_is_left() {
-        let figures =
-            Figures { rows_scanned: 2_500_000, rows_total: 10_000_000, elapsed_ms: 2_000 };
-        assert_eq!(told(figures), "searching… 2.5M of 10.0M rows, about 6 s left");
-        let figures = Figures { rows_scanned: 0, rows_total: 12_345, elapsed_ms: 2_000 };
-        assert_eq!(told(figures), "searching… 0 of 12k rows");
+        let cases = [
+            (
+                r#"{"rows_scanned":2500000,"rows_total":10000000,"matched":4,"elapsed_ms":2000}"#,
+                "searching… 2.5M of 10.0M rows, 4 found, about 6 s left",
+            ),
+            (
+                r#"{"rows_scanned":0,"rows_total":12345,"elapsed_ms":2000}"#,
+                "searching… 0 of 12k rows",
+            ),
+        ];
+        for (figures, expected) in cases {
+            assert_eq!(told(serde_json::from_str(figures).unwrap()), expected);
+        }
     }
 }

@@ -118,9 +118,12 @@ pub(super) fn cell_text(value: &Value) -> String {
         }
         Value::Array(values) => values.iter().map(cell_text).collect::<Vec<_>>().join(", "),
         Value::Number(number) if number.is_f64() => {
-            let number = number.as_f64().unwrap_or_default();
+            let float = number.as_f64().unwrap_or_default();
+            if float != 0.0 && !(1e-4..1e15).contains(&float.abs()) {
+                return number.to_string();
+            }
             // Six digits behind the point are enough to read; JSON output has them all.
-            let text = format!("{number:.6}");
+            let text = format!("{float:.6}");
             text.trim_end_matches('0').trim_end_matches('.').to_owned()
         }
         other => printable(&other.to_string()).into_owned(),

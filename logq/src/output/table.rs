@@ -1,8 +1,8 @@
 //! Rows with aligned columns.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
-use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use super::row::{Row, cell_text, printable};
@@ -15,94 +15,118 @@ const COLUMN_WIDTH_MAX: usize = 60;
 /// What is left of a column that is shortened, at least.
 const COLUMN_WIDTH_MIN: usize = 8;
 const BETWEEN: &str = "  ";
+/// The name of a column of bars, which needs none.
+pub(super) const BAR_COLUMN: &str = "";
 
 /// Rows that wait until the widths of their columns are known.
 #[derive(Debug)]
 pub(super) struct Table {
     style: Style,
+    waiting: Vec<Row>,
+    columns: Option<Columns>,
+}
+
+#[derive(Debug)]
+struct Columns {
     names: Vec<String>,
-    rows: Vec<Vec<String>>,
     numbers: Vec<bool>,
-    widths: Option<Vec<usize>>,
+    widths: Vec<usize>,
 }
 
 impl Table {
     pub(super) fn new(style: Style) -> Self {
-        Self { style, names: Vec::new(), rows: Vec::new(), numbers: Vec::new(), widths: None }
+        Self { style, waiting: Vec::new(), columns: None }
     }
 
-    pub(super) fn row(&mut self, Row(cells): Row, out: &mut impl Write) -> io::Result<()> {
-        if cells.is_empty() {
+    pub(super) fn row(&mut self, row: Row, out: &mut impl Write) -> io::Result<()> {
+        if row.0.is_empty() {
             return Ok(());
         }
-        if self.names.is_empty() {
-            self.names = cells.iter().map(|(name, _)| name.clone()).collect();
-            self.numbers = vec![true; self.names.len()];
+        if let Some(columns) = &self.columns {
+            return writeln!(out, "{}", columns.row(&row, self.style));
         }
-        let mut row = Vec::with_capacity(self.names.len());
-        for (index, name) in self.names.iter().enumerate() {
-            let value = cells.iter().find(|(other, _)| other == name);
-            let value = value.map_or(&Value::Null, |(_, value)| value);
-            self.numbers[index] &= value.is_number() || value.is_null();
-            row.push(cell_text(value));
-        }
-        self.rows.push(row);
-        if self.rows.len() >= ROWS_MEASURED { self.print(out) } else { Ok(()) }
+        self.waiting.push(row);
+        if self.waiting.len() >= ROWS_MEASURED { self.finish(out) } else { Ok(()) }
     }
 
     pub(super) fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
-        self.print(out)
-    }
-
-    fn print(&mut self, out: &mut impl Write) -> io::Result<()> {
-        if self.rows.is_empty() {
+        let waiting = std::mem::take(&mut self.waiting);
+        if waiting.is_empty() {
             return Ok(());
         }
-        if self.widths.is_none() {
-            let widths = self.measure();
-            self.widths = Some(widths);
-            let names: Vec<String> =
-                self.names.iter().map(|name| printable(name).into_owned()).collect();
-            let line = self.line(&names);
-            writeln!(out, "{}", self.style.paint(BOLD, &line))?;
+        let columns = self.columns.insert(Columns::of(&waiting, self.style));
+        let names: Vec<String> =
+            columns.names.iter().map(|name| printable(name).into_owned()).collect();
+        writeln!(out, "{}", self.style.paint(BOLD, &columns.line(&names, self.style)))?;
+        waiting.iter().try_for_each(|row| writeln!(out, "{}", columns.row(row, self.style)))
+    }
+}
+
+impl Columns {
+    /// All that these rows have, as wide as they need.
+    fn of(rows: &[Row], style: Style) -> Self {
+        let (mut names, mut numbers): (Vec<String>, Vec<bool>) = (Vec::new(), Vec::new());
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for (name, value) in rows.iter().flat_map(|row| &row.0) {
+            let place = *places.entry(name).or_insert_with(|| {
+                names.push(name.clone());
+                numbers.push(true);
+                names.len() - 1
+            });
+            numbers[place] &= value.is_number() || value.is_null();
         }
-        for row in std::mem::take(&mut self.rows) {
-            writeln!(out, "{}", self.line(&row))?;
+        let mut widths: Vec<usize> =
+            names.iter().map(|name| printable(name).width().min(COLUMN_WIDTH_MAX)).collect();
+        for (name, value) in rows.iter().flat_map(|row| &row.0) {
+            let width = cell_text(value).width().min(COLUMN_WIDTH_MAX);
+            let widest = &mut widths[places[name.as_str()]];
+            *widest = width.max(*widest);
         }
-        Ok(())
+        let mut columns = Self { names, numbers, widths };
+        if let Some(terminal) = style.width {
+            columns.fit(terminal);
+        }
+        columns
     }
 
-    fn measure(&self) -> Vec<usize> {
-        let widths = self.names.iter().enumerate().map(|(index, name)| {
-            let widest = self.rows.iter().map(|row| row[index].width()).max().unwrap_or(0);
-            widest.max(printable(name).width()).min(COLUMN_WIDTH_MAX)
-        });
-        let mut widths: Vec<usize> = widths.collect();
-        let Some(terminal) = self.style.width else { return widths };
-        let between = BETWEEN.len() * widths.len().saturating_sub(1);
-        // The widest text gives way, never a number.
-        while widths.iter().sum::<usize>() + between > terminal {
-            let texts = widths.iter().enumerate().filter(|(index, _)| !self.numbers[*index]);
-            let widest =
-                texts.max_by_key(|(_, width)| **width).map(|(index, width)| (index, *width));
-            match widest {
-                Some((index, width)) if width > COLUMN_WIDTH_MIN => widths[index] = width - 1,
+    /// The widest text gives way, never a number, a time or a bar.
+    fn fit(&mut self, terminal: usize) {
+        let between = BETWEEN.len() * self.widths.len().saturating_sub(1);
+        while self.widths.iter().sum::<usize>() + between > terminal {
+            let texts = (0..self.widths.len()).filter(|index| self.is_text(*index));
+            match texts.max_by_key(|index| self.widths[*index]) {
+                Some(index) if self.widths[index] > COLUMN_WIDTH_MIN => self.widths[index] -= 1,
                 _ => break,
             }
         }
-        widths
     }
 
-    fn line(&self, cells: &[String]) -> String {
-        let widths = self.widths.as_deref().unwrap_or_default();
+    fn is_text(&self, index: usize) -> bool {
+        !self.numbers[index] && !["timestamp", BAR_COLUMN].contains(&self.names[index].as_str())
+    }
+
+    /// A row, and behind it what no row had when the columns were laid out.
+    fn row(&self, row: &Row, style: Style) -> String {
+        let cells: Vec<String> = self
+            .names
+            .iter()
+            .map(|name| row.get(name).map_or_else(String::new, cell_text))
+            .collect();
+        let mut line = self.line(&cells, style);
+        for (name, value) in row.0.iter().filter(|(name, _)| !self.names.contains(name)) {
+            line.push_str(&format!("{BETWEEN}{}={}", printable(name), cell_text(value)));
+        }
+        line
+    }
+
+    fn line(&self, cells: &[String], style: Style) -> String {
         let mut line = String::new();
-        for (index, cell) in cells.iter().enumerate() {
+        for (index, (cell, width)) in cells.iter().zip(&self.widths).enumerate() {
             if index > 0 {
                 line.push_str(BETWEEN);
             }
-            let width = widths.get(index).copied().unwrap_or(0);
-            let shortened = match self.style.width {
-                Some(_) if cell.width() > width && !self.numbers[index] => shorten(cell, width),
+            let shortened = match style.width {
+                Some(_) if cell.width() > *width && self.is_text(index) => shorten(cell, *width),
                 _ => cell.clone(),
             };
             let padding = " ".repeat(width.saturating_sub(shortened.width()));

@@ -82,12 +82,99 @@ fn a_timechart_of_one_series_is_a_bar_for_each_bin() {
 #[test]
 fn a_timechart_of_some_series_has_them_beside_each_other() {
     let rows = [
-        r#"{"timestamp":"2026-01-02T00:00:00Z","service":"orders","count":5,"avg(ms)":2.5}"#,
-        r#"{"timestamp":"2026-01-02T00:00:00Z","service":"a payment service of note","count":50,"avg(ms)":2.5}"#,
-        r#"{"timestamp":"2026-01-03T00:00:00Z","service":"orders","count":0,"avg(ms)":null}"#,
-        r#"{"timestamp":"2026-01-03T00:00:00Z","service":"a payment service of note","count":1200,"avg(ms)":1}"#,
+        r#"{"timestamp":"2026-01-02T00:00:00Z","service":"orders","min(n)":5}"#,
+        r#"{"timestamp":"2026-01-02T00:00:00Z","service":"a payment service of note","min(n)":50}"#,
+        r#"{"timestamp":"2026-01-03T00:00:00Z","service":"orders","min(n)":0}"#,
+        r#"{"timestamp":"2026-01-03T00:00:00Z","service":"a payment service of note","min(n)":1200}"#,
+        r#"{"timestamp":"2026-01-04T00:00:00Z","service":"orders","min(n)":null}"#,
+        r#"{"timestamp":"2026-01-04T00:00:00Z","service":"a payment service of note","min(n)":-3}"#,
     ];
-    insta::assert_snapshot!(text(Style::PLAIN, "* | timechart 1d count() by service", &rows));
+    let query = "* | timechart 1d min(n) by service";
+    insta::assert_snapshot!(text(Style::PLAIN, query, &rows));
+    // What does not fit beside each other stands below each other.
+    for width in [40, 20] {
+        insta::assert_snapshot!(text(Style { width: Some(width), ..TERMINAL }, query, &rows));
+    }
+    insta::assert_snapshot!(text(COLOURED, query, &rows[..2]).replace('\x1b', "␛"));
+}
+
+/// A status is a number, and was taken for what was counted.
+#[test]
+fn series_may_have_numbers_and_nothing_for_names() {
+    let rows = [
+        r#"{"timestamp":"2026-01-02T00:00:00Z","status":null,"count":1}"#,
+        r#"{"timestamp":"2026-01-02T00:00:00Z","status":200,"count":8}"#,
+        r#"{"timestamp":"2026-01-02T00:00:00Z","status":504,"count":2}"#,
+    ];
+    insta::assert_snapshot!(text(
+        Style::PLAIN,
+        "* | timechart 1d count() as count by status",
+        &rows
+    ));
+}
+
+#[test]
+fn a_timechart_of_series_with_some_numbers_shows_all_of_them() {
+    let rows = [
+        r#"{"timestamp":"2026-01-02T00:00:00Z","service":"orders","count":5,"avg(ms)":2.5}"#,
+        r#"{"timestamp":"2026-01-02T00:00:00Z","service":"payments","count":40,"avg(ms)":0.00001}"#,
+    ];
+    let query = "* | timechart 1d count(), avg(ms) by service";
+    insta::assert_snapshot!(text(Style::PLAIN, query, &rows));
+}
+
+#[test]
+fn two_rows_of_one_bin_are_both_shown() {
+    let row = r#"{"timestamp":"2026-01-02T00:00:00Z","count":5}"#;
+    let out = text(Style::PLAIN, "* | timechart 1d count()", &[row, row]);
+    assert_eq!(out.matches("2026-01-02").count(), 2, "{out}");
+}
+
+#[test]
+fn bins_stay_in_the_order_in_which_they_came() {
+    let rows = [
+        r#"{"timestamp":"2026-01-02T00:00:05Z","count":1}"#,
+        r#"{"timestamp":"2026-01-02T00:00:05.5Z","count":2}"#,
+    ];
+    let out = text(Style::PLAIN, "* | timechart 500ms count()", &rows);
+    assert!(out.find("05Z") < out.find("05.5Z"), "{out}");
+}
+
+#[test]
+fn ids_among_the_attributes_are_shortened_on_a_terminal_only() {
+    let record = OTHER.replace(
+        "\"message\"",
+        r#""attributes":{"trace":"4bf92f3577b34da6a3ce929d0e0e4736","count":"1234567890123456789"},"message""#,
+    );
+    insta::assert_snapshot!(text(COLOURED, "*", &[&record]).replace('\x1b', "␛"));
+    let piped = text(Style::PLAIN, "*", &[&record]);
+    assert!(piped.contains("trace=4bf92f3577b34da6a3ce929d0e0e4736"), "{piped}");
+}
+
+#[test]
+fn what_only_later_records_have_is_a_column_too() {
+    let late = RECORD.replace("\"half\":0.5", "\"kind\":\"odd\"");
+    for form in [OutputForm::Table, OutputForm::Csv] {
+        let out = printed_to(form, Style::PLAIN, "*", &[OTHER, &late]);
+        assert!(out.lines().next().unwrap().contains("kind"), "{out}");
+        // Even if it comes after the columns were laid out.
+        let mut lines = vec![OTHER; 1_000];
+        lines.push(&late);
+        let out = printed_to(form, Style::PLAIN, "*", &lines);
+        assert!(out.contains("odd"), "{}", &out[out.len() - 200..]);
+    }
+}
+
+#[test]
+fn no_field_can_move_the_cursor() {
+    let esc = RECORD
+        .replace("\"error\"", r#""\u001b[2J""#)
+        .replace("2026-01-02T03:04:05.678Z", r"\u001b[HT");
+    let row = r#"{"timestamp":"\u001b[2J","count":1}"#;
+    for style in [Style::PLAIN, TERMINAL] {
+        let out = text(style, "* | timechart count()", &[&esc, row, "\x1b[2J"]);
+        assert!(!out.contains('\x1b'), "{out:?}");
+    }
 }
 
 #[test]
@@ -157,11 +244,12 @@ proptest! {
                 ".{0,6}",
             ], value(), 0..8), 0..6),
         width in prop::option::of(1_usize..120),
-        query in prop_oneof![Just("*"), Just("* | timechart count()"), Just("* | top a")],
+        query in prop_oneof![Just("*"), Just("* | timechart count()"), Just("* | timechart count() by a"), Just("* | top a")],
+        noise in ".{0,40}",
         form in prop_oneof![Just(OutputForm::Text), Just(OutputForm::Table), Just(OutputForm::Csv)],
     ) {
         let lines: Vec<String> = lines.iter().map(|line| serde_json::to_string(line).unwrap()).collect();
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).chain([noise.as_str()]).collect();
         for terminal in [false, true] {
             let style = Style { colours: false, terminal, width, unicode: true };
             let out = printed_to(form, style, query, &lines);

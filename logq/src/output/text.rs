@@ -12,6 +12,8 @@ use super::table::Table;
 
 /// Characters that are shown of an id on a terminal; longer ones get a `…`.
 const ID_CHARACTERS: usize = 12;
+/// Attributes of hexadecimal digits that are at least so long are ids.
+const LONG_ID_BYTES: usize = 16;
 /// Services are padded to the widest so far, at most to this.
 const SERVICE_WIDTH_MAX: usize = 16;
 /// On narrower terminals nothing is padded.
@@ -38,17 +40,16 @@ impl Text {
             return writeln!(out, "{text}");
         }
         match self.kind {
-            Kind::Timechart => {
-                self.chart.row(row);
-                Ok(())
-            }
+            Kind::Timechart { .. } => self.chart.row(row, out),
             Kind::Shares => self.table.row(chart::with_share(row, self.style), out),
             Kind::Plain => self.table.row(row, out),
         }
     }
 
     pub(super) fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
-        self.chart.finish(out)?;
+        if let Kind::Timechart { series } = self.kind {
+            self.chart.finish(series, out)?;
+        }
         self.table.finish(out)
     }
 
@@ -58,7 +59,9 @@ impl Text {
         let mut line = self.time(record.text("timestamp"));
         let level = record.text("severity");
         line.push(' ');
-        line.push_str(&style.paint(level_colour(level), &format!("{:<5}", level.to_uppercase())));
+        line.push_str(
+            &style.paint(level_colour(level), &format!("{:<5}", printable(level).to_uppercase())),
+        );
         let service = printable(record.text("service"));
         if padded {
             self.service_width = self.service_width.max(service.width()).min(SERVICE_WIDTH_MAX);
@@ -80,11 +83,10 @@ impl Text {
         line.push(' ');
         line.push_str(&printable(first));
         for (name, value) in record.made() {
-            line.push_str(&format!(" {}={}", printable(name), value_text(value)));
+            self.pair(name, value, "", &mut line);
         }
         for (name, value) in record.attributes() {
-            let text = format!(" {}={}", printable(name), value_text(value));
-            line.push_str(&style.paint(DIM, &text));
+            self.pair(name, value, DIM, &mut line);
         }
         if style.terminal {
             for more in lines {
@@ -97,11 +99,25 @@ impl Text {
 
     /// The date is what changes least.
     fn time(&self, time: &str) -> String {
+        let time = printable(time);
         match time.split_once('T') {
             Some((date, clock)) if self.style.colours => {
                 format!("{}{clock}", self.style.paint(DIM, &format!("{date}T")))
             }
-            _ => time.to_owned(),
+            _ => time.into_owned(),
+        }
+    }
+
+    fn pair(&self, name: &str, value: &Value, colour: &str, line: &mut String) {
+        let name = printable(name);
+        match value {
+            Value::String(text) if is_id(text) => {
+                line.push_str(&self.style.paint(colour, &format!(" {name}=")));
+                line.push_str(&self.id(text));
+            }
+            other => {
+                line.push_str(&self.style.paint(colour, &format!(" {name}={}", value_text(other))));
+            }
         }
     }
 
@@ -112,6 +128,14 @@ impl Text {
         };
         self.style.paint(&id_colour(id), &printable(&shown)).into_owned()
     }
+}
+
+/// Whether a text is an id that nobody reads to its end: a UUID, the id of a trace, a checksum.
+fn is_id(text: &str) -> bool {
+    text.len() >= LONG_ID_BYTES
+        && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 fn value_text(value: &Value) -> String {
