@@ -286,7 +286,7 @@ impl<'a> Scanner<'a> {
             })
         };
         match self.byte(start) {
-            Some(b'/' | b'\\') => name(start + 1),
+            Some(b'/' | b'\\') => self.at > start + 1 && name(start + 1),
             Some(b'~') => self.byte(start + 1) == Some(b'/'),
             _ => false,
         }
