@@ -78,6 +78,11 @@ fn main() {
         let messages = distinct(SHAPES, words);
         measure(&format!("distinct, {words} words"), &messages, messages.len(), bounds);
     }
+    // As many separators as a shape takes, and no two the same.
+    let separators: Vec<String> = (0..SHAPES)
+        .map(|it| (0..500).map(|bit| if it >> (bit % 17) & 1 == 0 { '(' } else { ';' }).collect())
+        .collect();
+    measure("separators", &separators, separators.len(), bounds);
     let users: Vec<String> = distinct(SHAPES, 2)
         .iter()
         .map(|it| format!("user {} has sent a message to {} at last", &it[..6], &it[7..13]))

@@ -9,20 +9,23 @@ use crate::templates::Templates;
 
 /// What a distinct shape takes beside its bytes: entries of the table and the list, with their spare room.
 const SHAPE_OVERHEAD_BYTES: usize = 112;
+/// What grouping takes for each word and separator: its place in a pattern and in the next one, its context, and its place
+/// in the table of separators.
+const TOKEN_BYTES: usize = 40;
 
 /// The most that a [`Miner`] keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Distinct shapes.
     pub shapes_max: usize,
-    /// Bytes of the distinct shapes, with all that is kept for them.
+    /// Bytes of the distinct shapes, with all that is kept for them and what grouping will take.
     pub bytes_max: usize,
 }
 
 impl Default for Bounds {
-    /// 100,000 shapes and 32 MiB.
+    /// 100,000 shapes and 256 MiB.
     fn default() -> Self {
-        Self { shapes_max: 100_000, bytes_max: 32 << 20 }
+        Self { shapes_max: 100_000, bytes_max: 256 << 20 }
     }
 }
 
@@ -33,7 +36,7 @@ pub struct Miner {
     numbers: HashMap<Box<[u8]>, u32, ahash::RandomState>,
     /// By shape; no slots once nothing can come of them.
     slots: Vec<Box<[Slot]>>,
-    kept_bytes: usize,
+    memory_bytes: usize,
     /// The shape of all that came when the bounds were reached.
     overflow: Option<u32>,
     overflowed: u64,
@@ -47,7 +50,7 @@ impl Miner {
             shaper: Shaper::default(),
             numbers: HashMap::default(),
             slots: Vec::new(),
-            kept_bytes: 0,
+            memory_bytes: 0,
             overflow: None,
             overflowed: 0,
         }
@@ -70,15 +73,16 @@ impl Miner {
         let slots = self.shaper.slots(line);
         let bytes = SHAPE_OVERHEAD_BYTES
             + self.shaper.key().len()
+            + self.shaper.tokens() * TOKEN_BYTES
             + slots.iter().map(|slot| size_of::<Slot>() + slot.heap_bytes()).sum::<usize>();
         if self.numbers.len() >= self.bounds.shapes_max
-            || self.kept_bytes.saturating_add(bytes) > self.bounds.bytes_max
+            || self.memory_bytes.saturating_add(bytes) > self.bounds.bytes_max
         {
             self.overflowed += 1;
             return self.overflow();
         }
         let number = self.slots.len() as u32;
-        self.kept_bytes += bytes;
+        self.memory_bytes += bytes;
         self.numbers.insert(self.shaper.key().into(), number);
         self.slots.push(slots.into());
         number
@@ -94,9 +98,9 @@ impl Miner {
         self.overflowed
     }
 
-    /// Bytes that are kept. [`Miner::finish`] needs up to ten times as many for a moment.
+    /// Bytes that are kept, and that [`Miner::finish`] will take for a moment.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>() + self.kept_bytes
+        size_of::<Self>() + self.memory_bytes
     }
 
     /// Groups the shapes. The time grows with their number, a little more than in proportion.

@@ -128,6 +128,11 @@ impl Shaper {
         &self.key
     }
 
+    /// How many words and separators the shape has.
+    pub(crate) fn tokens(&self) -> usize {
+        self.items.len()
+    }
+
     /// What stood in the places that vary.
     pub(crate) fn slots(&self, line: &str) -> Vec<Slot> {
         let slot = |span: &Span| match &line[span.range.clone()] {

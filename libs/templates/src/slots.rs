@@ -100,3 +100,50 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(values: &[&str], shown: &str) {
+        let orders = [values.to_vec(), values.iter().rev().copied().collect()];
+        for order in orders {
+            let mut one_by_one = Slot::of_value(order[0]);
+            order[1..].iter().for_each(|value| one_by_one.join_value(value));
+            assert_eq!(one_by_one.shown(), shown);
+            let joined = order.iter().map(|it| Slot::of_value(it)).reduce(|a, b| a.join(&b));
+            assert_eq!(joined, Some(one_by_one));
+        }
+    }
+
+    #[test]
+    fn values_show_what_they_have_in_common() {
+        check(&["/srv/a"], "/srv/a");
+        check(&["/srv/a", "/srv/a"], "/srv/a");
+        check(&["/srv/a", "/srv/b", "/srv/b/c"], "/srv/<*>");
+        check(&["/srv/a", "/srv/"], "/srv/<*>");
+        check(&["blk_12", "blk_19"], "blk_<*>");
+        check(&["/srv/a", "x@b.c"], "<*>");
+        check(&["12"], "<*>");
+        check(&["Fri Jun 17"], "<*>");
+    }
+
+    #[test]
+    fn what_is_shown_can_be_read_back() {
+        for value in ["/srv/a", "blk_12", "12"] {
+            let slot = Slot::of_value(value);
+            assert_eq!(Slot::from_shown(&slot.shown()), slot);
+        }
+    }
+
+    #[test]
+    fn other_numbers_in_a_name_have_nothing_in_common() {
+        let mut slot = Slot::of_name("17");
+        slot.join_name("17");
+        assert_eq!(slot.shown(), "17");
+        slot.join_name("18");
+        slot.join_name("17");
+        assert_eq!(slot, Slot::Nothing);
+    }
+}

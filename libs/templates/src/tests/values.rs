@@ -97,3 +97,10 @@ fn nothing_where_others_have_a_value_is_a_value() {
     );
     alone("foo() [] done", "foo() [] done");
 }
+
+/// A lone mark before a wide space was taken for a path, whose beginning then had that space in it.
+#[test]
+fn a_mark_alone_is_no_path() {
+    alone("\\\u{3000}~/x", "\\ ~/x");
+    alone("/ /\u{a0}/y \\ \u{3000}7", "/ / /y \\ <*>");
+}
