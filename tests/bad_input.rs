@@ -204,7 +204,7 @@ fn a_time_in_the_future_is_stored_and_a_search_before_it_says_so() {
     );
     let output = server.logq(&["later", "--since", "100y"]);
     assert_eq!((output.code, output.stdout.as_str()), (1, ""));
-    assert!(output.stderr.contains("later records, up to 2200-01-01"), "{output:?}");
+    assert!(output.stderr.contains("the newest match is later, at 2200-01-01"), "{output:?}");
     let output = server.logq(&["later", "--until", "2200-01-02"]);
     assert_eq!(output.code, 0, "{output:?}");
     assert_eq!(server.ledger()["timestamps_replaced"], 0);

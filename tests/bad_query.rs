@@ -125,3 +125,12 @@ fn get_form_and_json_give_the_same_answer() {
     assert_eq!(rows[0].lines().count(), 7);
     assert!(rows.iter().all(|other| *other == rows[0]), "{rows:?}");
 }
+
+#[test]
+fn faults_of_the_filter_and_of_stages_are_shown_together() {
+    let output = server::logq(&["search", "--", "level:eror | where msg > 5 | sort"]);
+    assert_eq!(output.code, 2);
+    for part in ["unknown_level", "type_mismatch", "the stage ends too early"] {
+        assert!(output.stderr.contains(part), "{output:?}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use ql::{Diagnostic, Field, Filter, Signal};
+use ql::{Diagnostic, Diagnostics, Field, Filter, Signal};
 use store::Columns;
 
 use crate::error::QueryError;
@@ -30,7 +30,7 @@ impl Plan {
     /// # Errors
     /// [`QueryError::Query`] with all faults of the filter, or all of the stages.
     pub fn new(query: &str) -> Result<Self, QueryError> {
-        let parsed = ql::parse(query).map_err(|faults| QueryError::of_query(faults, query))?;
+        let parsed = ql::parse(query).map_err(|faults| with_those_of_stages(faults, query))?;
         let mut stages =
             stages::plan(&parsed.stages).map_err(|faults| QueryError::of_query(faults, query))?;
         let around = stages.first().and_then(|stage| stage.around()).cloned();
@@ -95,6 +95,15 @@ impl Plan {
         let mut stages = self.stages.iter().skip_while(|stage| stage.per_record());
         stages.next().is_none_or(|stage| stage.ordered())
     }
+}
+
+/// Faults of the filter, and those of the stages behind it.
+fn with_those_of_stages(mut faults: Diagnostics, query: &str) -> QueryError {
+    if let Err(more) = stages::plan(&ql::stages_behind_faults(query)) {
+        faults.0.extend(more.0);
+        faults.0.truncate(2 * ql::DIAGNOSTICS_MAX);
+    }
+    QueryError::of_query(faults, query)
 }
 
 /// The time range of a query, ns: from inclusive, until exclusive.

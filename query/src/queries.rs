@@ -180,7 +180,7 @@ impl Queries {
         }
         match self.newest_match(view, tenant, filter, signal) {
             Some(Some(newest)) if newest >= time.end => Some(format!(
-                "the newest match is later, at {}: --until now, or a time after it",
+                "the newest match is later, at {}; --until takes a later end",
                 Timestamp(newest)
             )),
             Some(Some(newest)) if newest < time.start => {

@@ -39,7 +39,7 @@ pub(crate) struct Grammar<'a> {
     pub(crate) at: usize,
     depth: usize,
     leaves: usize,
-    stopped: bool,
+    pub(crate) stopped: bool,
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
 

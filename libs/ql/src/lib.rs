@@ -60,7 +60,7 @@ pub use nearest::nearest;
 pub use number::Number;
 pub use pattern::Pattern;
 pub use phrase::{PHRASE_TOKENS_MAX, Phrase, Word};
-pub use pipeline::{QUERY_BYTES_MAX, STAGES_MAX, parse, parse_filter};
+pub use pipeline::{QUERY_BYTES_MAX, STAGES_MAX, parse, parse_filter, stages_behind_faults};
 pub use query::{Query, Signal, StageCall};
 pub use severity_range::SeverityRange;
 pub use span::{Span, Spanned};

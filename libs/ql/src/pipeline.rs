@@ -51,6 +51,19 @@ pub fn parse(text: &str) -> Result<Query, Diagnostics> {
     Ok(Query { signal, filter, stages, warnings: found })
 }
 
+/// The stages of a query whose filter is faulty, so that their faults can be told with the filter's; none where the
+/// fault is such that the stages cannot be told from the filter.
+pub fn stages_behind_faults(text: &str) -> Vec<StageCall> {
+    if text.len() > QUERY_BYTES_MAX {
+        return Vec::new();
+    }
+    let mut grammar = Grammar::new(text);
+    grammar.signal();
+    grammar.filter();
+    let stages = grammar.stages();
+    if grammar.stopped { Vec::new() } else { stages }
+}
+
 /// Reads a filter alone, as [`parse`] does: for agents, rules and other places where stages have no meaning.
 ///
 /// # Errors
