@@ -50,6 +50,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Search records
     Search(Search),
+    /// Search, look and follow on the whole screen
+    Browse(Browse),
     /// Follow records as they come in, in the order of their times
     Tail(Follow),
     /// Wait until a record matches, print it, and end; with 1 when the time is over
@@ -94,8 +96,9 @@ pub(crate) enum Command {
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 20] = [
+    pub(crate) const NAMES: [&'static str; 21] = [
         "search",
+        "browse",
         "tail",
         "wait",
         "fields",
@@ -146,6 +149,21 @@ pub(crate) struct Search {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
     pub(crate) output: OutputForm,
+    /// The query address
+    #[arg(long, env = "LOGQ_ADDR", default_value = QUERY_ADDR)]
+    pub(crate) addr: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Browse {
+    /// What to look for first; `*` is all of it
+    #[arg(default_value = "*")]
+    pub(crate) query: String,
+    /// From when: a length before now (15m, 2h, 7d, 100y) or a time
+    #[arg(long, default_value = "15m")]
+    pub(crate) since: String,
     /// The query address
     #[arg(long, env = "LOGQ_ADDR", default_value = QUERY_ADDR)]
     pub(crate) addr: String,

@@ -3,6 +3,7 @@
 mod arguments;
 mod audit;
 mod backup;
+mod browse;
 mod check;
 mod client;
 mod delete;
@@ -56,6 +57,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Search(search) if search.explain => wait(1, look::explained(&search)),
         Command::Search(search) if search.follow => wait(1, follow::search(search)),
         Command::Search(search) => wait(1, search::run(&search)),
+        Command::Browse(browse) => wait(1, browse::run(&browse)),
         Command::Tail(follow) => wait(1, follow::tail(&follow)),
         Command::Wait(one) => wait(1, follow::wait(&one)),
         Command::Fields(look) => wait(1, look::fields(&look)),
