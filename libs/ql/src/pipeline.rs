@@ -9,13 +9,15 @@ use nom::combinator::recognize;
 use nom::multi::many0_count;
 use nom::sequence::pair;
 
+use record::Signal;
+
 use crate::check::Check;
 use crate::diagnostic::{DIAGNOSTICS_MAX, Diagnostic, DiagnosticSeverity, Diagnostics};
 use crate::filter::Filter;
 use crate::grammar::Grammar;
 use crate::lexer::{self, Lexed};
 use crate::nearest::nearest;
-use crate::query::{Query, Signal, StageCall};
+use crate::query::{Query, StageCall};
 use crate::span::{Span, Spanned};
 
 /// Longest query in bytes.

@@ -1,28 +1,10 @@
 //! A whole query: signal, filter, and the calls of stages behind it.
 
+use record::Signal;
+
 use crate::diagnostic::Diagnostic;
 use crate::filter::Filter;
 use crate::span::Spanned;
-
-/// Which of the two tables is searched.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Signal {
-    /// Log records.
-    #[default]
-    Logs,
-    /// Spans of traces.
-    Spans,
-}
-
-impl Signal {
-    /// As it is written after `from`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Logs => "logs",
-            Self::Spans => "spans",
-        }
-    }
-}
 
 /// A query that was parsed and checked.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,6 +8,7 @@ mod ids;
 pub mod keys;
 mod record;
 mod severity;
+mod signal;
 mod time;
 pub mod time_parameter;
 pub mod tokenizer;
@@ -16,6 +17,7 @@ mod value;
 pub use ids::{SpanId, TraceId};
 pub use record::{Record, RecordRef, Source, SourceRef};
 pub use severity::{Level, Severity};
+pub use signal::{Signal, span};
 pub use time::{NANOS_PER_DAY, NANOS_PER_SECOND, Timestamp};
 pub use value::{Value, ValueRef};
 
