@@ -8,6 +8,7 @@ use std::time::Duration;
 use agent::access::AccessArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::completions::Shell;
 use crate::output::ColorChoice;
 use crate::times;
 use crate::token::TokenArguments;
@@ -42,6 +43,9 @@ Examples:
 Exit codes: 0 found, 1 nothing found, 2 bad query or usage, 3 server unreachable, 4 the answer is partial."
 )]
 pub(crate) struct Arguments {
+    /// Which servers are meant, of those in ~/.config/logq/config.toml; the current one if not said
+    #[arg(long, global = true, env = crate::contexts::VARIABLE, value_name = "NAME", display_order = 900)]
+    pub(crate) context: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -68,6 +72,13 @@ pub(crate) enum Command {
     Explain(Look),
     /// Print a query well spaced, a stage a line
     Fmt(Fmt),
+    /// List the servers that have names, or change which of them is meant if none is named
+    Context(Context),
+    /// Print the script that completes commands, fields and values in a shell
+    Completions(Completions),
+    /// Say what can stand at the end of a command line
+    #[command(hide = true)]
+    Complete(Complete),
     /// Explain a command, or the query language
     Help(Help),
     /// Run collector and query in this process
@@ -96,7 +107,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 21] = [
+    pub(crate) const NAMES: [&'static str; 24] = [
         "search",
         "browse",
         "tail",
@@ -118,6 +129,9 @@ impl Command {
         "restore",
         "token",
         "help",
+        "context",
+        "completions",
+        "complete",
     ];
 }
 
@@ -169,6 +183,29 @@ pub(crate) struct Browse {
     pub(crate) addr: String,
     #[command(flatten)]
     pub(crate) access: AccessArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Context {
+    /// The one that is meant from now on
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// For bash: `source <(logq completions bash)`; for zsh the same; for fish: `logq completions fish | source`
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Complete {
+    pub(crate) shell: Shell,
+    /// The command line up to the cursor
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) line: String,
+    /// What the shell takes for the word at the cursor
+    #[arg(allow_hyphen_values = true, default_value = "")]
+    pub(crate) current: String,
 }
 
 /// How a report is printed.
@@ -476,12 +513,18 @@ pub(crate) struct Ship {
 
 /// The arguments with `search` put in where a query comes first.
 pub(crate) fn with_search(mut arguments: Vec<std::ffi::OsString>) -> Vec<std::ffi::OsString> {
-    let first = arguments.get(1).and_then(|first| first.to_str());
+    // `--context NAME` may stand before a command.
+    let place = match arguments.get(1).and_then(|first| first.to_str()) {
+        Some("--context") => 3,
+        Some(flag) if flag.starts_with("--context=") => 2,
+        _ => 1,
+    };
+    let first = arguments.get(place).and_then(|first| first.to_str());
     let command = first.is_none_or(|first| {
         Command::NAMES.contains(&first) || ["-h", "--help", "-V", "--version"].contains(&first)
     });
     if !command {
-        arguments.insert(1, "search".into());
+        arguments.insert(place.min(arguments.len()), "search".into());
     }
     arguments
 }

@@ -6,6 +6,8 @@ mod backup;
 mod browse;
 mod check;
 mod client;
+mod completions;
+mod contexts;
 mod delete;
 mod demo;
 mod exit;
@@ -26,14 +28,22 @@ mod up;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::arguments::{Arguments, CheckConfig, Command, Role, Run, RunAgent};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
     let arguments = arguments::with_search(std::env::args_os().collect());
-    let arguments = Arguments::parse_from(arguments);
+    let command = match contexts::apply(Arguments::command(), &arguments) {
+        Ok(command) => command,
+        Err(error) => {
+            eprintln!("logq: {error}");
+            return Exit::Usage.into();
+        }
+    };
+    let matches = command.get_matches_from(arguments);
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match run(arguments.command) {
         Ok(exit) => exit,
         Err(error) => {
@@ -66,6 +76,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Stats(stats) => wait(1, look::stats(&stats)),
         Command::Explain(look) => wait(1, look::explain(&look)),
         Command::Fmt(fmt) => help::fmt(fmt),
+        Command::Context(context) => contexts::run(context.name.as_deref()),
+        Command::Completions(shell) => completions::print_script(&shell),
+        Command::Complete(complete) => wait(1, completions::complete(&complete)),
         Command::Help(topic) => help::run(topic.topic.as_deref()),
         Command::Ship(ship) => wait(1, ship::run(ship)),
         Command::Audit(audit) => wait(1, audit::run(&audit)),

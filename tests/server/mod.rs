@@ -359,7 +359,8 @@ pub(crate) fn without_settings(command: &mut Command) -> &mut Command {
             command.env_remove(name);
         }
     }
-    command
+    // Nor is it meant for servers that the user has named.
+    command.env("LOGQ_CONTEXTS", "/dev/null")
 }
 
 /// Logs of real systems; `None`, loudly, where they or Python are missing. In CI that is a failure.

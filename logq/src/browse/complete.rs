@@ -4,7 +4,7 @@ use query::STAGES;
 
 /// What is being written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     /// The name of a field; `filter` says that a value follows it.
     Field {
         filter: bool,
@@ -24,7 +24,7 @@ pub(super) struct Offer {
 }
 
 /// What is being written at the end of `text`, and where it begins; nothing within quotes.
-pub(super) fn wanted(text: &str) -> Option<(usize, Wanted)> {
+pub(crate) fn wanted(text: &str) -> Option<(usize, Wanted)> {
     let (mut quoted, mut escaped, mut bar, mut start) = (false, false, None, 0);
     for (at, character) in text.char_indices() {
         match character {

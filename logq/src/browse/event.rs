@@ -55,10 +55,10 @@ pub(super) enum Place {
 
 /// What is asked of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Question {
-    pub(super) query: String,
-    pub(super) since: String,
-    pub(super) until: Option<String>,
+pub(crate) struct Question {
+    pub(crate) query: String,
+    pub(crate) since: String,
+    pub(crate) until: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +90,8 @@ pub(super) enum Request {
 
 /// A part of an answer.
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Page {
-    pub(super) rows: Vec<Row>,
+pub(crate) struct Page {
+    pub(crate) rows: Vec<Row>,
     pub(super) next: Option<String>,
     pub(super) took_ms: f64,
     /// What has to be said of it, such as that it is partial.

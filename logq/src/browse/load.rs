@@ -45,15 +45,16 @@ pub(super) struct Loader {
     look: UnderWay,
 }
 
+/// Where questions go.
 #[derive(Clone, Debug)]
-struct Server {
+pub(crate) struct Server {
     client: Client,
     addr: String,
 }
 
 impl Loader {
     pub(super) fn new(client: Client, addr: &str, events: Sender<Event>) -> Self {
-        let server = Server { client, addr: addr.trim_end_matches('/').to_owned() };
+        let server = Server::new(client, addr);
         let none = UnderWay::default;
         Self { server, events, page: none(), chart: none(), follow: none(), look: none() }
     }
@@ -100,6 +101,10 @@ impl Loader {
 }
 
 impl Server {
+    pub(crate) fn new(client: Client, addr: &str) -> Self {
+        Self { client, addr: addr.trim_end_matches('/').to_owned() }
+    }
+
     async fn post(&self, route: &str, body: &Value) -> Result<Response, String> {
         let url = format!("{}/api/v1/{route}", self.addr);
         let sent = self.client.post(&url).json(body).send().await;
@@ -108,7 +113,7 @@ impl Server {
         if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
     }
 
-    async fn rows(
+    pub(crate) async fn rows(
         &self,
         question: &Question,
         below: Option<&str>,
@@ -144,7 +149,7 @@ impl Server {
         Ok(page)
     }
 
-    async fn fields(&self, question: &Question) -> Result<Vec<String>, String> {
+    pub(crate) async fn fields(&self, question: &Question) -> Result<Vec<String>, String> {
         let body = json!({
             "query": question.query, "since": question.since, "until": question.until,
         });
@@ -167,7 +172,7 @@ impl Server {
 }
 
 /// The values that a `top` found, as a query writes them.
-fn values(rows: &[Row]) -> Vec<String> {
+pub(crate) fn values(rows: &[Row]) -> Vec<String> {
     let first = rows.iter().filter_map(|row| row.members().first());
     let known = first.filter(|(_, value)| !value.is_null());
     known.map(|(_, value)| condition::value(&plain(value))).collect()

@@ -44,6 +44,10 @@ use crate::arguments::Browse;
 use crate::client;
 use crate::exit::Exit;
 
+pub(crate) use self::complete::{Wanted, wanted};
+pub(crate) use self::event::Question;
+pub(crate) use self::load::{Server, values};
+
 /// Events that wait; whoever makes more of them waits too.
 const EVENTS_WAITING_MAX: usize = 64;
 const TICK: Duration = Duration::from_millis(150);

@@ -22,7 +22,7 @@ const FIRST: [&str; 8] = [
 ];
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Row(Vec<(String, Value)>);
+pub(crate) struct Row(Vec<(String, Value)>);
 
 /// A field as the detail shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
