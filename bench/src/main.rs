@@ -4,6 +4,7 @@
 //! every answer against what the generator knows. See `README.md` for what is measured, and `results/` for what came out.
 
 mod agent;
+mod cli;
 mod corpus;
 mod disk;
 mod home;
@@ -67,6 +68,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Measure the command line beside rg and jq on the raw file
+    Cli {
+        #[command(flatten)]
+        options: cli::CliOptions,
+    },
     /// Minutes at a steady rate, with questions and `kill -9`; fails if anything does not hold
     Soak {
         #[command(flatten)]
@@ -101,6 +107,15 @@ async fn main() -> anyhow::Result<()> {
                 writeln!(std::io::stdout(), "{}", report.display())?;
             }
             Ok(())
+        }
+        Command::Cli { options } => {
+            let result = cli::run(&options).await?;
+            std::io::stdout().write_all(result.text().as_bytes())?;
+            if let Some(folder) = &options.results {
+                let report = result.write(folder)?;
+                writeln!(std::io::stdout(), "{}", report.display())?;
+            }
+            result.check()
         }
         Command::Soak { options } => {
             let result = soak::run(&options).await?;

@@ -144,7 +144,7 @@ pub(crate) async fn run(options: &QueryOptions) -> anyhow::Result<QueryResults> 
 }
 
 /// Loads the corpus, waits until it is published and compacted, and starts the server anew.
-async fn load_all(
+pub(crate) async fn load_all(
     installation: &Installation,
     batches: Batches,
     load: &LoadOptions,
