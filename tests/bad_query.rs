@@ -4,6 +4,8 @@
 
 mod server;
 
+use std::io::Read;
+
 use serde_json::{Value, json};
 use server::Home;
 use server::requests::{JSON, lines};
@@ -133,4 +135,45 @@ fn faults_of_the_filter_and_of_stages_are_shown_together() {
     for part in ["unknown_level", "type_mismatch", "the stage ends too early"] {
         assert!(output.stderr.contains(part), "{output:?}");
     }
+}
+
+#[test]
+fn queries_that_would_cost_too_much_are_refused_at_once_and_large_limits_are_held_to_the_bound() {
+    let server = Home::new().start();
+    assert_eq!(server.jsonl("{\"msg\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}").status, 200);
+    let refused = |query: &str| {
+        let output = server.logq(&["search", "--", query]);
+        assert_eq!((output.code, output.stdout.as_str()), (2, ""));
+        output.stderr
+    };
+    assert!(refused(&"a ".repeat(40_000)).contains("a query has at most 65536 bytes"));
+    assert!(refused("msg:/(a*)*(b|c){1000}{1000}/").contains("takes more than"));
+    assert!(refused("* | eval a = 1 + true").contains("wants numbers"));
+    let megabyte = json!({ "query": "(".repeat(1 << 20) }).to_string();
+    let url = format!("{}/api/v1/query", server.query);
+    assert_eq!(server.http().post(&url, &[JSON], megabyte.into_bytes()).refusal().0, 400);
+    // What makes other engines try for ever is linear here.
+    assert_eq!(server.logq(&["msg:/(x+x+)+y/"]).code, 1);
+    let all = server.logq(&["*", "-n", "1000000000000", "-o", "json"]);
+    assert_eq!((all.code, all.json_lines().len()), (0, 1));
+}
+
+#[test]
+fn an_answer_whose_server_dies_is_partial_and_says_so() {
+    let server = Home::new().start();
+    let lines: Vec<String> =
+        (0..40_000).map(|n| json!({ "msg": "x".repeat(200), "n": n }).to_string()).collect();
+    assert_eq!(server.jsonl(lines.join("\n")).status, 200);
+    let mut client = server.spawn(&["*", "-n", "all", "-o", "json"]);
+    let mut stdout = client.stdout.take().unwrap();
+    // More is under way than fits into the pipe and the connection.
+    stdout.read_exact(&mut [0; 1_000]).unwrap();
+    server.kill();
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).unwrap();
+    let ended = client.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(4));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(said.contains("partial"), "{said}");
+    assert!(rest.len() < 12_000_000);
 }

@@ -188,10 +188,13 @@ fn measure(
         "jq" => Some(question.jq),
         _ => None,
     };
-    if let (true, Some(rg)) = (question.same && peers.iter().any(|peer| peer == "rg"), question.rg) {
+    if let (true, Some(rg)) = (question.same && peers.iter().any(|peer| peer == "rg"), question.rg)
+    {
         // A count is its number; all else is as many lines.
         let count = |command: &str| match question.name.starts_with("how many") {
-            true => shell.output(&command.replace("stats count()'", "stats count()' -o csv | tail -1")),
+            true => {
+                shell.output(&command.replace("stats count()'", "stats count()' -o csv | tail -1"))
+            }
             false => shell.output(&format!("{{ {command}; }} | wc -l")),
         };
         let (ours, theirs) = (count(question.logq)?, count(rg)?);

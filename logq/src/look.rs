@@ -124,7 +124,7 @@ pub(crate) async fn explained(search: &Search) -> Result<Exit> {
             }),
             Ok(None) => break,
             Err(error) => {
-                eprintln!("logq: the answer was cut off: {error}");
+                eprintln!("logq: the answer was cut off and is partial: {error}");
                 return Ok(Exit::Partial);
             }
         }
