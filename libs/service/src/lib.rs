@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod principal;
 mod process;
 pub mod reread;
+pub mod semantics;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
