@@ -180,7 +180,10 @@ async fn page(
             Err(error) => {
                 progress.clear();
                 finish(printer)?;
-                eprintln!("logq: the answer was cut off and is partial: {}", client::reason(&error));
+                eprintln!(
+                    "logq: the answer was cut off and is partial: {}",
+                    client::reason(&error)
+                );
                 return Ok(Ended::Failed(Exit::Partial));
             }
         };

@@ -9,16 +9,23 @@ use crate::lexer;
 pub fn format(text: &str) -> String {
     let Ok(query) = crate::parse(text) else { return text.to_owned() };
     let filter_end = query.stages.first().map_or(text.len(), |stage| stage.name.span.start);
-    let filter = text[..filter_end].trim_end();
     let filter = match query.stages.is_empty() {
-        true => filter,
-        false => filter.strip_suffix('|').unwrap_or(filter),
+        true => text,
+        false => {
+            let filter = text[..filter_end].trim_end();
+            filter.strip_suffix('|').unwrap_or(filter)
+        }
     };
-    let filter = spaced(filter.trim(), false);
+    // A blank at the end may be an escaped one.
+    let filter = spaced(filter.trim_start(), false);
     let mut lines = vec![if filter.is_empty() { "*".to_owned() } else { filter }];
     for stage in &query.stages {
         let arguments = spaced(&stage.args.node, true);
-        lines.push(format!("| {} {arguments}", stage.name.node).trim_end().to_owned());
+        let name = &stage.name.node;
+        lines.push(match arguments.is_empty() {
+            true => format!("| {name}"),
+            false => format!("| {name} {arguments}"),
+        });
     }
     lines.join("\n")
 }
@@ -28,6 +35,8 @@ pub fn format(text: &str) -> String {
 fn spaced(text: &str, arguments: bool) -> String {
     let mut grammar = Grammar::new(text);
     let mut out = String::new();
+    // What is in quotes or escaped ends here; a blank of it is no blank between words.
+    let mut kept = 0;
     while let Some(character) = grammar.peek() {
         let start = grammar.at;
         let fresh =
@@ -51,23 +60,25 @@ fn spaced(text: &str, arguments: bool) -> String {
         };
         if whole {
             out.push_str(&text[start..grammar.at]);
+            kept = out.len();
             continue;
         }
         grammar.advance(character.len_utf8());
         match character {
             blank if blank.is_whitespace() => {
-                if !out.ends_with([' ', '(']) {
+                if out.len() == kept || !out.ends_with([' ', '(']) {
                     out.push(' ');
                 }
             }
             ',' if arguments => {
-                out.truncate(out.trim_end().len());
+                out.truncate(out.trim_end().len().max(kept));
                 out.push_str(", ");
             }
             other => out.push(other),
         }
     }
-    out.trim_end().to_owned()
+    out.truncate(out.trim_end().len().max(kept));
+    out
 }
 
 #[cfg(test)]
@@ -91,6 +102,10 @@ mod tests {
                 "*\n| eval x = concat(\"a  ,b\", `odd  name`)",
             ),
             ("a\\ \\ b   c", "a\\ \\ b c"),
+            ("a\\   b", "a\\  b"),
+            ("a\\  |  head", "a\\ \n| head"),
+            ("a\\ ", "a\\ "),
+            ("\\(  a", "\\( a"),
             ("broken (", "broken ("),
         ] {
             assert_eq!(format(text), formatted, "{text}");

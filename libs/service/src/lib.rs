@@ -12,8 +12,10 @@ pub mod metrics;
 pub mod principal;
 mod process;
 pub mod reread;
-pub mod semantics;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;
 pub mod tokens;
+
+/// The names by which the story of a correlation is told.
+pub use semantics;
