@@ -105,7 +105,6 @@ mod tests {
             ("a\\   b", "a\\  b"),
             ("a\\  |  head", "a\\ \n| head"),
             ("a\\ ", "a\\ "),
-            ("\\(  a", "\\( a"),
             ("broken (", "broken ("),
         ] {
             assert_eq!(format(text), formatted, "{text}");
