@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use record::Signal;
 use service::doors::Refused;
 use service::principal::Principal;
 use wire::Format;
@@ -24,7 +25,7 @@ pub(crate) async fn receive(
     body: Body,
 ) -> Response {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let format = match Format::of_otlp(content_type) {
+    let format = match Format::of_otlp(Signal::Logs, content_type) {
         Ok(format) => format,
         Err(error) => return refused(Format::OtlpJson, false, &error.into()),
     };
@@ -46,7 +47,7 @@ pub(crate) async fn receive(
 /// Somebody does not come in, said in the form of OTLP.
 pub(crate) fn not_let_in(headers: &HeaderMap, refused: &Refused) -> Response {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let format = Format::of_otlp(content_type).unwrap_or(Format::OtlpJson);
+    let format = Format::of_otlp(Signal::Logs, content_type).unwrap_or(Format::OtlpJson);
     let body = wire::status(format, wire::grpc_code(refused.status()), &refused.to_string());
     let status = StatusCode::from_u16(refused.status()).unwrap_or(StatusCode::FORBIDDEN);
     (status, [(CONTENT_TYPE, format.content_type())], body).into_response()
