@@ -126,7 +126,7 @@ fn decode_and_append(
     drop(body);
     let append = Append {
         tenant: batch.tenant,
-        signal: "logs",
+        signal: batch.format.signal().name(),
         name: batch.name,
         received_at: batch.received_at,
         format: batch.format,

@@ -1,8 +1,10 @@
 //! The collector: receives batches, makes them durable, answers.
 //!
 //! ```text
-//! POST /v1/logs ─────┐
-//! POST /ingest/jsonl ┴─▶ admission (memory) ─▶ decompress, decode (blocking threads) ─▶ store: journal ─▶ 200
+//! POST /v1/logs ──────┐
+//! POST /v1/traces ────┤
+//! POST /api/v2/spans ─┤
+//! POST /ingest/jsonl ─┴▶ admission (memory) ─▶ decompress, decode (blocking threads) ─▶ store: journal ─▶ 200
 //! ```
 //!
 //! Beside them agents tell every few seconds how they are (`agents/`).
@@ -19,9 +21,10 @@ mod ingest;
 mod json_lines;
 mod ledger;
 mod metrics;
-mod otlp_logs;
+mod otlp;
 mod rates;
 mod refusal;
+mod zipkin;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -103,10 +106,15 @@ impl Collector {
         const QUERY: Access = Access::Right(Right::Query);
         const ADMIN: Access = Access::Right(Right::Admin);
         Routes::new()
-            .post("/v1/logs", INGEST, otlp_logs::receive)
-            .worded(otlp_logs::not_let_in)
-            .post("/otlp/v1/logs", INGEST, otlp_logs::receive)
-            .worded(otlp_logs::not_let_in)
+            .post("/v1/logs", INGEST, otlp::receive_logs)
+            .worded(otlp::not_let_in)
+            .post("/otlp/v1/logs", INGEST, otlp::receive_logs)
+            .worded(otlp::not_let_in)
+            .post("/v1/traces", INGEST, otlp::receive_spans)
+            .worded(otlp::not_let_in)
+            .post("/otlp/v1/traces", INGEST, otlp::receive_spans)
+            .worded(otlp::not_let_in)
+            .post("/api/v2/spans", INGEST, zipkin::receive)
             .post("/ingest/jsonl", INGEST, json_lines::receive)
             .post("/api/v1/agents/heartbeat", INGEST, agents::hear)
             .get("/api/v1/agents", QUERY, agents::list)

@@ -69,6 +69,9 @@ fn protocol(format: Format) -> &'static str {
         Format::OtlpProtobuf => "otlp_protobuf",
         Format::OtlpJson => "otlp_json",
         Format::JsonLines => "json_lines",
+        Format::OtlpTracesProtobuf => "otlp_traces_protobuf",
+        Format::OtlpTracesJson => "otlp_traces_json",
+        Format::ZipkinJson => "zipkin_json",
     }
 }
 

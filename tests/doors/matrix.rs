@@ -34,14 +34,20 @@ type Row = (Port, &'static str, &'static str, Needs, &'static str);
 
 const OTLP: &str =
     r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"of-a"}}]}]}]}"#;
+const SPAN: &str = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"of-a"}]}]}]}"#;
+const ZIPKIN: &str = r#"[{"name":"of-a"}]"#;
 const LINE: &str = r#"{"message":"of-a"}"#;
 const ASK: &str = r#"{"query":"*","since":"100y","limit":1000}"#;
+const ASK_SPANS: &str = r#"{"query":"from spans *","since":"100y","limit":1000}"#;
 const COUNT: &str = r#"{"query":"*","dry_run":true}"#;
 const HEARTBEAT: &str = r#"{"agent":"agent-of-a","epoch":"e","sent_at":"2026-01-02T03:04:05Z","ledger":{"read":0,"filtered":0,"dropped":{},"dead_lettered":0,"spooled":0,"acknowledged":0,"held":0,"reported":0},"acknowledged_in_epoch":{"records":0,"batches":0}}"#;
 
 const ROUTES: &[Row] = &[
     (Port::Ingest, "POST", "/v1/logs", Needs::Ingest, OTLP),
     (Port::Ingest, "POST", "/otlp/v1/logs", Needs::Ingest, OTLP),
+    (Port::Ingest, "POST", "/v1/traces", Needs::Ingest, SPAN),
+    (Port::Ingest, "POST", "/otlp/v1/traces", Needs::Ingest, SPAN),
+    (Port::Ingest, "POST", "/api/v2/spans", Needs::Ingest, ZIPKIN),
     (Port::Ingest, "POST", "/ingest/jsonl", Needs::Ingest, LINE),
     (Port::Ingest, "POST", "/api/v1/agents/heartbeat", Needs::Ingest, HEARTBEAT),
     (Port::Ingest, "GET", "/api/v1/agents", Needs::Query, ""),
@@ -154,7 +160,7 @@ fn assert_refused(answer: &Answer, status: u16, row: &Row, who: &str) {
     let challenge = (status == 401).then_some("Bearer");
     assert_eq!(answer.header("www-authenticate"), challenge, "{who}: {row:?}");
     let body = answer.json();
-    let is_otlp = row.2.ends_with("/v1/logs");
+    let is_otlp = row.2.ends_with("/v1/logs") || row.2.ends_with("/v1/traces");
     let told = if is_otlp { &body["message"] } else { &body["error"]["message"] };
     assert!(told.is_string(), "{who}: {row:?}\n{body}");
 }
@@ -201,8 +207,12 @@ fn check_row(server: &Server, row: &Row, tokens: &Tokens) {
 }
 
 fn messages(server: &Server, token: &str, tenant: Option<&str>) -> Vec<String> {
+    messages_of(server, token, tenant, ASK)
+}
+
+fn messages_of(server: &Server, token: &str, tenant: Option<&str>, body: &str) -> Vec<String> {
     let url = format!("{}/api/v1/query", server.query);
-    let answer = ask(server, ("POST", &url), Some(token), tenant, ASK);
+    let answer = ask(server, ("POST", &url), Some(token), tenant, body);
     assert_eq!(answer.status, 200, "{}", answer.text());
     let text = answer.text();
     let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -251,11 +261,14 @@ fn no_tenant_reaches_another_by_any_route() {
     assert_eq!(agents(&tokens.b_all), format!("{SECRET:?}"));
     assert_eq!(agents(&tokens.operator), format!(r#""agent-of-a" {SECRET:?}"#));
 
-    // Three routes that take records, twice each; b's two are untouched, and the header is what a token for all takes.
+    // Three routes that take log records, twice each; b's two are untouched, and the header is what a token for all takes.
     assert_eq!(messages(&server, &tokens.a_query, None), vec!["of-a"; 6]);
     assert_eq!(messages(&server, &tokens.b_all, None), [SECRET; 2]);
     assert_eq!(messages(&server, &tokens.operator, Some("b")), [SECRET; 2]);
     assert_eq!(messages(&server, &tokens.operator, None), [""; 0]);
+    // And three that take spans.
+    assert_eq!(messages_of(&server, &tokens.a_query, None, ASK_SPANS), vec!["of-a"; 6]);
+    assert_eq!(messages_of(&server, &tokens.b_all, None, ASK_SPANS), [""; 0]);
 
     // A tenant deletes its own, and others neither lose anything nor hear of it.
     post("/api/v1/delete", &tokens.a_admin, r#"{"query":"*"}"#);

@@ -22,7 +22,7 @@ use axum::response::{IntoResponse, Response};
 use bumpalo::Bump;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use record::{RecordRef, SourceRef, Timestamp, ValueRef};
+use record::{RecordRef, Signal, SourceRef, Timestamp, ValueRef};
 use service::doors::{Access, Entrance, Refused, Routes};
 use service::http::{ServerLimits, serve};
 use service::principal::Right;
@@ -146,7 +146,7 @@ impl Refusal {
 /// Somebody does not come in.
 fn not_let_in(headers: &HeaderMap, refused: &Refused) -> Response {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let format = Format::of_otlp(content_type).unwrap_or(Format::OtlpJson);
+    let format = Format::of_otlp(Signal::Logs, content_type).unwrap_or(Format::OtlpJson);
     let body = wire::status(format, wire::grpc_code(refused.status()), &refused.to_string());
     let status = StatusCode::from_u16(refused.status()).unwrap_or(StatusCode::FORBIDDEN);
     (status, [(CONTENT_TYPE, format.content_type())], body).into_response()
@@ -374,7 +374,7 @@ async fn receive(
     body: Body,
 ) -> Response {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let format = match Format::of_otlp(content_type) {
+    let format = match Format::of_otlp(Signal::Logs, content_type) {
         Ok(format) => format,
         Err(error) => return Refusal::from(error).answer(Format::OtlpJson),
     };

@@ -4,3 +4,4 @@
 mod batches;
 mod heartbeats;
 mod server;
+mod spans;

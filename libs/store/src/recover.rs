@@ -205,12 +205,13 @@ impl Replay {
         };
         self.committer.next_record_seq += u64::from(decoded.batch.records());
         let tenant: Arc<str> = entry.tenant.into();
+        let signal = entry.format.signal().name();
         let mut records = 0;
         for (day, chunk) in decoded.batch.place(entry.first_record_seq) {
             let Some(chunk) = self.without_known(chunk)? else { continue };
             records += chunk.rows() as u64;
             let open_parts_max = shared.options.open_parts_max;
-            self.committer.memtable.add(&tenant, "logs", day, chunk, open_parts_max);
+            self.committer.memtable.add(&tenant, signal, day, chunk, open_parts_max);
         }
         let mut counters = locked(&shared.counters);
         counters.accepted += records;

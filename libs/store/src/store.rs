@@ -55,7 +55,7 @@ const DAMAGE_LISTED: usize = 5;
 pub struct Append {
     /// Whose records; at most 255 bytes.
     pub tenant: Arc<str>,
-    /// `logs` or `spans`.
+    /// `logs` or `spans`: that of the format, by which a replay goes.
     pub signal: &'static str,
     /// Its name, if its sender gave one.
     pub name: Option<BatchName>,

@@ -19,6 +19,7 @@ use crate::*;
 
 mod damage;
 mod model;
+mod signals;
 
 pub(crate) fn options() -> StoreOptions {
     StoreOptions {

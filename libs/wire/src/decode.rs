@@ -2,7 +2,7 @@
 
 use record::{RecordRef, Timestamp};
 
-use crate::{DecodeError, Format, Limits, RejectReason, Rejected, json_lines, otlp};
+use crate::{DecodeError, Format, Limits, RejectReason, Rejected, json_lines, otlp, zipkin};
 
 /// What became of a body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,9 +51,15 @@ pub fn decode(
     if body.len() > limits.decoded_bytes_max {
         return Err(DecodeError::BodyTooLarge { limit_bytes: limits.decoded_bytes_max });
     }
+    let signal = format.signal();
     match format {
-        Format::OtlpProtobuf => otlp::decode_protobuf(body, received_at, limits, sink),
-        Format::OtlpJson => otlp::decode_json(body, received_at, limits, sink),
+        Format::OtlpProtobuf | Format::OtlpTracesProtobuf => {
+            otlp::decode_protobuf(signal, body, received_at, limits, sink)
+        }
+        Format::OtlpJson | Format::OtlpTracesJson => {
+            otlp::decode_json(signal, body, received_at, limits, sink)
+        }
         Format::JsonLines => json_lines::decode(body, received_at, limits, sink),
+        Format::ZipkinJson => zipkin::decode(body, received_at, limits, sink),
     }
 }

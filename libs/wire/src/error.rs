@@ -44,8 +44,13 @@ pub enum DecodeError {
     #[error("content encoding `{0}` is not known; send identity, gzip, zstd or deflate")]
     UnknownEncoding(String),
     /// A content type that we do not read.
-    #[error("content type `{0}` is not known; send application/x-protobuf or application/json")]
-    UnknownContentType(String),
+    #[error("content type `{content_type}` is not known; send {known}")]
+    UnknownContentType {
+        /// What was sent, shortened.
+        content_type: String,
+        /// What is read.
+        known: &'static str,
+    },
     /// A number in a journal that is no format of this version.
     #[error("format number {0} is not known; is the journal from a newer version?")]
     UnknownFormat(u8),
@@ -68,7 +73,7 @@ impl DecodeError {
             | Self::UnknownFormat(_)
             | Self::BatchName { .. } => 400,
             Self::BodyTooLarge { .. } | Self::LineTooLong { .. } => 413,
-            Self::UnknownEncoding(_) | Self::UnknownContentType(_) => 415,
+            Self::UnknownEncoding(_) | Self::UnknownContentType { .. } => 415,
         }
     }
 
@@ -80,7 +85,7 @@ impl DecodeError {
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::LineTooLong { .. } => "line_too_long",
             Self::UnknownEncoding(_) => "unknown_encoding",
-            Self::UnknownContentType(_) => "unknown_content_type",
+            Self::UnknownContentType { .. } => "unknown_content_type",
             Self::UnknownFormat(_) => "unknown_format",
             Self::BatchName { .. } => "bad_batch_name",
         }

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use record::Signal;
+
 use crate::DecodeError;
 
 /// What a body is written in.
@@ -16,6 +18,12 @@ pub enum Format {
     OtlpJson = 2,
     /// One JSON object a line, or one array of objects, or one object over several lines.
     JsonLines = 3,
+    /// `ExportTraceServiceRequest` of OTLP, protobuf.
+    OtlpTracesProtobuf = 4,
+    /// The same in OTLP's JSON mapping.
+    OtlpTracesJson = 5,
+    /// An array of spans of Zipkin's API version 2.
+    ZipkinJson = 6,
 }
 
 /// How a body is compressed; the values of `Content-Encoding`.
@@ -34,24 +42,77 @@ pub enum Encoding {
 }
 
 impl Format {
-    /// The format that an OTLP request's `Content-Type` names; parameters such as `charset` are ignored.
+    /// All of them, by their numbers.
+    pub const ALL: [Format; 6] = [
+        Self::OtlpProtobuf,
+        Self::OtlpJson,
+        Self::JsonLines,
+        Self::OtlpTracesProtobuf,
+        Self::OtlpTracesJson,
+        Self::ZipkinJson,
+    ];
+
+    /// OTLP's protobuf of a signal.
+    pub fn otlp_protobuf(signal: Signal) -> Self {
+        match signal {
+            Signal::Logs => Self::OtlpProtobuf,
+            Signal::Spans => Self::OtlpTracesProtobuf,
+        }
+    }
+
+    /// OTLP's JSON mapping of a signal.
+    pub fn otlp_json(signal: Signal) -> Self {
+        match signal {
+            Signal::Logs => Self::OtlpJson,
+            Signal::Spans => Self::OtlpTracesJson,
+        }
+    }
+
+    /// The format that the `Content-Type` of an OTLP request for a signal names; parameters such as `charset` are
+    /// ignored.
     ///
     /// # Errors
     /// [`DecodeError::UnknownContentType`] for every other type, a missing one included.
-    pub fn of_otlp(content_type: Option<&str>) -> Result<Self, DecodeError> {
+    pub fn of_otlp(signal: Signal, content_type: Option<&str>) -> Result<Self, DecodeError> {
         let content_type = content_type.unwrap_or("");
         match essence(content_type).as_str() {
-            "application/x-protobuf" | "application/protobuf" => Ok(Self::OtlpProtobuf),
-            "application/json" => Ok(Self::OtlpJson),
-            _ => Err(DecodeError::UnknownContentType(shorten(content_type))),
+            "application/x-protobuf" | "application/protobuf" => Ok(Self::otlp_protobuf(signal)),
+            "application/json" => Ok(Self::otlp_json(signal)),
+            _ => Err(DecodeError::UnknownContentType {
+                content_type: shorten(content_type),
+                known: "application/x-protobuf or application/json",
+            }),
+        }
+    }
+
+    /// As [`Format::of_otlp`], for a request of Zipkin's API, where a missing type is JSON.
+    ///
+    /// # Errors
+    /// [`DecodeError::UnknownContentType`] for every other type: Zipkin's protobuf and thrift are not read.
+    pub fn of_zipkin(content_type: Option<&str>) -> Result<Self, DecodeError> {
+        let content_type = content_type.unwrap_or("");
+        match essence(content_type).as_str() {
+            "" | "application/json" => Ok(Self::ZipkinJson),
+            _ => Err(DecodeError::UnknownContentType {
+                content_type: shorten(content_type),
+                known: "application/json",
+            }),
+        }
+    }
+
+    /// What the records of such a body are.
+    pub fn signal(self) -> Signal {
+        match self {
+            Self::OtlpProtobuf | Self::OtlpJson | Self::JsonLines => Signal::Logs,
+            Self::OtlpTracesProtobuf | Self::OtlpTracesJson | Self::ZipkinJson => Signal::Spans,
         }
     }
 
     /// The `Content-Type` to send bodies of this format with.
     pub fn content_type(self) -> &'static str {
         match self {
-            Self::OtlpProtobuf => "application/x-protobuf",
-            Self::OtlpJson => "application/json",
+            Self::OtlpProtobuf | Self::OtlpTracesProtobuf => "application/x-protobuf",
+            Self::OtlpJson | Self::OtlpTracesJson | Self::ZipkinJson => "application/json",
             Self::JsonLines => "application/x-ndjson",
         }
     }
@@ -92,6 +153,9 @@ impl TryFrom<u8> for Format {
             1 => Self::OtlpProtobuf,
             2 => Self::OtlpJson,
             3 => Self::JsonLines,
+            4 => Self::OtlpTracesProtobuf,
+            5 => Self::OtlpTracesJson,
+            6 => Self::ZipkinJson,
             _ => return Err(DecodeError::UnknownFormat(number)),
         })
     }
@@ -133,7 +197,7 @@ mod tests {
 
     #[test]
     fn numbers_are_read_back() {
-        for format in [Format::OtlpProtobuf, Format::OtlpJson, Format::JsonLines] {
+        for format in Format::ALL {
             assert_eq!(Format::try_from(format as u8).unwrap(), format);
         }
         for encoding in [Encoding::Identity, Encoding::Gzip, Encoding::Zstd, Encoding::Deflate] {
@@ -149,8 +213,15 @@ mod tests {
         assert_eq!(Encoding::from_header(None).unwrap(), Encoding::Identity);
         assert_eq!(Encoding::from_header(Some(" GZIP ")).unwrap(), Encoding::Gzip);
         assert_eq!(Encoding::from_header(Some("gzip, zstd")).unwrap_err().status(), 415);
-        let json = Format::of_otlp(Some("Application/JSON; charset=utf-8")).unwrap();
-        assert_eq!(json, Format::OtlpJson);
-        assert_eq!(Format::of_otlp(None).unwrap_err().status(), 415);
+        let json = Some("Application/JSON; charset=utf-8");
+        assert_eq!(Format::of_otlp(Signal::Logs, json).unwrap(), Format::OtlpJson);
+        assert_eq!(Format::of_otlp(Signal::Spans, json).unwrap(), Format::OtlpTracesJson);
+        assert_eq!(Format::of_zipkin(json).unwrap(), Format::ZipkinJson);
+        assert_eq!(Format::of_otlp(Signal::Logs, None).unwrap_err().status(), 415);
+        let thrift = Format::of_zipkin(Some("application/x-thrift")).unwrap_err();
+        assert_eq!(
+            thrift.to_string(),
+            "content type `application/x-thrift` is not known; send application/json"
+        );
     }
 }

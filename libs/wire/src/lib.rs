@@ -2,7 +2,8 @@
 //!
 //! Bytes in, borrowed records out: [`decompress`] undoes the transport's compression within a bound,
 //! [`decode`] reads one body of one of the [`Format`]s and hands each record to a sink without copying it.
-//! [`OtlpEncoder`] and [`OtlpJsonEncoder`] are the way back, and `record → OTLP → record` is the identity.
+//! [`OtlpEncoder`] and [`OtlpJsonEncoder`] are the way back, and `record → OTLP → record` is the identity, for log
+//! records and for spans.
 //! The crate does no I/O and knows nothing of HTTP but the names of a few headers and status numbers.
 //!
 //! The journal keeps bodies as they were received and decodes them again when it is replayed, so the same
@@ -22,6 +23,7 @@ mod limits;
 mod otlp;
 mod protobuf;
 mod unique;
+mod zipkin;
 
 pub use batch_name::{BatchName, header};
 pub use compression::{compress, decompress};

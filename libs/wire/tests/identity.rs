@@ -8,24 +8,9 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value;
 use proptest::prelude::*;
 use prost::Message;
-use record::Record;
-use support::{record, records, records_within};
-use wire::{Format, Limits, OtlpEncoder, OtlpJsonEncoder};
-
-fn encoded(records: &[Record]) -> (Vec<u8>, Vec<u8>) {
-    let (mut protobuf, mut json) = (OtlpEncoder::new(), OtlpJsonEncoder::new());
-    for record in records {
-        record.with_ref(|record| {
-            protobuf.push(record);
-            json.push(record);
-        });
-    }
-    assert_eq!((protobuf.records(), json.records()), (records.len(), records.len()));
-    let sizes = (protobuf.len(), json.len());
-    let (protobuf, json) = (protobuf.finish(), json.finish());
-    assert!(protobuf.len() <= sizes.0 && json.len() <= sizes.1, "len() is no underestimate");
-    (protobuf, json.into_bytes())
-}
+use record::Signal;
+use support::{encoded, record, records, records_within, span};
+use wire::{Format, Limits};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
@@ -34,7 +19,7 @@ proptest! {
     fn every_record_is_the_same_after_protobuf_and_after_json(
         originals in proptest::collection::vec(record(), 0..6),
     ) {
-        let (protobuf, json) = encoded(&originals);
+        let (protobuf, json) = encoded(Signal::Logs, &originals);
         let (read, decoded) = records(Format::OtlpProtobuf, &protobuf).unwrap();
         prop_assert_eq!(&read, &originals);
         prop_assert_eq!((decoded.rejected_total, decoded.timestamps_replaced), (0, 0));
@@ -44,8 +29,20 @@ proptest! {
     }
 
     #[test]
+    fn every_span_is_the_same_after_protobuf_and_after_json(
+        originals in proptest::collection::vec(span(), 0..6),
+    ) {
+        let (protobuf, json) = encoded(Signal::Spans, &originals);
+        for (format, body) in [(Format::OtlpTracesProtobuf, protobuf), (Format::OtlpTracesJson, json)] {
+            let (read, decoded) = records(format, &body).unwrap();
+            prop_assert_eq!(&read, &originals);
+            prop_assert_eq!((decoded.rejected_total, decoded.timestamps_replaced), (0, 0));
+        }
+    }
+
+    #[test]
     fn others_read_what_we_write(originals in proptest::collection::vec(record(), 1..6)) {
-        let (protobuf, _) = encoded(&originals);
+        let (protobuf, _) = encoded(Signal::Logs, &originals);
         let request = ExportLogsServiceRequest::decode(&*protobuf).unwrap();
         let mut seen = 0;
         for resource_logs in &request.resource_logs {
@@ -76,14 +73,14 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
-        for format in [Format::OtlpProtobuf, Format::OtlpJson, Format::JsonLines] {
+        for format in Format::ALL {
             let _ = records(format, &body);
         }
     }
 
     #[test]
     fn json_like_text_never_panics(body in "[\\[\\]{}:,\"\\\\ \n0-9eE.+nulltruefasbody-]{0,120}") {
-        for format in [Format::OtlpJson, Format::JsonLines] {
+        for format in [Format::OtlpJson, Format::JsonLines, Format::OtlpTracesJson, Format::ZipkinJson] {
             let _ = records(format, body.as_bytes());
         }
     }
@@ -91,13 +88,20 @@ proptest! {
     #[test]
     fn mutated_requests_never_panic(
         originals in proptest::collection::vec(record(), 1..4),
+        spans in proptest::collection::vec(span(), 1..4),
         mutations in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         cut in any::<prop::sample::Index>(),
     ) {
-        let (protobuf, json) = encoded(&originals);
+        let (protobuf, json) = encoded(Signal::Logs, &originals);
+        let (traces_protobuf, traces_json) = encoded(Signal::Spans, &spans);
         // Tight limits, so that their paths are walked too.
         let limits = Limits { depth_max: 2, flattened_bytes_max: 200, ..Limits::default() };
-        for (format, mut body) in [(Format::OtlpProtobuf, protobuf), (Format::OtlpJson, json)] {
+        for (format, mut body) in [
+            (Format::OtlpProtobuf, protobuf),
+            (Format::OtlpJson, json),
+            (Format::OtlpTracesProtobuf, traces_protobuf),
+            (Format::OtlpTracesJson, traces_json),
+        ] {
             for (at, byte) in &mutations {
                 let at = at.index(body.len());
                 body[at] = *byte;
@@ -112,6 +116,8 @@ proptest! {
 
 #[test]
 fn nothing_is_an_empty_request() {
-    let (protobuf, json) = encoded(&[]);
-    assert_eq!((&*protobuf, &*json), (&b""[..], &b"{}"[..]));
+    for signal in Signal::ALL {
+        let (protobuf, json) = encoded(signal, &[]);
+        assert_eq!((&*protobuf, &*json), (&b""[..], &b"{}"[..]));
+    }
 }

@@ -8,15 +8,18 @@ mod support;
 use std::borrow::Cow;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value::Value,
 };
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 use prost::Message;
-use support::{records, records_within};
+use record::Signal;
+use support::{encoded, records, records_within};
 use wire::{DecodeError, Encoding, Format, Limits, compress, decompress};
-use wire::{OtlpEncoder, OtlpJsonEncoder};
 
 /// What the collector may unpack in this test.
 const UNPACKED_BYTES_MAX: usize = 64 << 10;
@@ -88,6 +91,46 @@ const OTLP_JSON: [&[u8]; 30] = [
     b"\"body\":",
     b"\"traceId\":\"zz\"",
     b"\"eventName\":",
+];
+const SPANS_JSON: [&[u8]; 22] = [
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b":",
+    b",",
+    b"null",
+    b"\"resourceSpans\":[",
+    b"\"scopeSpans\":[",
+    b"\"spans\":[",
+    b"\"attributes\":[",
+    b"{\"key\":\"logq.attribute.events\",\"value\":{\"stringValue\":\"[]\"}}",
+    b"{\"doubleValue\":\"NaN\"}",
+    b"{\"arrayValue\":{\"values\":[",
+    b"\"startTimeUnixNano\":",
+    b"\"endTimeUnixNano\":",
+    b"\"events\":[{",
+    b"\"links\":[{",
+    b"\"kind\":",
+    b"\"status\":{\"code\":2},",
+    b"\"parentSpanId\":\"zz\"",
+    b"18446744073709551615",
+];
+const ZIPKIN: [&[u8]; 14] = [
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b"null",
+    b"\"tags\":{",
+    b"\"annotations\":[{",
+    b"\"timestamp\":",
+    b"\"duration\":",
+    b"\"id\":\"zz\"",
+    b"\"kind\":\"CLIENT\"",
+    b"\"remoteEndpoint\":{",
+    b"9223372036854775807",
 ];
 /// Tags of OTLP's fields, with lengths that fit or do not.
 const PROTOBUF: [&[u8]; 18] = [
@@ -180,6 +223,56 @@ fn foreign() -> Vec<u8> {
         .encode_to_vec()
 }
 
+/// Spans with every field, as a foreign sender makes them.
+fn foreign_spans() -> Vec<u8> {
+    let event = Event {
+        time_unix_nano: 7,
+        name: "exception".into(),
+        attributes: vec![attribute("n", Value::DoubleValue(0.5)), attribute("t", text("x"))],
+        dropped_attributes_count: 2,
+    };
+    let link = Link {
+        trace_id: (3..19).collect(),
+        span_id: (3..11).collect(),
+        trace_state: "c=d".into(),
+        attributes: vec![attribute("k", Value::IntValue(-1))],
+        ..Default::default()
+    };
+    let span = Span {
+        trace_id: (1..17).collect(),
+        span_id: (1..9).collect(),
+        trace_state: "a=b".into(),
+        parent_span_id: (2..10).collect(),
+        name: "POST /pay".into(),
+        kind: 2,
+        start_time_unix_nano: 1_700_000_000_000_000_000,
+        end_time_unix_nano: 1_700_000_000_250_000_000,
+        attributes: vec![attribute("correlation_id", text("ord-1"))],
+        events: vec![event.clone(), event],
+        links: vec![link],
+        status: Some(Status { message: "declined".into(), code: 2 }),
+        ..Default::default()
+    };
+    let scope_spans =
+        ScopeSpans { spans: vec![span.clone(), Span::default(), span], ..Default::default() };
+    let resource = Resource {
+        attributes: vec![attribute("service.name", text("shop"))],
+        ..Default::default()
+    };
+    let resource_spans = ResourceSpans {
+        resource: Some(resource),
+        scope_spans: vec![scope_spans],
+        ..Default::default()
+    };
+    ExportTraceServiceRequest { resource_spans: vec![resource_spans] }.encode_to_vec()
+}
+
+/// The same spans as our own encoders write them.
+fn our_spans() -> (Vec<u8>, Vec<u8>) {
+    let (spans, _) = records(Format::OtlpTracesProtobuf, &foreign_spans()).unwrap();
+    encoded(Signal::Spans, &spans)
+}
+
 fn otlp_json() -> Vec<Vec<u8>> {
     let by_hand = br#"{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"mail"}}]},"scopeLogs":[{"scope":{"name":"lib"},"logRecords":[{"timeUnixNano":"1700000000000000000","observedTimeUnixNano":1700000001000000000,"severityNumber":"SEVERITY_NUMBER_INFO","severityText":"info","traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"00f067aa0ba902b7","body":{"kvlistValue":{"values":[{"key":"a","value":{"arrayValue":{"values":[{"intValue":"7"},{"boolValue":false},null]}}}]}},"attributes":[{"key":"correlation_id","value":{"stringValue":"c-1"}},{"key":"d","value":{"doubleValue":0.25}},{"key":"b","value":{"bytesValue":"/wA="}}]},{"severityNumber":9,"body":{"stringValue":"sent"}}]}]}]}"#;
     vec![by_hand.to_vec(), ours().1, b"{}".to_vec()]
@@ -187,7 +280,7 @@ fn otlp_json() -> Vec<Vec<u8>> {
 
 /// The same records as our own encoders write them.
 fn ours() -> (Vec<u8>, Vec<u8>) {
-    encoded(&records(Format::OtlpProtobuf, &foreign()).unwrap().0)
+    encoded(Signal::Logs, &records(Format::OtlpProtobuf, &foreign()).unwrap().0)
 }
 
 fn json_lines() -> Vec<Vec<u8>> {
@@ -202,17 +295,6 @@ fn json_lines() -> Vec<Vec<u8>> {
     .into()
 }
 
-fn encoded(of: &[record::Record]) -> (Vec<u8>, Vec<u8>) {
-    let (mut protobuf, mut json) = (OtlpEncoder::new(), OtlpJsonEncoder::new());
-    for record in of {
-        record.with_ref(|record| {
-            protobuf.push(record);
-            json.push(record);
-        });
-    }
-    (protobuf.finish(), json.finish().into_bytes())
-}
-
 /// Decodes within the usual limits and within tight ones. What is taken is the same after both forms of OTLP.
 fn is_taken(format: Format, body: &[u8]) -> bool {
     let tight = Limits {
@@ -224,8 +306,11 @@ fn is_taken(format: Format, body: &[u8]) -> bool {
     };
     let _ = records_within(format, body, &tight);
     let Ok((read, _)) = records(format, body) else { return false };
-    let (protobuf, json) = encoded(&read);
-    for (format, body) in [(Format::OtlpProtobuf, protobuf), (Format::OtlpJson, json)] {
+    let signal = format.signal();
+    let (protobuf, json) = encoded(signal, &read);
+    for (format, body) in
+        [(Format::otlp_protobuf(signal), protobuf), (Format::otlp_json(signal), json)]
+    {
         let (again, decoded) = records(format, &body).unwrap();
         assert_eq!(again, read, "after {format:?}");
         assert_eq!((decoded.rejected_total, decoded.timestamps_replaced), (0, 0));
@@ -249,6 +334,30 @@ fn mutated_otlp_protobuf_is_taken_or_refused() {
     mutation::run_framed("OTLP protobuf", &seeds, &PROTOBUF, |body| {
         is_taken(Format::OtlpProtobuf, body)
     });
+}
+
+#[test]
+fn mutated_spans_in_protobuf_are_taken_or_refused() {
+    let seeds = [foreign_spans(), our_spans().0];
+    mutation::run_framed("OTLP protobuf of spans", &seeds, &PROTOBUF, |body| {
+        is_taken(Format::OtlpTracesProtobuf, body)
+    });
+}
+
+#[test]
+fn mutated_spans_in_json_are_taken_or_refused() {
+    let by_hand = br#"{"resourceSpans":[{"scopeSpans":[{"scope":{"name":"logq","version":"1"},"spans":[{"traceId":"S/kvNXezTaajzpKdDg5HNg==","spanId":"00f067aa0ba902b7","kind":"SPAN_KIND_CLIENT","startTimeUnixNano":1700000000000000000,"endTimeUnixNano":"1","attributes":[{"key":"logq.attribute.status","value":{"intValue":"7"}},{"key":"kind","value":{"boolValue":true}}]}]}]}]}"#;
+    let seeds = [by_hand.to_vec(), our_spans().1, b"{}".to_vec()];
+    mutation::run("OTLP JSON of spans", &seeds, &SPANS_JSON, |body| {
+        is_taken(Format::OtlpTracesJson, body)
+    });
+}
+
+#[test]
+fn mutated_zipkin_spans_are_taken_or_refused() {
+    let seed = br#"[{"traceId":"4bf92f3577b34da6","id":"00f067aa0ba902b7","parentId":"1","name":"get","kind":"SERVER","timestamp":1700000000000000,"duration":250,"localEndpoint":{"serviceName":"shop","ipv4":"10.0.0.1","port":8080},"remoteEndpoint":{"serviceName":"web","ipv6":"::1"},"annotations":[{"timestamp":1,"value":"ws"}],"tags":{"error":"timeout","a":"b","logq.source.offset":"7"},"debug":true},{}]"#;
+    let seeds = [seed.to_vec(), b"[]".to_vec()];
+    mutation::run("Zipkin JSON", &seeds, &ZIPKIN, |body| is_taken(Format::ZipkinJson, body));
 }
 
 #[test]

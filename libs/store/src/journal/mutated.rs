@@ -19,6 +19,7 @@ const JSON_LINES: &[u8] = b"{\"msg\":\"paid\",\"correlation_id\":\"c-1\"}\n{\"ms
 const OTLP_JSON: &[u8] =
     br#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"sent"}}]}]}]}"#;
 const OTLP_PROTOBUF: &[u8] = b"\x0a\x0c\x12\x0a\x12\x08\x2a\x06\x0a\x04sent";
+const ZIPKIN_JSON: &[u8] = br#"[{"id":"1","name":"send"},{}]"#;
 
 /// What the tests read of an entry, whole.
 type Owned = (i64, u64, u32, u16, Format, Encoding, String, Option<BatchName>, u32, Vec<u8>);
@@ -46,8 +47,9 @@ fn path() -> PathBuf {
 fn written(encoding: Encoding, zeros: u64) -> (Vec<u8>, Vec<Owned>) {
     let fs = ModelFileSystem::new(0);
     fs.create_folder(Path::new(FOLDER)).unwrap();
-    let payloads = [JSON_LINES, OTLP_JSON, OTLP_PROTOBUF].map(|body| compress(encoding, body));
-    let formats = [Format::JsonLines, Format::OtlpJson, Format::OtlpProtobuf];
+    let bodies = [JSON_LINES, OTLP_JSON, OTLP_PROTOBUF, ZIPKIN_JSON];
+    let payloads = bodies.map(|body| compress(encoding, body));
+    let formats = [Format::JsonLines, Format::OtlpJson, Format::OtlpProtobuf, Format::ZipkinJson];
     let mut writer = JournalWriter::new(Arc::new(fs.clone()), FOLDER.into(), 1_200 + zeros, (0, 0));
     let mut all = Vec::new();
     for group in 0..3_u64 {

@@ -1,22 +1,18 @@
-//! `ExportLogsServiceRequest` in OTLP's JSON mapping to records.
+//! `ExportLogsServiceRequest` and `ExportTraceServiceRequest` in OTLP's JSON mapping to records.
 //!
 //! More tolerant than the specification, because senders are: 64-bit integers as strings or numbers, ids as
 //! hex of any case or as base64, floats as `"NaN"`, enums as numbers or names, lists that are null, unknown
-//! members. The envelope is cut into records first, as raw JSON, because `resource` may follow
-//! `scopeLogs`; a record is then read as a tree of its own.
+//! members. The envelope is cut into records first (see [`super::json_envelope`]); a record is then read as a tree of
+//! its own. What is a span's alone stands in [`super::decode_json_span`].
 
 use std::borrow::Cow;
-use std::fmt;
-use std::marker::PhantomData;
 
 use base64::Engine;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use record::{RecordRef, Severity, SpanId, Timestamp, TraceId};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use record::{RecordRef, Severity, Signal, SpanId, Timestamp, TraceId};
 
+use super::json_envelope;
 use super::json_tree::Tree;
 use super::reading::Reading;
 use crate::builder::{Emit, Scalar, Text};
@@ -28,55 +24,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Request<'b> {
-    #[serde(borrow, default)]
-    resource_logs: Option<Vec<Object<ResourceLogs<'b>>>>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ResourceLogs<'b> {
-    #[serde(borrow, default)]
-    resource: Option<Tree<'b>>,
-    #[serde(borrow, default)]
-    scope_logs: Option<Vec<Object<ScopeLogs<'b>>>>,
-}
-
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ScopeLogs<'b> {
-    #[serde(borrow, default)]
-    scope: Option<Tree<'b>>,
-    #[serde(borrow, default)]
-    log_records: Option<Vec<&'b RawValue>>,
-}
-
-/// An object and nothing else: a derived `Deserialize` would take an array for its members in their order.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(parser: D) -> Result<Self, D::Error> {
-        parser.deserialize_map(ObjectVisitor(PhantomData))
-    }
-}
-
-struct ObjectVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
-    type Value = Object<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(members)).map(Object)
-    }
-}
-
 pub(crate) fn decode(
+    signal: Signal,
     body: &[u8],
     received_at: Timestamp,
     limits: &Limits,
@@ -84,7 +33,7 @@ pub(crate) fn decode(
 ) -> Result<Decoded, DecodeError> {
     let text = String::from_utf8_lossy(body);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let request: Object<Request<'_>> = serde_json::from_str(text).map_err(|error| {
+    let groups = json_envelope::read(signal, text).map_err(|error| {
         // The text up to "expected" may quote a value of the body.
         let whole = error.to_string();
         let what = whole
@@ -94,25 +43,27 @@ pub(crate) fn decode(
     })?;
     let decoded = Decoded::default();
     let mut to = Emit { received_at, limits, record_bytes_max: None, decoded, sink };
-    let mut decoder = Decoder { reading: Reading::new(limits) };
-    for resource_logs in request.0.resource_logs.unwrap_or_default() {
-        let resource_logs = resource_logs.0;
+    let mut decoder = Decoder { reading: Reading::new(signal, limits) };
+    for group in groups {
         decoder.reading.begin_resource();
-        decoder.attributes(resource_logs.resource.unwrap_or(Tree::Null).take("attributes"));
+        decoder.attributes(group.resource.take("attributes"));
         decoder.reading.end_resource()?;
-        for scope_logs in resource_logs.scope_logs.unwrap_or_default() {
-            let scope_logs = scope_logs.0;
-            decoder.scope(scope_logs.scope.unwrap_or(Tree::Null))?;
-            for raw in scope_logs.log_records.unwrap_or_default() {
-                decoder.log_record(raw.get(), limits, &mut to);
+        for (scope, records) in group.scopes {
+            decoder.scope(scope)?;
+            for raw in records {
+                decoder.record(signal, raw.get(), limits);
+                match signal {
+                    Signal::Logs => decoder.reading.end_record(&mut to),
+                    Signal::Spans => decoder.reading.end_span(&mut to),
+                }
             }
         }
     }
     Ok(to.decoded)
 }
 
-struct Decoder<'b> {
-    reading: Reading<'b>,
+pub(super) struct Decoder<'b> {
+    pub(super) reading: Reading<'b>,
 }
 
 impl<'b> Decoder<'b> {
@@ -135,15 +86,18 @@ impl<'b> Decoder<'b> {
         self.reading.end_scope()
     }
 
-    fn log_record(&mut self, raw: &'b str, limits: &Limits, to: &mut Emit<'_, '_>) {
+    fn record(&mut self, signal: Signal, raw: &'b str, limits: &Limits) {
         if raw.len() > limits.flattened_bytes_max {
             self.reading.builder.fault = Some(RejectReason::TooLarge);
-            return self.reading.end_record(to);
+            return;
         }
         match serde_json::from_str::<Tree<'b>>(raw) {
             Ok(Tree::Object(members)) => {
                 for (key, value) in members {
-                    self.field(&key, value);
+                    match signal {
+                        Signal::Logs => self.field(&key, value),
+                        Signal::Spans => self.span_field(&key, value),
+                    }
                 }
             }
             Ok(_) => self.reading.builder.fault = Some(RejectReason::NotAnObject),
@@ -154,20 +108,12 @@ impl<'b> Decoder<'b> {
             }
             Err(_) => self.reading.builder.fault = Some(RejectReason::Malformed),
         }
-        self.reading.end_record(to);
     }
 
     fn field(&mut self, key: &str, value: Tree<'b>) {
         match (key, value) {
             (_, Tree::Null) => {}
-            ("timeUnixNano", value) => match unsigned(&value) {
-                Some(nanos) => self.reading.time(nanos),
-                None => {
-                    if let Some(scalar) = self.scalar(value) {
-                        self.reading.unread_time(scalar);
-                    }
-                }
-            },
+            ("timeUnixNano", value) => self.time(value),
             ("observedTimeUnixNano", value) => match unsigned(&value) {
                 Some(nanos) => self.reading.observed_time(nanos),
                 None => {
@@ -186,23 +132,38 @@ impl<'b> Decoder<'b> {
             ("droppedAttributesCount", value) => {
                 self.reading.dropped_attributes(unsigned(&value).unwrap_or(0));
             }
-            ("traceId", Tree::String(id)) => {
-                match TraceId::from_hex(&id).map(|id| id.0).or_else(|| base64_id(&id)) {
-                    Some(bytes) => self.reading.trace_id(&bytes),
-                    None => self.odd_id("trace_id", id),
-                }
-            }
-            ("spanId", Tree::String(id)) => {
-                match SpanId::from_hex(&id).map(|id| id.0).or_else(|| base64_id(&id)) {
-                    Some(bytes) => self.reading.span_id(&bytes),
-                    None => self.odd_id("span_id", id),
-                }
-            }
+            ("traceId", Tree::String(id)) => self.trace_id(id),
+            ("spanId", Tree::String(id)) => self.span_id(id),
             ("eventName", Tree::String(name)) => {
                 let name = self.text(name);
                 self.reading.event_name(name);
             }
             _ => {}
+        }
+    }
+
+    pub(super) fn time(&mut self, value: Tree<'b>) {
+        match unsigned(&value) {
+            Some(nanos) => self.reading.time(nanos),
+            None => {
+                if let Some(scalar) = self.scalar(value) {
+                    self.reading.unread_time(scalar);
+                }
+            }
+        }
+    }
+
+    pub(super) fn trace_id(&mut self, id: Cow<'b, str>) {
+        match trace_id_bytes(&id) {
+            Some(bytes) => self.reading.trace_id(&bytes),
+            None => self.odd_id("trace_id", id),
+        }
+    }
+
+    pub(super) fn span_id(&mut self, id: Cow<'b, str>) {
+        match span_id_bytes(&id) {
+            Some(bytes) => self.reading.span_id(&bytes),
+            None => self.odd_id("span_id", id),
         }
     }
 
@@ -244,7 +205,7 @@ impl<'b> Decoder<'b> {
     }
 
     /// A list of `{"key", "value"}`.
-    fn attributes(&mut self, list: Tree<'b>) {
+    pub(super) fn attributes(&mut self, list: Tree<'b>) {
         for attribute in list.elements() {
             let (key, value) = key_and_value(attribute);
             self.key_value(None, key, value, 1);
@@ -289,7 +250,7 @@ impl<'b> Decoder<'b> {
     }
 
     /// The value, unless it is null, an array or an object.
-    fn scalar(&mut self, value: Tree<'b>) -> Option<Scalar<'b>> {
+    pub(super) fn scalar(&mut self, value: Tree<'b>) -> Option<Scalar<'b>> {
         Some(match value {
             Tree::Bool(flag) => Scalar::Bool(flag),
             Tree::I64(number) => Scalar::I64(number),
@@ -300,14 +261,14 @@ impl<'b> Decoder<'b> {
         })
     }
 
-    fn text(&mut self, text: Cow<'b, str>) -> Text<'b> {
+    pub(super) fn text(&mut self, text: Cow<'b, str>) -> Text<'b> {
         match text {
             Cow::Borrowed(text) => Text::Body(text),
             Cow::Owned(text) => self.reading.builder.write(&text),
         }
     }
 
-    fn odd_id(&mut self, name: &'static str, id: Cow<'b, str>) {
+    pub(super) fn odd_id(&mut self, name: &'static str, id: Cow<'b, str>) {
         // Nothing and zeros are how senders say that there is no id.
         if !id.bytes().all(|digit| digit == b'0') {
             let id = self.text(id);
@@ -322,7 +283,7 @@ impl<'b> Decoder<'b> {
     }
 
     /// A value whose own level is unwrapped already, see [`any`].
-    fn write_json(&mut self, value: Tree<'b>, depth: usize) {
+    pub(super) fn write_json(&mut self, value: Tree<'b>, depth: usize) {
         let deep = depth >= self.reading.builder.depth_max;
         let out = &mut self.reading.builder.scratch;
         match value {
@@ -399,7 +360,7 @@ fn any(value: Tree<'_>) -> Tree<'_> {
 }
 
 /// As [`key_and_value`], the value still wrapped.
-fn raw_key_and_value<'b>(attribute: Tree<'b>) -> (Cow<'b, str>, Tree<'b>) {
+pub(super) fn raw_key_and_value<'b>(attribute: Tree<'b>) -> (Cow<'b, str>, Tree<'b>) {
     let (mut name, mut held) = (Cow::Borrowed(""), Tree::Null);
     for (key, value) in attribute.members() {
         match (&*key, value) {
@@ -439,7 +400,7 @@ fn double(value: Tree<'_>) -> Tree<'_> {
 }
 
 /// A time or count as string or number.
-fn unsigned(value: &Tree<'_>) -> Option<u64> {
+pub(super) fn unsigned(value: &Tree<'_>) -> Option<u64> {
     match value {
         Tree::I64(number) => u64::try_from(*number).ok(),
         Tree::U64(number) => Some(*number),
@@ -448,6 +409,16 @@ fn unsigned(value: &Tree<'_>) -> Option<u64> {
         Tree::String(text) => text.trim().parse().ok(),
         _ => None,
     }
+}
+
+/// An id as hex of any case or as base64.
+pub(super) fn trace_id_bytes(text: &str) -> Option<[u8; 16]> {
+    TraceId::from_hex(text).map(|id| id.0).or_else(|| base64_id(text))
+}
+
+/// As [`trace_id_bytes`].
+pub(super) fn span_id_bytes(text: &str) -> Option<[u8; 8]> {
+    SpanId::from_hex(text).map(|id| id.0).or_else(|| base64_id(text))
 }
 
 fn base64_id<const N: usize>(text: &str) -> Option<[u8; N]> {

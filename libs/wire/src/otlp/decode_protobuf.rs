@@ -1,4 +1,4 @@
-//! `ExportLogsServiceRequest`, protobuf, to records without copying.
+//! `ExportLogsServiceRequest` and `ExportTraceServiceRequest`, protobuf, to records without copying.
 //!
 //! ```text
 //! ExportLogsServiceRequest { 1: resource_logs* }
@@ -16,9 +16,10 @@
 //!
 //! Fields may come in any order, so a message is read twice where its first part must be known before its
 //! second. Other fields are skipped; one of these with another wire type is a fault. A string that is not
-//! UTF-8 is read with U+FFFD for what is broken.
+//! UTF-8 is read with U+FFFD for what is broken. The request for spans has the same envelope, with spans in
+//! the place of log records: see [`super::decode_protobuf_span`].
 
-use record::{RecordRef, Timestamp};
+use record::{RecordRef, Signal, Timestamp};
 
 use super::reading::Reading;
 use crate::builder::{Emit, Scalar, Text};
@@ -40,6 +41,7 @@ enum Any<'b> {
 }
 
 pub(crate) fn decode(
+    signal: Signal,
     body: &[u8],
     received_at: Timestamp,
     limits: &Limits,
@@ -47,11 +49,11 @@ pub(crate) fn decode(
 ) -> Result<Decoded, DecodeError> {
     let decoded = Decoded::default();
     let mut to = Emit { received_at, limits, record_bytes_max: None, decoded, sink };
-    let mut decoder = Decoder { reading: Reading::new(limits), limits };
+    let mut decoder = Decoder { reading: Reading::new(signal, limits), signal, limits };
     let mut request = Reader::new(body);
     while let Some((number, field)) = request.next()? {
         if number == 1 {
-            decoder.resource_logs(bytes(field)?, &mut to)?;
+            decoder.resource_records(bytes(field)?, &mut to)?;
         }
     }
     Ok(to.decoded)
@@ -63,13 +65,14 @@ impl From<Fault> for DecodeError {
     }
 }
 
-struct Decoder<'b, 'l> {
-    reading: Reading<'b>,
+pub(super) struct Decoder<'b, 'l> {
+    pub(super) reading: Reading<'b>,
+    signal: Signal,
     limits: &'l Limits,
 }
 
 impl<'b> Decoder<'b, '_> {
-    fn resource_logs(
+    fn resource_records(
         &mut self,
         message: &'b [u8],
         to: &mut Emit<'_, '_>,
@@ -82,13 +85,17 @@ impl<'b> Decoder<'b, '_> {
         let mut fields = Reader::new(message);
         while let Some((number, field)) = fields.next()? {
             if number == 2 {
-                self.scope_logs(bytes(field)?, to)?;
+                self.scope_records(bytes(field)?, to)?;
             }
         }
         Ok(())
     }
 
-    fn scope_logs(&mut self, message: &'b [u8], to: &mut Emit<'_, '_>) -> Result<(), DecodeError> {
+    fn scope_records(
+        &mut self,
+        message: &'b [u8],
+        to: &mut Emit<'_, '_>,
+    ) -> Result<(), DecodeError> {
         self.reading.begin_scope();
         for_each(message, 1, |scope| self.scope(scope))?;
         self.reading.end_scope()?;
@@ -98,12 +105,19 @@ impl<'b> Decoder<'b, '_> {
                 continue;
             }
             let record = bytes(field)?;
-            if record.len() > self.limits.flattened_bytes_max {
+            let too_large = record.len() > self.limits.flattened_bytes_max;
+            if too_large {
                 self.reading.builder.fault = Some(RejectReason::TooLarge);
-            } else {
-                self.log_record(record)?;
             }
-            self.reading.end_record(to);
+            match self.signal {
+                Signal::Logs if too_large => self.reading.end_record(to),
+                Signal::Logs => {
+                    self.log_record(record)?;
+                    self.reading.end_record(to);
+                }
+                Signal::Spans if too_large => self.reading.end_span(to),
+                Signal::Spans => self.span(record, to),
+            }
         }
         Ok(())
     }
@@ -165,7 +179,7 @@ impl<'b> Decoder<'b, '_> {
     }
 
     /// One attribute; a map becomes as many as it has members.
-    fn key_value(
+    pub(super) fn key_value(
         &mut self,
         parent: Option<Text<'b>>,
         message: &'b [u8],
@@ -207,7 +221,7 @@ impl<'b> Decoder<'b, '_> {
         })
     }
 
-    fn text(&mut self, bytes: &'b [u8]) -> Text<'b> {
+    pub(super) fn text(&mut self, bytes: &'b [u8]) -> Text<'b> {
         match std::str::from_utf8(bytes) {
             Ok(text) => Text::Body(text),
             Err(_) => self.reading.builder.write(&String::from_utf8_lossy(bytes)),
@@ -234,15 +248,17 @@ impl<'b> Decoder<'b, '_> {
                 push_base64(out, bytes);
                 out.push('"');
             }
-            Any::Array(members) => return self.write_json_members(members, ['[', ']'], depth),
-            Any::Map(members) => return self.write_json_members(members, ['{', '}'], depth),
+            Any::Array(members) => return self.write_json_members(members, 1, ['[', ']'], depth),
+            Any::Map(members) => return self.write_json_members(members, 1, ['{', '}'], depth),
         }
         Ok(())
     }
 
-    fn write_json_members(
+    /// An array or object of the fields of this number.
+    pub(super) fn write_json_members(
         &mut self,
         members: &'b [u8],
+        number: u32,
         [open, close]: [char; 2],
         depth: usize,
     ) -> Result<(), Fault> {
@@ -252,7 +268,7 @@ impl<'b> Decoder<'b, '_> {
         }
         self.reading.builder.scratch.push(open);
         let mut first = true;
-        for_each(members, 1, |member| {
+        for_each(members, number, |member| {
             let out = &mut self.reading.builder.scratch;
             if !std::mem::take(&mut first) {
                 out.push(',');
@@ -273,7 +289,7 @@ impl<'b> Decoder<'b, '_> {
 }
 
 /// Calls `use_it` with each field of this number.
-fn for_each<'b>(
+pub(super) fn for_each<'b>(
     message: &'b [u8],
     wanted: u32,
     mut use_it: impl FnMut(&'b [u8]) -> Result<(), Fault>,
@@ -322,7 +338,7 @@ fn any(message: &[u8]) -> Result<Any<'_>, Fault> {
 }
 
 #[inline]
-fn bytes(field: Field<'_>) -> Result<&[u8], Fault> {
+pub(super) fn bytes(field: Field<'_>) -> Result<&[u8], Fault> {
     match field {
         Field::Bytes(bytes) => Ok(bytes),
         other => Err(other.unexpected()),
@@ -330,7 +346,7 @@ fn bytes(field: Field<'_>) -> Result<&[u8], Fault> {
 }
 
 #[inline]
-fn varint(field: Field<'_>) -> Result<u64, Fault> {
+pub(super) fn varint(field: Field<'_>) -> Result<u64, Fault> {
     match field {
         Field::Varint(number) => Ok(number),
         other => Err(other.unexpected()),
@@ -338,7 +354,7 @@ fn varint(field: Field<'_>) -> Result<u64, Fault> {
 }
 
 #[inline]
-fn fixed64(field: Field<'_>) -> Result<u64, Fault> {
+pub(super) fn fixed64(field: Field<'_>) -> Result<u64, Fault> {
     match field {
         Field::Fixed64(number) => Ok(number),
         other => Err(other.unexpected()),

@@ -1,14 +1,16 @@
-//! Records to `ExportLogsServiceRequest` in OTLP's JSON mapping: lowerCamelCase, ids as hex, 64-bit
+//! Records to `ExportLogsServiceRequest` or `ExportTraceServiceRequest` in OTLP's JSON mapping: lowerCamelCase, ids as hex, 64-bit
 //! integers as strings. Laid out as [`super::encode_protobuf`] does it.
 
-use record::{RecordRef, ValueRef};
+use record::{RecordRef, Signal, ValueRef};
 
+use super::encode_json_span::write_span;
 use super::native::{self, SCOPE_NAME, SCOPE_VERSION};
 use crate::json_text::{push, push_f64, push_string};
 
 /// Gathers records into one request.
 #[derive(Debug, Default)]
 pub struct OtlpJsonEncoder {
+    signal: Signal,
     /// Everything written so far; a run of records is left open at its end.
     text: String,
     service: Option<String>,
@@ -17,9 +19,14 @@ pub struct OtlpJsonEncoder {
 }
 
 impl OtlpJsonEncoder {
-    /// An empty request.
+    /// An empty request of log records.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// As [`super::OtlpEncoder::of`].
+    pub fn of(signal: Signal) -> Self {
+        Self { signal, ..Self::default() }
     }
 
     /// Adds a record.
@@ -28,12 +35,19 @@ impl OtlpJsonEncoder {
         if self.records > 0 && same {
             self.text.push(',');
         } else {
-            self.text.push_str(if self.records > 0 { "]}]}," } else { "{\"resourceLogs\":[" });
+            self.text.push_str(match self.signal {
+                _ if self.records > 0 => "]}]},",
+                Signal::Logs => "{\"resourceLogs\":[",
+                Signal::Spans => "{\"resourceSpans\":[",
+            });
             self.service = record.service.map(str::to_owned);
             self.host = record.host.map(str::to_owned);
             self.open_run();
         }
-        write_record(&mut self.text, record);
+        match self.signal {
+            Signal::Logs => write_record(&mut self.text, record),
+            Signal::Spans => write_span(&mut self.text, record),
+        }
         self.records += 1;
     }
 
@@ -69,16 +83,20 @@ impl OtlpJsonEncoder {
                 write_attribute(&mut self.text, &mut first, "", name, ValueRef::String(value));
             }
         }
+        let (scopes, records) = match self.signal {
+            Signal::Logs => ("scopeLogs", "logRecords"),
+            Signal::Spans => ("scopeSpans", "spans"),
+        };
         push(
             &mut self.text,
             format_args!(
-                "]}},\"scopeLogs\":[{{\"scope\":{{\"name\":\"{SCOPE_NAME}\",\"version\":\"{SCOPE_VERSION}\"}},\"logRecords\":["
+                "]}},\"{scopes}\":[{{\"scope\":{{\"name\":\"{SCOPE_NAME}\",\"version\":\"{SCOPE_VERSION}\"}},\"{records}\":["
             ),
         );
     }
 }
 
-/// One request of these records.
+/// One request of these log records.
 pub fn encode_otlp_json<'r, 'a: 'r>(
     records: impl IntoIterator<Item = &'r RecordRef<'a>>,
 ) -> String {
@@ -127,7 +145,7 @@ fn write_record(out: &mut String, record: &RecordRef<'_>) {
     out.push_str("]}");
 }
 
-fn write_attribute(
+pub(super) fn write_attribute(
     out: &mut String,
     first: &mut bool,
     prefix: &'static str,

@@ -1,10 +1,11 @@
-//! Records to `ExportLogsServiceRequest`, protobuf.
+//! Records to `ExportLogsServiceRequest` or `ExportTraceServiceRequest`, protobuf.
 //!
-//! Records keep their order; each run of the same service and host is one `ResourceLogs`. A message's
+//! Records keep their order; each run of the same service and host is one `ResourceLogs` or `ResourceSpans`. A message's
 //! length stands before it, so a run is gathered in a buffer of its own and written when it ends.
 
-use record::{RecordRef, ValueRef};
+use record::{RecordRef, Signal, ValueRef};
 
+use super::encode_protobuf_span::write_span;
 use super::native::{self, SCOPE_NAME, SCOPE_VERSION};
 use crate::protobuf::{
     bytes_field_len, push_bytes_field, push_fixed64_field, push_head, push_varint_field, varint_len,
@@ -16,9 +17,10 @@ const RUN_OVERHEAD_BYTES: usize = 64;
 /// Gathers records into one request.
 #[derive(Debug, Default)]
 pub struct OtlpEncoder {
-    /// Finished `ResourceLogs`.
+    signal: Signal,
+    /// Finished `ResourceLogs` or `ResourceSpans`.
     done: Vec<u8>,
-    /// The `log_records` fields of the open run.
+    /// The `log_records` or `spans` fields of the open run.
     run: Vec<u8>,
     /// The record being written.
     record: Vec<u8>,
@@ -28,9 +30,14 @@ pub struct OtlpEncoder {
 }
 
 impl OtlpEncoder {
-    /// An empty request.
+    /// An empty request of log records.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty request of this signal. Of a span, severity and event name, which no span has, are left out.
+    pub fn of(signal: Signal) -> Self {
+        Self { signal, ..Self::default() }
     }
 
     /// Adds a record.
@@ -41,7 +48,10 @@ impl OtlpEncoder {
             self.host = record.host.map(str::to_owned);
         }
         self.record.clear();
-        write_record(&mut self.record, record);
+        match self.signal {
+            Signal::Logs => write_record(&mut self.record, record),
+            Signal::Spans => write_span(&mut self.record, record),
+        }
         push_bytes_field(&mut self.run, 2, &self.record);
         self.records += 1;
     }
@@ -91,7 +101,7 @@ impl OtlpEncoder {
         self.done
     }
 
-    /// Writes the open run as one `ResourceLogs { resource, scope_logs { scope, log_records } }`.
+    /// Writes the open run as one `ResourceLogs` or `ResourceSpans`, whose numbers are the same: `{ resource, scope_logs { scope, log_records } }`.
     fn close_run(&mut self) {
         if self.run.is_empty() {
             return;
@@ -117,7 +127,7 @@ impl OtlpEncoder {
     }
 }
 
-/// One request of these records.
+/// One request of these log records.
 pub fn encode_otlp<'r, 'a: 'r>(records: impl IntoIterator<Item = &'r RecordRef<'a>>) -> Vec<u8> {
     let mut encoder = OtlpEncoder::new();
     records.into_iter().for_each(|record| encoder.push(record));
@@ -156,7 +166,13 @@ fn write_record(out: &mut Vec<u8>, record: &RecordRef<'_>) {
 }
 
 /// A field that holds `KeyValue { key, value: AnyValue }`.
-fn write_attribute(out: &mut Vec<u8>, number: u8, prefix: &str, name: &str, value: ValueRef<'_>) {
+pub(super) fn write_attribute(
+    out: &mut Vec<u8>,
+    number: u8,
+    prefix: &str,
+    name: &str,
+    value: ValueRef<'_>,
+) {
     let key_len = prefix.len() + name.len();
     let value_len = match value {
         ValueRef::String(text) => bytes_field_len(text.len()),

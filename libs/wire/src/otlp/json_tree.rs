@@ -9,9 +9,11 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
+use crate::json_text::{push, push_f64, push_string};
+
 /// One JSON value.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Tree<'b> {
+pub(crate) enum Tree<'b> {
     Null,
     Bool(bool),
     I64(i64),
@@ -24,7 +26,7 @@ pub(super) enum Tree<'b> {
 
 impl<'b> Tree<'b> {
     /// The members of an object; of anything else none.
-    pub(super) fn members(self) -> Vec<(Cow<'b, str>, Tree<'b>)> {
+    pub(crate) fn members(self) -> Vec<(Cow<'b, str>, Tree<'b>)> {
         match self {
             Self::Object(members) => members,
             _ => Vec::new(),
@@ -32,7 +34,7 @@ impl<'b> Tree<'b> {
     }
 
     /// The elements of an array; of anything else, null above all, none.
-    pub(super) fn elements(self) -> Vec<Tree<'b>> {
+    pub(crate) fn elements(self) -> Vec<Tree<'b>> {
         match self {
             Self::Array(elements) => elements,
             _ => Vec::new(),
@@ -40,9 +42,54 @@ impl<'b> Tree<'b> {
     }
 
     /// The last member of this name; OTLP's mapping knows lowerCamelCase only.
-    pub(super) fn take(self, name: &str) -> Tree<'b> {
+    pub(crate) fn take(self, name: &str) -> Tree<'b> {
         let found = self.members().into_iter().rev().find(|(key, _)| key == name);
         found.map_or(Tree::Null, |(_, value)| value)
+    }
+
+    /// How many arrays and objects lie in each other.
+    pub(crate) fn depth(&self) -> usize {
+        match self {
+            Self::Array(elements) => 1 + elements.iter().map(Tree::depth).max().unwrap_or(0),
+            Self::Object(members) => {
+                1 + members.iter().map(|(_, value)| value.depth()).max().unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// The tree as compact JSON text. Its depth is bounded by the parser that made it.
+pub(crate) fn push_tree(out: &mut String, tree: &Tree<'_>) {
+    match tree {
+        Tree::Null => out.push_str("null"),
+        Tree::Bool(flag) => push(out, format_args!("{flag}")),
+        Tree::I64(number) => push(out, format_args!("{number}")),
+        Tree::U64(number) => push(out, format_args!("{number}")),
+        Tree::F64(number) => push_f64(out, *number),
+        Tree::String(text) => push_string(out, text),
+        Tree::Array(elements) => {
+            out.push('[');
+            for (index, element) in elements.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                push_tree(out, element);
+            }
+            out.push(']');
+        }
+        Tree::Object(members) => {
+            out.push('{');
+            for (index, (key, value)) in members.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                push_string(out, key);
+                out.push(':');
+                push_tree(out, value);
+            }
+            out.push('}');
+        }
     }
 }
 

@@ -10,10 +10,15 @@
 //! | source | attributes `logq.source.agent`, `logq.source.path`, `logq.source.offset` |
 //! | a time of 0 or below, which OTLP takes for "unknown" or for the far future | `logq.timestamp`, `logq.observed_timestamp`, i64 ns |
 //! | an attribute that has one of these names, or begins with `logq.attribute.` | the same with `logq.attribute.` before it |
+//! | of a span: its observed time, which OTLP has not | `logq.observed_timestamp`, i64 ns, always |
+//! | of a span: what is in an attribute of [`record::span`] | its field; if it does not fit, as an escaped attribute |
 //!
 //! Any other OTLP consumer finds service, host, correlation id, trace and body where it expects them.
 
 use record::{RecordRef, Timestamp, ValueRef};
+
+use super::reading_span::field_named;
+use super::span_parts::SpanParts;
 
 pub(crate) const SCOPE_NAME: &str = "logq";
 pub(crate) const SCOPE_VERSION: &str = "1";
@@ -44,20 +49,44 @@ pub(crate) fn unix_nano(time: Timestamp) -> Option<u64> {
     u64::try_from(time.0).ok().filter(|nanos| *nanos > 0)
 }
 
-/// Calls `push` with each attribute of a record as it travels: prefix, name, value.
+/// Calls `push` with each attribute of a log record as it travels: prefix, name, value.
 pub(crate) fn for_each_attribute(
     record: &RecordRef<'_>,
     mut push: impl FnMut(&'static str, &str, ValueRef<'_>),
 ) {
+    if unix_nano(record.observed_timestamp).is_none() {
+        push("", OBSERVED_TIMESTAMP, ValueRef::I64(record.observed_timestamp.0));
+    }
+    for_each_fixed_field(record, &mut push);
+    for (name, value) in record.attributes {
+        push(if is_reserved(name) { ESCAPE } else { "" }, name, *value);
+    }
+}
+
+/// As [`for_each_attribute`], of a span: without those that went into its fields.
+pub(super) fn for_each_span_attribute(
+    record: &RecordRef<'_>,
+    parts: &SpanParts<'_>,
+    mut push: impl FnMut(&'static str, &str, ValueRef<'_>),
+) {
+    push("", OBSERVED_TIMESTAMP, ValueRef::I64(record.observed_timestamp.0));
+    for_each_fixed_field(record, &mut push);
+    for (name, value) in record.attributes.iter().filter(|(name, _)| !parts.took(name)) {
+        let escaped = is_reserved(name) || field_named(name).is_some();
+        push(if escaped { ESCAPE } else { "" }, name, *value);
+    }
+}
+
+/// What a record has in fields of its own and OTLP in attributes.
+fn for_each_fixed_field(
+    record: &RecordRef<'_>,
+    push: &mut impl FnMut(&'static str, &str, ValueRef<'_>),
+) {
     if let Some(id) = record.correlation_id {
         push("", CORRELATION_ID, ValueRef::String(id));
     }
-    for (name, time) in
-        [(TIMESTAMP, record.timestamp), (OBSERVED_TIMESTAMP, record.observed_timestamp)]
-    {
-        if unix_nano(time).is_none() {
-            push("", name, ValueRef::I64(time.0));
-        }
+    if unix_nano(record.timestamp).is_none() {
+        push("", TIMESTAMP, ValueRef::I64(record.timestamp.0));
     }
     for (name, text) in [(SOURCE_AGENT, record.source.agent), (SOURCE_PATH, record.source.path)] {
         if let Some(text) = text {
@@ -69,8 +98,5 @@ pub(crate) fn for_each_attribute(
             Ok(offset) => push("", SOURCE_OFFSET, ValueRef::I64(offset)),
             Err(_) => push("", SOURCE_OFFSET, ValueRef::String(&offset.to_string())),
         }
-    }
-    for (name, value) in record.attributes {
-        push(if is_reserved(name) { ESCAPE } else { "" }, name, *value);
     }
 }

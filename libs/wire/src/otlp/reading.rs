@@ -2,11 +2,12 @@
 //!
 //! A decoder calls, for each resource, `begin_resource`, attributes, `end_resource`; for each scope in it
 //! `begin_scope`, name, version, attributes, `end_scope`; for each record in that the fields, attributes and
-//! `end_record`. Names arrive flattened. Resource and scope come first, wherever they stand in the message.
+//! `end_record`, for each span the fields, attributes and `end_span` (see [`super::reading_span`]). Names arrive flattened. Resource and scope come first, wherever they stand in the message.
 
 use record::keys::Role;
-use record::{Severity, SpanId, Timestamp, TraceId};
+use record::{Severity, Signal, SpanId, Timestamp, TraceId};
 
+use super::reading_span::SpanFields;
 use super::{foreign, native};
 use crate::builder::{Builder, Candidate, Emit, Scalar, Text};
 use crate::{DecodeError, Limits, RejectReason};
@@ -20,8 +21,11 @@ enum Owner {
 }
 
 /// One request on its way to records.
-pub(super) struct Reading<'b> {
-    pub(super) builder: Builder<'b>,
+pub(crate) struct Reading<'b> {
+    pub(crate) builder: Builder<'b>,
+    signal: Signal,
+    /// Of signal spans alone.
+    pub(super) span: SpanFields<'b>,
     owner: Owner,
     /// What of the resource means a fixed field.
     service: Option<Text<'b>>,
@@ -36,9 +40,11 @@ pub(super) struct Reading<'b> {
 }
 
 impl<'b> Reading<'b> {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(signal: Signal, limits: &Limits) -> Self {
         Self {
             builder: Builder::new(limits),
+            signal,
+            span: SpanFields::default(),
             owner: Owner::Resource,
             service: None,
             host: None,
@@ -50,7 +56,7 @@ impl<'b> Reading<'b> {
         }
     }
 
-    pub(super) fn begin_resource(&mut self) {
+    pub(crate) fn begin_resource(&mut self) {
         self.owner = Owner::Resource;
         (self.service, self.host, self.correlation) = (None, None, None);
         self.builder.shared.clear();
@@ -59,13 +65,13 @@ impl<'b> Reading<'b> {
         self.builder.reset();
     }
 
-    pub(super) fn end_resource(&mut self) -> Result<(), DecodeError> {
+    pub(crate) fn end_resource(&mut self) -> Result<(), DecodeError> {
         self.builder.resource_len = self.builder.shared.len();
         self.resource_end = self.builder.scratch.len();
         self.check_shared("resource")
     }
 
-    pub(super) fn begin_scope(&mut self) {
+    pub(crate) fn begin_scope(&mut self) {
         self.owner = Owner::Scope;
         (self.scope_name, self.scope_version) = (None, None);
         self.builder.shared.truncate(self.builder.resource_len);
@@ -81,7 +87,7 @@ impl<'b> Reading<'b> {
         self.scope_version = Some(version);
     }
 
-    pub(super) fn end_scope(&mut self) -> Result<(), DecodeError> {
+    pub(crate) fn end_scope(&mut self) -> Result<(), DecodeError> {
         let text = |text: Option<Text<'b>>| text.map_or("", |text| self.builder.text(text));
         self.native = text(self.scope_name) == native::SCOPE_NAME
             && text(self.scope_version) == native::SCOPE_VERSION;
@@ -99,9 +105,15 @@ impl<'b> Reading<'b> {
     }
 
     /// An attribute of whatever is open.
-    pub(super) fn attribute(&mut self, name: Text<'b>, value: Scalar<'b>) {
+    pub(crate) fn attribute(&mut self, name: Text<'b>, value: Scalar<'b>) {
+        let spans = self.signal == Signal::Spans;
+        let name = if spans { self.own_name(name) } else { name };
         match self.owner {
             Owner::Record if self.native => self.native_attribute(name, value),
+            // A span has a name; what is called an event's name is not it.
+            Owner::Record if spans && self.builder.text(name) == "event.name" => {
+                self.builder.attribute(name, value);
+            }
             Owner::Record => foreign::attribute(&mut self.builder, name, value),
             Owner::Scope => self.builder.shared.push((name, value)),
             Owner::Resource => self.resource_attribute(name, value),
@@ -109,7 +121,7 @@ impl<'b> Reading<'b> {
     }
 
     /// The record's time; 0 is none.
-    pub(super) fn time(&mut self, nanos: u64) {
+    pub(crate) fn time(&mut self, nanos: u64) {
         match i64::try_from(nanos) {
             Ok(0) => {}
             Ok(nanos) => self.builder.fields.timestamp = Some(Timestamp(nanos)),
@@ -121,7 +133,7 @@ impl<'b> Reading<'b> {
     }
 
     /// A time that is none.
-    pub(super) fn unread_time(&mut self, value: Scalar<'b>) {
+    pub(crate) fn unread_time(&mut self, value: Scalar<'b>) {
         let name = Text::Body("time_unix_nano");
         self.builder.keep_unread_time(Candidate { rank: 0, name, value });
     }
@@ -159,7 +171,7 @@ impl<'b> Reading<'b> {
         self.builder.fields.severity_text = Some(text);
     }
 
-    pub(super) fn body(&mut self, value: Scalar<'b>) {
+    pub(crate) fn body(&mut self, value: Scalar<'b>) {
         self.builder.fields.message = Some(self.builder.text_of(value));
     }
 
@@ -172,7 +184,7 @@ impl<'b> Reading<'b> {
     }
 
     /// Zeros and nothing are no id; what has another length stays an attribute, as hex.
-    pub(super) fn trace_id(&mut self, bytes: &[u8]) {
+    pub(crate) fn trace_id(&mut self, bytes: &[u8]) {
         match bytes.try_into() {
             Ok(bytes) => self.builder.fields.trace_id = TraceId::from_bytes(bytes),
             Err(_) => self.odd_id("trace_id", bytes),
@@ -180,7 +192,7 @@ impl<'b> Reading<'b> {
     }
 
     /// As [`Reading::trace_id`].
-    pub(super) fn span_id(&mut self, bytes: &[u8]) {
+    pub(crate) fn span_id(&mut self, bytes: &[u8]) {
         match bytes.try_into() {
             Ok(bytes) => self.builder.fields.span_id = SpanId::from_bytes(bytes),
             Err(_) => self.odd_id("span_id", bytes),
@@ -195,7 +207,7 @@ impl<'b> Reading<'b> {
         }
     }
 
-    pub(super) fn end_record(&mut self, to: &mut Emit<'_, '_>) {
+    pub(crate) fn end_record(&mut self, to: &mut Emit<'_, '_>) {
         let builder = &mut self.builder;
         for (field, shared, loser) in [
             (&mut builder.fields.service, self.service, "resource.service.name"),
@@ -278,13 +290,15 @@ impl<'b> Reading<'b> {
             _ => builder.source_field(name, value),
         };
         if !taken {
+            self.note_escaped(name);
+            let builder = &mut self.builder;
             let escaped = builder.text(name).starts_with(native::ESCAPE);
             let name = builder.without_prefix(name, if escaped { native::ESCAPE.len() } else { 0 });
             builder.attribute(name, value);
         }
     }
 
-    fn odd_id(&mut self, name: &'static str, bytes: &[u8]) {
+    pub(super) fn odd_id(&mut self, name: &'static str, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }

@@ -1,11 +1,14 @@
-//! What an OTLP sender gets back: `ExportLogsServiceResponse` and `google.rpc.Status`, in the encoding of
-//! its request.
+//! What an OTLP sender gets back: `ExportLogsServiceResponse` or `ExportTraceServiceResponse`, and
+//! `google.rpc.Status`, in the encoding of its request.
 //!
 //! ```text
-//! ExportLogsServiceResponse { 1: partial_success { 1: rejected_log_records int64, 2: error_message } }
-//! Status                    { 1: code int32, 2: message }
+//! ExportLogsServiceResponse  { 1: partial_success { 1: rejected_log_records int64, 2: error_message } }
+//! ExportTraceServiceResponse { 1: partial_success { 1: rejected_spans int64, 2: error_message } }
+//! Status                     { 1: code int32, 2: message }
 //! ```
 //! JSON ends with a newline, for those who ask by hand.
+
+use record::Signal;
 
 use crate::Format;
 use crate::json_text::{push, push_string};
@@ -15,7 +18,7 @@ use crate::protobuf::{push_bytes_field, push_varint_field};
 /// with nothing rejected is a warning.
 pub fn export_response(format: Format, rejected: u64, message: &str) -> Vec<u8> {
     let full = rejected == 0 && message.is_empty();
-    if format == Format::OtlpProtobuf {
+    if is_protobuf(format) {
         let mut response = Vec::new();
         if !full {
             let mut partial = Vec::new();
@@ -27,11 +30,13 @@ pub fn export_response(format: Format, rejected: u64, message: &str) -> Vec<u8> 
     }
     let mut response = String::from("{");
     if !full {
+        let member = match format.signal() {
+            Signal::Logs => "rejectedLogRecords",
+            Signal::Spans => "rejectedSpans",
+        };
         push(
             &mut response,
-            format_args!(
-                "\"partialSuccess\":{{\"rejectedLogRecords\":\"{rejected}\",\"errorMessage\":"
-            ),
+            format_args!("\"partialSuccess\":{{\"{member}\":\"{rejected}\",\"errorMessage\":"),
         );
         push_string(&mut response, message);
         response.push('}');
@@ -42,7 +47,7 @@ pub fn export_response(format: Format, rejected: u64, message: &str) -> Vec<u8> 
 
 /// The body of an error answer; `code` is gRPC's, see [`grpc_code`].
 pub fn status(format: Format, code: u8, message: &str) -> Vec<u8> {
-    if format == Format::OtlpProtobuf {
+    if is_protobuf(format) {
         let mut status = Vec::new();
         push_number(&mut status, u64::from(code));
         push_text(&mut status, message);
@@ -72,6 +77,10 @@ pub fn grpc_code(http_status: u16) -> u8 {
     }
 }
 
+fn is_protobuf(format: Format) -> bool {
+    matches!(format, Format::OtlpProtobuf | Format::OtlpTracesProtobuf)
+}
+
 fn push_number(out: &mut Vec<u8>, number: u64) {
     if number != 0 {
         push_varint_field(out, 1, number);
@@ -87,6 +96,7 @@ fn push_text(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;
     use prost::Message;
 
     use super::*;
@@ -109,6 +119,14 @@ mod tests {
                 r#"{"partialSuccess":{"rejectedLogRecords":"3","errorMessage":"a \"b\""}}"#,
                 "\n"
             )
+        );
+        let bytes = export_response(Format::OtlpTracesProtobuf, 2, "too large");
+        let response = ExportTraceServiceResponse::decode(&*bytes).unwrap();
+        let partial = response.partial_success.unwrap();
+        assert_eq!((partial.rejected_spans, &*partial.error_message), (2, "too large"));
+        assert_eq!(
+            export_response(Format::OtlpTracesJson, 2, ""),
+            b"{\"partialSuccess\":{\"rejectedSpans\":\"2\",\"errorMessage\":\"\"}}\n"
         );
     }
 

@@ -2,8 +2,8 @@
 #![allow(dead_code)]
 
 use proptest::prelude::*;
-use record::{Record, Severity, Source, SpanId, Timestamp, TraceId, Value};
-use wire::{DecodeError, Decoded, Format, Limits, decode};
+use record::{Record, Severity, Signal, Source, SpanId, Timestamp, TraceId, Value, span};
+use wire::{DecodeError, Decoded, Format, Limits, OtlpEncoder, OtlpJsonEncoder, decode};
 
 /// When every body of the tests was received.
 pub(crate) const RECEIVED_AT: Timestamp = Timestamp(1_800_000_000_000_000_000);
@@ -43,6 +43,22 @@ pub(crate) fn records_within(
     assert_eq!(decoded.accepted as usize, records.len());
     assert!(decoded.rejected.len() as u64 <= u64::from(decoded.rejected_total));
     Ok((records, decoded))
+}
+
+/// The records in both encodings of OTLP.
+pub(crate) fn encoded(signal: Signal, records: &[Record]) -> (Vec<u8>, Vec<u8>) {
+    let (mut protobuf, mut json) = (OtlpEncoder::of(signal), OtlpJsonEncoder::of(signal));
+    for record in records {
+        record.with_ref(|record| {
+            protobuf.push(record);
+            json.push(record);
+        });
+    }
+    assert_eq!((protobuf.records(), json.records()), (records.len(), records.len()));
+    let sizes = (protobuf.len(), json.len());
+    let (protobuf, json) = (protobuf.finish(), json.finish());
+    assert!(protobuf.len() <= sizes.0 && json.len() <= sizes.1, "len() is no underestimate");
+    (protobuf, json.into_bytes())
 }
 
 /// One line per record, stable, for golden comparison: only what is set.
@@ -120,6 +136,9 @@ fn attribute_name() -> impl Strategy<Value = String> {
         "_",
         "Größe",
         "quote\"d\\\n",
+        "attribute.kind",
+        "logq.attribute.kind",
+        "end_time_unix_nano",
     ];
     prop_oneof![
         3 => proptest::sample::select(NASTY).prop_map(str::to_owned),
@@ -181,4 +200,73 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
             source: Source { agent: source.0, path: source.1, offset: source.2 },
         },
     )
+}
+
+/// The JSON text of a list of events or links: such as decoders write, such as they would write otherwise, and none.
+fn list(head: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        any::<i64>().prop_map(|number| number.to_string()),
+        "[a-z\\n\"é]{0,4}".prop_map(|text| serde_json::to_string(&text).unwrap()),
+        proptest::sample::select(
+            &["null", "true", "0.5", "-0.0", "1e300", "18446744073709551615"][..]
+        )
+        .prop_map(str::to_owned),
+        proptest::sample::select(&["[]", "{}", "[1,[null]]", r#"{"a":{"":[{"b":""}]}}"#, " 1"][..])
+            .prop_map(str::to_owned),
+    ];
+    let members = proptest::collection::vec(("[a-z.]{0,3}", value), 0..3).prop_map(|members| {
+        let members: Vec<_> =
+            members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        members.join(",")
+    });
+    let dropped = prop_oneof![4 => Just(""), 1 => Just(",\"dropped_attributes_count\":3")];
+    let element = (head, members, dropped).prop_map(|(head, members, dropped)| {
+        format!("{{{head},\"attributes\":{{{members}}}{dropped}}}")
+    });
+    prop_oneof![
+        6 => proptest::collection::vec(element, 1..3)
+            .prop_map(|elements| format!("[{}]", elements.join(","))),
+        1 => proptest::sample::select(&["[]", "{}", "[1]", "[{}]", "", "x"][..])
+            .prop_map(str::to_owned),
+        1 => Just(format!("[{{\"time\":1,\"name\":\"\",\"attributes\":{{\"a\":{}{}}}}}]", "[".repeat(90), "]".repeat(90))),
+    ]
+}
+
+/// Every span that a decoder could make, and some odd ones.
+pub(crate) fn span() -> impl Strategy<Value = Record> {
+    let text = || proptest::option::of("\\PC{1,20}");
+    let fields = (
+        proptest::option::of(any::<[u8; 8]>()),
+        proptest::option::of(prop_oneof![any::<i64>(), 0..1_000_000_000_i64, Just(-1)]),
+        proptest::option::of(proptest::sample::select(&span::KINDS[..])),
+        proptest::sample::select(&span::STATUSES[..]),
+        text(),
+        text(),
+        proptest::option::of(list("\"time\":[0-9]{1,19},\"name\":\"[a-z]{0,5}\"")),
+        proptest::option::of(list(
+            "\"trace_id\":\"([0-9a-f]{32})?\",\"span_id\":\"([0-9a-fA]{16})?\",\"trace_state\":\"(a=b)?\"",
+        )),
+    );
+    (record(), fields).prop_map(|(mut record, fields)| {
+        record.severity = Severity::UNSPECIFIED;
+        (record.severity_text, record.event_name) = (None, None);
+        let string = |text: &str| Value::String(text.to_owned());
+        let parent = fields.0.and_then(SpanId::from_bytes).map(|id| Value::String(id.to_string()));
+        let values = [
+            parent,
+            fields.1.map(Value::I64),
+            fields.2.map(string),
+            Some(string(fields.3)),
+            fields.4.map(Value::String),
+            fields.5.map(Value::String),
+            fields.6.map(Value::String),
+            fields.7.map(Value::String),
+        ];
+        for (name, value) in span::NAMES.into_iter().zip(values) {
+            if let Some(value) = value {
+                record.attributes.insert(name.to_owned(), value);
+            }
+        }
+        record
+    })
 }

@@ -1,7 +1,7 @@
-//! `POST /v1/logs`: OTLP over HTTP, protobuf and JSON; the wire format of our own agents.
+//! `POST /v1/logs` and `/v1/traces`: OTLP over HTTP, protobuf and JSON; the wire format of our own agents.
 //!
-//! Answers are those of the OTLP specification: 200 with `ExportLogsServiceResponse`, errors as
-//! `google.rpc.Status`, both in the encoding of the request. What agents want to know stands in headers.
+//! Answers are those of the OTLP specification: 200 with `ExportLogsServiceResponse` or `ExportTraceServiceResponse`,
+//! errors as `google.rpc.Status`, both in the encoding of the request. What agents want to know stands in headers.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use record::Signal;
 use service::doors::Refused;
 use service::principal::Principal;
 use wire::Format;
@@ -17,14 +18,33 @@ use wire::Format;
 use crate::Collector;
 use crate::refusal::Refusal;
 
-pub(crate) async fn receive(
+pub(crate) async fn receive_logs(
     State(collector): State<Arc<Collector>>,
     principal: Principal,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    receive(Signal::Logs, &collector, principal, headers, body).await
+}
+
+pub(crate) async fn receive_spans(
+    State(collector): State<Arc<Collector>>,
+    principal: Principal,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    receive(Signal::Spans, &collector, principal, headers, body).await
+}
+
+async fn receive(
+    signal: Signal,
+    collector: &Arc<Collector>,
+    principal: Principal,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let format = match Format::of_otlp(content_type) {
+    let format = match Format::of_otlp(signal, content_type) {
         Ok(format) => format,
         Err(error) => return refused(Format::OtlpJson, false, &error.into()),
     };
@@ -43,10 +63,10 @@ pub(crate) async fn receive(
     }
 }
 
-/// Somebody does not come in, said in the form of OTLP.
+/// Somebody does not come in, said in the form of OTLP, which is one for all signals.
 pub(crate) fn not_let_in(headers: &HeaderMap, refused: &Refused) -> Response {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let format = Format::of_otlp(content_type).unwrap_or(Format::OtlpJson);
+    let format = Format::of_otlp(Signal::Logs, content_type).unwrap_or(Format::OtlpJson);
     let body = wire::status(format, wire::grpc_code(refused.status()), &refused.to_string());
     let status = StatusCode::from_u16(refused.status()).unwrap_or(StatusCode::FORBIDDEN);
     (status, [(CONTENT_TYPE, format.content_type())], body).into_response()
