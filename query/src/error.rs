@@ -40,6 +40,9 @@ pub enum QueryError {
         /// The bound.
         limit_bytes: usize,
     },
+    /// There is nothing of this name.
+    #[error("{0}")]
+    NotFound(String),
     /// Time is up.
     #[error(
         "the query took longer than the {after:?} that `query.deadline` allows; narrow the time range or the filter"
@@ -90,6 +93,7 @@ impl QueryError {
     pub fn status(&self) -> u16 {
         match self {
             QueryError::Query { .. } | QueryError::Parameter { .. } => 400,
+            QueryError::NotFound(_) => 404,
             QueryError::Memory { .. } => 422,
             QueryError::Busy | QueryError::MemoryTotal { .. } => 429,
             QueryError::Deadline { .. } => 504,
@@ -103,6 +107,7 @@ impl QueryError {
         match self {
             QueryError::Query { diagnostics, .. } => diagnostics.first().code,
             QueryError::Parameter { .. } => "bad_parameter",
+            QueryError::NotFound(_) => "not_found",
             QueryError::Memory { .. } => "query_memory",
             QueryError::MemoryTotal { .. } => "query_memory_total",
             QueryError::Deadline { .. } => "query_deadline",

@@ -34,6 +34,7 @@ use crate::parameters;
 use crate::queries::{Queries, Request};
 use crate::queue::{Permit, Queue, QueueLimits};
 use crate::stages::Flow;
+use crate::stories;
 use crate::tail;
 
 /// Blocks of lines that wait for a slow client; then the query waits too.
@@ -82,7 +83,7 @@ impl QueryApi {
     /// The routes.
     pub fn routes(self: &Arc<Self>) -> Routes {
         const QUERY: Access = Access::Right(Right::Query);
-        Routes::new()
+        let routes = Routes::new()
             .get("/api/v1/query", QUERY, query)
             .post("/api/v1/query", QUERY, query)
             .get("/api/v1/tail", QUERY, tail::follow)
@@ -91,8 +92,24 @@ impl QueryApi {
             .post("/api/v1/explain", QUERY, explain)
             .get("/api/v1/fields", QUERY, fields)
             .post("/api/v1/fields", QUERY, fields)
-            .get("/api/v1/stats", QUERY, stats)
-            .with_state(Arc::clone(self))
+            .get("/api/v1/stats", QUERY, stats);
+        stories::routes(routes).with_state(Arc::clone(self))
+    }
+
+    /// Looks for something on a thread that may block, in the queue like a query.
+    pub(crate) async fn look<T: Send + 'static>(
+        &self,
+        tenant: &Arc<str>,
+        look: impl FnOnce(&Queries) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, QueryError> {
+        let entered = self.enter(tenant).await?;
+        let queries = self.queries.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let looked = look(&queries);
+            drop(entered);
+            looked
+        });
+        looked.await.unwrap_or(Err(QueryError::Cancelled))
     }
 
     /// Waits until a query of this tenant may run.
@@ -146,14 +163,7 @@ async fn looked<T: Serialize + Send + 'static>(
 ) -> Response {
     let look = async {
         let request = parameters::read(request, tenant).await?;
-        let entered = api.enter(tenant).await?;
-        let queries = api.queries.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let looked = look(&queries, &request);
-            drop(entered);
-            looked
-        });
-        looked.await.unwrap_or(Err(QueryError::Cancelled))
+        api.look(tenant, move |queries| look(queries, &request)).await
     };
     look.await.map(Json).map_err(refused).into_response()
 }

@@ -28,6 +28,7 @@ mod queries;
 mod queue;
 mod sorting;
 mod stages;
+mod stories;
 mod tail;
 mod value;
 

@@ -48,9 +48,20 @@ pub struct Request {
     pub after: Option<u64>,
 }
 
+/// Tells how far records are complete: nothing older can still come.
+#[derive(Clone)]
+struct Watermark(Arc<dyn Fn(Timestamp) -> Timestamp + Send + Sync>);
+
+impl std::fmt::Debug for Watermark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watermark")
+    }
+}
+
 /// Answers queries over a store.
 #[derive(Clone, Debug)]
 pub struct Queries {
+    watermark: Option<Watermark>,
     pub(crate) store: Arc<Store>,
     limits: QueryLimits,
     memory: Arc<Pool>,
@@ -66,11 +77,31 @@ pub struct Prepared {
     below: Option<Cursor>,
 }
 
+impl Prepared {
+    pub(crate) fn of_all_times(plan: Plan, tenant: &str, limit: usize) -> Self {
+        Self { plan, time: i64::MIN..i64::MAX, tenant: tenant.to_owned(), limit, below: None }
+    }
+}
+
 impl Queries {
     /// Queries over a store, each within `limits`, and all clones together within its bound of memory.
     pub fn new(store: Arc<Store>, limits: QueryLimits) -> Self {
         let memory = Pool::new(limits.memory_total_bytes_max);
-        Self { store, limits, memory }
+        Self { watermark: None, store, limits, memory }
+    }
+
+    /// With somebody who knows how far records are complete at a time.
+    #[must_use]
+    pub fn with_watermark(
+        mut self,
+        watermark: impl Fn(Timestamp) -> Timestamp + Send + Sync + 'static,
+    ) -> Self {
+        self.watermark = Some(Watermark(Arc::new(watermark)));
+        self
+    }
+
+    pub(crate) fn watermark_at(&self, now: Timestamp) -> Option<Timestamp> {
+        self.watermark.as_ref().map(|watermark| watermark.0(now))
     }
 
     /// What each of them is held to.
