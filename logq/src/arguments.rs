@@ -36,6 +36,7 @@ Examples:
   logq 'correlation:req-42'                    every record of one interaction, over all services
   logq 'level:>=warn service:nova' --since 2h  what went wrong lately
   logq '* | stats count() by service, level'   who says how much
+  logq story req-42                            the same as a story: how it ended, and why
   logq tail 'level:error'                      what goes wrong now
   logq wait 'service:orders ready' --timeout 30s
   logq help language                           how queries are written
@@ -60,6 +61,14 @@ pub(crate) enum Command {
     Tail(Follow),
     /// Wait until a record matches, print it, and end; with 1 when the time is over
     Wait(Wait),
+    /// Tell everything of one correlation in causal order: how it ended, what went wrong first, what is missing
+    Story(StoryOf),
+    /// List the interactions of what a query finds, and how each of them ended
+    Stories(Stories),
+    /// Rank what sets two sets of interactions apart, such as those that failed and those that did not
+    Diff(Diff),
+    /// Draw a trace as a waterfall, with the records that were told in its spans
+    Trace(TraceOf),
     /// List the fields that records have, with examples
     Fields(Look),
     /// List the commonest values of a field
@@ -107,7 +116,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 24] = [
+    pub(crate) const NAMES: [&'static str; 28] = [
         "search",
         "browse",
         "tail",
@@ -131,6 +140,10 @@ impl Command {
         "help",
         "context",
         "completions",
+        "story",
+        "stories",
+        "diff",
+        "trace",
         "complete",
     ];
 }
@@ -183,6 +196,71 @@ pub(crate) struct Browse {
     pub(crate) addr: String,
     #[command(flatten)]
     pub(crate) access: AccessArguments,
+}
+
+/// How one thing is looked at.
+#[derive(Debug, Args)]
+pub(crate) struct View {
+    /// Rows at most; of more the middle is left out
+    #[arg(long)]
+    pub(crate) rows: Option<usize>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = ReportForm::Text)]
+    pub(crate) output: ReportForm,
+    /// Do not use a pager ($LOGQ_PAGER, $PAGER, less) on a terminal
+    #[arg(long)]
+    pub(crate) no_pager: bool,
+    /// Whether to colour; NO_COLOR and CLICOLOR_FORCE are heard too
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) color: ColorChoice,
+    /// The query address
+    #[arg(long, env = "LOGQ_ADDR", default_value = QUERY_ADDR)]
+    pub(crate) addr: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TraceOf {
+    /// The trace id, 32 hex digits
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoryOf {
+    /// The correlation id
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) view: View,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stories {
+    /// Which records or spans (`from spans …`) they have, such as `level:error`; a filter, without stages
+    #[arg(default_value = "*")]
+    pub(crate) query: String,
+    /// Interactions at most, the newest
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) time: Times,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// Which records the interactions of the first set have, such as `level:error`
+    pub(crate) query: String,
+    /// Which those of the second set have; those of the first are left out of it
+    #[arg(default_value = "*")]
+    pub(crate) other: String,
+    #[command(flatten)]
+    pub(crate) time: Times,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
 }
 
 #[derive(Debug, Args)]

@@ -208,13 +208,13 @@ fn body(query: &str, times: &Times) -> Value {
     json!({ "query": query, "since": times.since, "until": times.until })
 }
 
-async fn post(asking: &Asking, route: &str, body: &Value) -> Result<Value, Exit> {
+pub(crate) async fn post(asking: &Asking, route: &str, body: &Value) -> Result<Value, Exit> {
     let client = client::new(&asking.addr, &asking.access)?;
     let url = format!("{}/api/v1/{route}", asking.addr.trim_end_matches('/'));
     read(&asking.addr, client.post(&url).json(body)).await
 }
 
-async fn read(addr: &str, request: reqwest::RequestBuilder) -> Result<Value, Exit> {
+pub(crate) async fn read(addr: &str, request: reqwest::RequestBuilder) -> Result<Value, Exit> {
     let response = match request.send().await {
         Ok(response) => response,
         Err(error) => return Err(client::unreachable(addr, &error)),

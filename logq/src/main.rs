@@ -21,6 +21,7 @@ mod restore;
 mod search;
 mod settings;
 mod ship;
+mod stories;
 mod times;
 mod token;
 mod up;
@@ -74,6 +75,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Values(values) => wait(1, look::values(&values)),
         Command::Services(look) => wait(1, look::services(&look)),
         Command::Stats(stats) => wait(1, look::stats(&stats)),
+        Command::Trace(trace) => wait(1, stories::trace(&trace)),
+        Command::Story(story) => wait(1, stories::story(&story)),
+        Command::Stories(all) => wait(1, stories::stories(&all)),
+        Command::Diff(diff) => wait(1, stories::diff(&diff)),
         Command::Explain(look) => wait(1, look::explain(&look)),
         Command::Fmt(fmt) => help::fmt(fmt),
         Command::Context(context) => contexts::run(context.name.as_deref()),

@@ -113,7 +113,9 @@ async fn serve_until_stopped(
     let (metrics, health) = (Metrics::new(), Health::new());
     health.set("store", Check::Ok);
     let collector = Collector::new(Arc::clone(&store), settings.collector.clone(), &metrics);
-    let queries = Queries::new(Arc::clone(&store), settings.query.clone());
+    let of_agents = Arc::clone(&collector);
+    let queries = Queries::new(Arc::clone(&store), settings.query.clone())
+        .with_watermark(move |now| of_agents.watermark(now));
     let api = QueryApi::new(queries.clone(), settings.query_queue.clone(), &metrics);
     let entrance = Entrance { doors: entrance.doors.counted(&metrics), ..entrance };
     let ready = Ready {

@@ -13,12 +13,16 @@ pub(crate) mod progress;
 mod row;
 mod style;
 mod table;
+mod tale;
 mod text;
+mod waterfall;
 
 use std::io::{self, BufWriter, Write};
 
 pub(crate) use pager::Out;
 pub(crate) use style::{ColorChoice, Style, dimmed_error};
+pub(crate) use tale::tale;
+pub(crate) use waterfall::{milliseconds, waterfall};
 
 use crate::arguments::OutputForm;
 use row::Row;

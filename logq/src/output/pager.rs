@@ -31,7 +31,7 @@ impl Out {
     }
 
     /// Waits until the person has read it.
-    pub(super) fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         if let Out::Pager { child, input } = self {
             drop(input.take());
             let _ = child.wait();

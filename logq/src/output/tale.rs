@@ -1,0 +1,251 @@
+//! A story as text: how it ended first, then who took part, what is missing, and everything in causal order.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
+
+use super::row::{cell_text, printable};
+use super::style::{BOLD, DIM, Style, id_colour, level_colour};
+use super::waterfall::{ERROR, clocks, fitted, milliseconds};
+
+/// Attributes that say most; the others are in the JSON.
+const TOLD: [&str; 9] = [
+    "error.type",
+    "error.message",
+    "attempt",
+    "saga.step.name",
+    "messaging.destination.name",
+    "messaging.message.id",
+    "db.collection.name",
+    "http.response.status_code",
+    "duration_ms",
+];
+const SERVICE_WIDTH_MAX: usize = 16;
+/// Holes and messages that are told one by one.
+const LISTED_MAX: usize = 20;
+
+/// The whole text.
+pub(crate) fn tale(story: &Value, style: Style) -> String {
+    let mut out = String::new();
+    head(story, style, &mut out);
+    out.push('\n');
+    let rows = story["rows"].as_array().map_or(&[][..], Vec::as_slice);
+    let service = rows.iter().map(|row| row["service"].as_str().unwrap_or_default().width());
+    let service = service.max().unwrap_or(0).min(SERVICE_WIDTH_MAX);
+    let whole = story["duration_ms"].as_f64().unwrap_or_default();
+    for row in rows {
+        tell(row, service, whole, style, &mut out);
+    }
+    out
+}
+
+fn head(story: &Value, style: Style, out: &mut String) {
+    let list = |value: &'_ Value| value.as_array().cloned().unwrap_or_default();
+    let state = story["outcome"]["state"].as_str().unwrap_or_default();
+    let colour = match state {
+        "completed" => "\x1b[1;32m",
+        "failed" | "stuck" => "\x1b[1;31m",
+        "unknown" => BOLD,
+        _ => "\x1b[1;33m",
+    };
+    let reason = story["outcome"]["reason"].as_str().unwrap_or_default();
+    let id = printable(story["correlation_id"].as_str().unwrap_or_default()).into_owned();
+    let _ = writeln!(
+        out,
+        "{} {}: {}",
+        style.paint(&id_colour(&id), &id),
+        style.paint(colour, state),
+        printable(reason)
+    );
+    let mut line = |name: &str, text: &str| {
+        let name = format!("{name:<12}");
+        let _ = writeln!(out, "{} {}", style.paint(DIM, &name), printable(text));
+    };
+    let traces = list(&story["traces"]);
+    let traces = match &traces[..] {
+        [] => String::new(),
+        [one] => format!(", trace {}", cell_text(one)),
+        more => format!(", {} traces", more.len()),
+    };
+    let started = record::Timestamp(story["started"].as_i64().unwrap_or_default());
+    let took = milliseconds(story["duration_ms"].as_f64().unwrap_or_default());
+    let counted = format!("{} records, {} spans", story["records"], story["spans"]);
+    line("began", &format!("{started}, took {took}; {counted}{traces}"));
+    let services = list(&story["services"]);
+    let services = services.iter().map(|service| {
+        let errors = service["errors"].as_u64().unwrap_or_default();
+        let errors = if errors > 0 { format!(", {errors} of errors") } else { String::new() };
+        format!("{} ({}{errors})", cell_text(&service["name"]), service["entries"])
+    });
+    line("services", &services.collect::<Vec<_>>().join(", "));
+    let first = &story["first_error"];
+    if first.is_object() {
+        let at = milliseconds(first["at_ms"].as_f64().unwrap_or_default());
+        line(
+            "first error",
+            &format!("+{at} {}: {}", cell_text(&first["service"]), cell_text(&first["message"])),
+        );
+    }
+    for saga in list(&story["sagas"]) {
+        let steps = list(&saga["steps"]);
+        let steps = steps.iter().map(|step| {
+            let tries = match step["attempts"].as_u64().unwrap_or_default() {
+                0 | 1 => String::new(),
+                tries => format!(" after {tries} tries"),
+            };
+            let error =
+                step["error"].as_str().map_or_else(String::new, |error| format!(" ({error})"));
+            format!(
+                "{} {} {}{tries}{error}",
+                step["number"],
+                cell_text(&step["name"]),
+                cell_text(&step["state"])
+            )
+        });
+        let steps = steps.collect::<Vec<_>>().join(" · ");
+        line(
+            "saga",
+            &format!(
+                "{} {} {}: {steps}",
+                cell_text(&saga["name"]),
+                cell_text(&saga["id"]),
+                cell_text(&saga["state"])
+            ),
+        );
+    }
+    let messages = list(&story["messages"]);
+    for message in messages.iter().take(LISTED_MAX) {
+        let deliveries = list(&message["deliveries"]);
+        let deliveries = deliveries.iter().map(|delivery| {
+            let tries = match delivery[2].as_i64().unwrap_or_default() {
+                0 | 1 => String::new(),
+                tries => format!(" after {tries} tries"),
+            };
+            format!(
+                "{} {}{tries}",
+                cell_text(&delivery[0]),
+                cell_text(&delivery[1]).replace('_', " ")
+            )
+        });
+        let deliveries = deliveries.collect::<Vec<_>>().join(", ");
+        let what = message["what"].as_str().map_or_else(String::new, |what| format!("{what} "));
+        let arrow = if style.unicode { "→" } else { "->" };
+        let to = cell_text(&message["destination"]);
+        line(
+            "message",
+            format!("{what}{} to {to} {arrow} {deliveries}", cell_text(&message["id"])).trim_end(),
+        );
+    }
+    if messages.len() > LISTED_MAX {
+        line("", &format!("and {} more messages", messages.len() - LISTED_MAX));
+    }
+    let holes = list(&story["holes"]);
+    for hole in holes.iter().take(LISTED_MAX) {
+        line("missing", &cell_text(&hole["what"]));
+    }
+    if holes.len() > LISTED_MAX {
+        line("", &format!("and {} more things are missing", holes.len() - LISTED_MAX));
+    }
+    clocks(story, style, out);
+    if story["complete"] == false {
+        let reason = story["reason"].as_str().unwrap_or("no reason was given");
+        let _ = writeln!(out, "{}", style.paint(ERROR, &format!("not all of it: {reason}")));
+    }
+}
+
+fn tell(row: &Value, service_width: usize, whole_ms: f64, style: Style, out: &mut String) {
+    let text = |name: &str| row[name].as_str().unwrap_or_default();
+    if let Some(elided) = row["elided"].as_u64().filter(|elided| *elided > 0) {
+        let line = format!("{:10} … {elided} more are left out; --rows shows more", "");
+        let _ = writeln!(out, "{}", style.paint(DIM, &line));
+        return;
+    }
+    if let Some(gap) = row["gap_ms"].as_f64() {
+        let line = format!("{:10} ~ nothing for {}", "", milliseconds(gap));
+        let _ = writeln!(out, "{}", style.paint("\x1b[33m", &line));
+    }
+    let at = row["at_ms"].as_f64().unwrap_or_default();
+    let at = match whole_ms {
+        short if short < 10_000.0 => format!("+{at:.1} ms"),
+        _ => format!("+{:.2} s", at / 1e3),
+    };
+    let service = fitted(text("service"), service_width);
+    let service = style.paint(&id_colour(text("service")), &service).into_owned();
+    let indent = "  ".repeat(row["depth"].as_u64().unwrap_or_default().min(12) as usize);
+    let failed = row["error"] == true;
+    let message = text("message").lines().next().unwrap_or_default();
+    let mut line = format!("{} {service} {indent}", style.paint(DIM, &format!("{at:>10}")));
+    if row["signal"] == "span" {
+        let mark = if style.unicode { "▸" } else { ">" };
+        let name = format!("{mark} {}", printable(message));
+        line.push_str(&style.paint(if failed { ERROR } else { "" }, &name));
+        let took = row["duration_ms"].as_f64().map_or_else(|| "no end".to_owned(), milliseconds);
+        line.push_str(&style.paint(DIM, &format!(" {took}")));
+    } else {
+        let level = text("level");
+        // What is as usual needs no level.
+        if !matches!(level, "info" | "") {
+            let shown = level.to_uppercase();
+            line.push_str(&style.paint(level_colour(level), &shown));
+            line.push(' ');
+        }
+        line.push_str(&printable(message));
+    }
+    let event = text("event_name");
+    let mut more: Vec<String> = Vec::new();
+    if !event.is_empty() {
+        more.push(event.to_owned());
+    }
+    more.extend(TOLD.iter().filter_map(|name| {
+        let value = row["attributes"].get(*name)?;
+        Some(format!("{name}={}", cell_text(value)))
+    }));
+    if !more.is_empty() {
+        line.push_str(&style.paint(DIM, &format!("  {}", printable(&more.join(" ")))));
+    }
+    if row["first_error"] == true {
+        let arrow = if style.unicode { "◀" } else { "<-" };
+        line.push_str(&style.paint(ERROR, &format!("  {arrow} first error")));
+    }
+    let _ = writeln!(out, "{}", line.trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_story_tells_its_end_first_and_then_all_of_it_in_order() {
+        let row = |at: f64, service: &str, message: &str, more: Value| {
+            let mut row = json!({"at_ms": at, "signal": "log", "depth": 1, "service": service, "level": "info",
+                                 "message": message, "error": false, "first_error": false});
+            row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            row
+        };
+        let story = json!({
+            "correlation_id": "ord-1", "complete": false, "reason": "too much",
+            "outcome": {"state": "compensated", "reason": "saga place-order o-1 was undone: card_declined"},
+            "started": 1_795_856_400_000_000_000_i64, "duration_ms": 2134.0, "records": 4, "spans": 1,
+            "traces": ["4bf92f3577b34da6a3ce929d0e0e4736"],
+            "services": [{"name": "gateway", "entries": 2, "errors": 0}, {"name": "orders", "entries": 3, "errors": 1}],
+            "first_error": {"at_ms": 2105.0, "service": "orders", "message": "payment failed"},
+            "sagas": [{"id": "o-1", "name": "place-order", "state": "compensated", "steps": [
+                {"number": 1, "name": "reserve-stock", "state": "undone", "attempts": 1},
+                {"number": 2, "name": "authorise", "state": "failed", "attempts": 2, "error": "card_declined"}]}],
+            "messages": [{"id": "m-1", "what": "Paid", "destination": "payments", "published_at_ms": 1.0,
+                          "deliveries": [["mail", "dead_lettered", 3], ["stock", "processed", 1]]}],
+            "holes": [{"kind": "message_unconsumed", "what": "Paid m-2 was published to payments and received by nobody"}],
+            "clocks": [{"clock": "host-2", "moved_ms": -3000.0}],
+            "rows": [
+                row(0.0, "gateway", "POST /checkout", json!({"signal": "span", "depth": 0, "duration_ms": 2134.0, "level": ""})),
+                row(1.5, "orders", "stock reserved", json!({"event_name": "saga.step.completed", "attributes": {"saga.step.name": "reserve-stock", "x": 1}})),
+                {"elided": 70},
+                row(2105.0, "orders", "payment failed", json!({"level": "warn", "gap_ms": 2000.0, "first_error": true, "error": true, "attributes": {"error.type": "card_declined", "attempt": 2}})),
+            ],
+        });
+        insta::assert_snapshot!(tale(&story, Style::PLAIN));
+    }
+}
