@@ -244,6 +244,10 @@ pub(crate) async fn refused(addr: &str, response: reqwest::Response) -> Exit {
         return exit;
     }
     let message = match serde_json::from_slice::<ErrorAnswer>(&body) {
+        Ok(answer) if status == reqwest::StatusCode::NOT_FOUND => {
+            eprintln!("logq: {}", answer.error.message);
+            return Exit::Failure;
+        }
         Ok(answer) => answer.error.hint.unwrap_or(answer.error.message),
         Err(_) => String::from_utf8_lossy(&body[..body.len().min(500)]).into_owned(),
     };

@@ -65,7 +65,7 @@ pub(crate) async fn stories(asked: &Stories) -> Result<Exit> {
     };
     let rows = told["stories"].as_array().cloned().unwrap_or_default();
     let rows = rows.into_iter().map(|story| match asked.asking.output {
-        OutputForm::Json => story,
+        OutputForm::Json => story.to_string(),
         _ => {
             let services: Vec<&str> = story["services"]
                 .as_array()
@@ -82,13 +82,18 @@ pub(crate) async fn stories(asked: &Stories) -> Result<Exit> {
                 )),
                 false => Value::Null,
             };
-            json!({
-                "correlation_id": story["correlation_id"], "outcome": story["outcome"]["state"],
-                "started": story["started"],
-                "took": output::milliseconds(story["duration_ms"].as_f64().unwrap_or_default()),
-                "records": story["records"], "spans": story["spans"],
-                "services": services.join(", "), "missing": story["holes"], "first error": first,
-            })
+            let took = output::milliseconds(story["duration_ms"].as_f64().unwrap_or_default());
+            row(&[
+                ("correlation_id", story["correlation_id"].clone()),
+                ("outcome", story["outcome"]["state"].clone()),
+                ("started", story["started"].clone()),
+                ("took", took.into()),
+                ("records", story["records"].clone()),
+                ("spans", story["spans"].clone()),
+                ("missing", story["holes"].clone()),
+                ("services", services.join(", ").into()),
+                ("first error", first),
+            ])
         }
     });
     print(rows.collect(), asked.asking.output)
@@ -116,16 +121,17 @@ pub(crate) async fn diff(asked: &Diff) -> Result<Exit> {
     }
     let (ours, theirs) = (&told["interactions"], &told["others"]);
     let rows = told["traits"].as_array().cloned().unwrap_or_default();
-    let rows: Vec<Value> = rows
+    let rows: Vec<String> = rows
         .into_iter()
         .map(|one| {
             let points = one["difference"].as_f64().unwrap_or_default() * 100.0;
-            json!({
-                "difference": format!("{points:+.0} %"),
-                "first": format!("{} of {ours}", one["having"]),
-                "second": format!("{} of {theirs}", one["others_having"]),
-                "kind": one["kind"], "what": one["what"],
-            })
+            row(&[
+                ("difference", format!("{points:+.0} %").into()),
+                ("first", format!("{} of {ours}", one["having"]).into()),
+                ("second", format!("{} of {theirs}", one["others_having"]).into()),
+                ("kind", one["kind"].clone()),
+                ("what", one["what"].clone()),
+            ])
         })
         .collect();
     if rows.is_empty() {
@@ -135,13 +141,19 @@ pub(crate) async fn diff(asked: &Diff) -> Result<Exit> {
     print(rows, asked.asking.output)
 }
 
-fn print(rows: Vec<Value>, form: OutputForm) -> Result<Exit> {
+/// A row as a line of JSON, with its columns in this order.
+fn row(cells: &[(&str, Value)]) -> String {
+    let cells = cells.iter().map(|(name, value)| format!("{}:{value}", Value::from(*name)));
+    format!("{{{}}}", cells.collect::<Vec<_>>().join(","))
+}
+
+fn print(rows: Vec<String>, form: OutputForm) -> Result<Exit> {
     let mut printer =
         Printer::new(std::io::stdout().lock(), form, Style::of_stdout(ColorChoice::Auto), "*");
     let found = !rows.is_empty();
     let printed = rows
         .iter()
-        .try_for_each(|row| printer.line(row.to_string().as_bytes()))
+        .try_for_each(|row| printer.line(row.as_bytes()))
         .and_then(|()| printer.finish());
     match printed {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {

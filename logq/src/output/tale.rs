@@ -70,13 +70,21 @@ fn head(story: &Value, style: Style, out: &mut String) {
     };
     let started = record::Timestamp(story["started"].as_i64().unwrap_or_default());
     let took = milliseconds(story["duration_ms"].as_f64().unwrap_or_default());
-    let counted = format!("{} records, {} spans", story["records"], story["spans"]);
+    let plural = |name: &str, one: &str| match story[name].as_u64().unwrap_or_default() {
+        1 => format!("1 {one}"),
+        more => format!("{more} {name}"),
+    };
+    let counted = format!("{}, {}", plural("records", "record"), plural("spans", "span"));
     line("began", &format!("{started}, took {took}; {counted}{traces}"));
     let services = list(&story["services"]);
     let services = services.iter().map(|service| {
         let errors = service["errors"].as_u64().unwrap_or_default();
-        let errors = if errors > 0 { format!(", {errors} of errors") } else { String::new() };
-        format!("{} ({}{errors})", cell_text(&service["name"]), service["entries"])
+        let errors = match errors {
+            0 => String::new(),
+            1 => " (1 error)".to_owned(),
+            more => format!(" ({more} errors)"),
+        };
+        format!("{} {}{errors}", cell_text(&service["name"]), service["entries"])
     });
     line("services", &services.collect::<Vec<_>>().join(", "));
     let first = &story["first_error"];
@@ -147,7 +155,7 @@ fn head(story: &Value, style: Style, out: &mut String) {
     if holes.len() > LISTED_MAX {
         line("", &format!("and {} more things are missing", holes.len() - LISTED_MAX));
     }
-    clocks(story, style, out);
+    clocks(story, 12, style, out);
     if story["complete"] == false {
         let reason = story["reason"].as_str().unwrap_or("no reason was given");
         let _ = writeln!(out, "{}", style.paint(ERROR, &format!("not all of it: {reason}")));

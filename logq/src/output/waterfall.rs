@@ -42,7 +42,7 @@ pub(crate) fn waterfall(trace: &Value, style: Style) -> String {
     if !services.is_empty() {
         let _ = writeln!(out, "services {}", printable(&services.join(", ")));
     }
-    clocks(trace, style, &mut out);
+    clocks(trace, 8, style, &mut out);
     out.push('\n');
     let rows = trace["rows"].as_array().map_or(&[][..], Vec::as_slice);
     let layout = Layout::of(rows, trace["duration_ms"].as_f64().unwrap_or_default(), style);
@@ -53,10 +53,11 @@ pub(crate) fn waterfall(trace: &Value, style: Style) -> String {
 }
 
 /// Says which clocks were moved.
-pub(super) fn clocks(told: &Value, style: Style, out: &mut String) {
+pub(super) fn clocks(told: &Value, label: usize, style: Style, out: &mut String) {
     for clock in told["clocks"].as_array().into_iter().flatten() {
         let line = format!(
-            "clock    {} differs: its times were moved by {:+.1} ms, so that effects come after their causes",
+            "{:label$} {} differs: its times were moved by {:+.1} ms, so that effects come after their causes",
+            "clock",
             clock["clock"].as_str().unwrap_or_default(),
             clock["moved_ms"].as_f64().unwrap_or_default()
         );

@@ -17,12 +17,15 @@ use crate::queries::Queries;
 const INTERACTIONS_MAX: usize = 200;
 /// Traits that are told.
 const TRAITS_MAX: usize = 30;
-/// A field with more values than this is an id or a measure, and sets nothing apart.
+/// A field with more values than this, or with one for every second interaction, is an id or a measure, and sets nothing
+/// apart.
 const VALUES_MAX: usize = 20;
+/// Fields with so few values are never taken for ids.
+const VALUES_FEW: usize = 4;
 /// Longer values are texts.
 const VALUE_BYTES_MAX: usize = 80;
 /// A smaller difference of shares is chance.
-const DIFFERENCE_MIN: f64 = 0.05;
+const DIFFERENCE_MIN: f64 = 0.1;
 
 /// What is compared.
 #[derive(Debug)]
@@ -151,14 +154,20 @@ fn ranked(ours: &[Traits], theirs: &[Traits]) -> Vec<Trait> {
     for one in theirs.iter().flatten() {
         counts.entry(one).or_default().1 += 1;
     }
-    let mut values: BTreeMap<&str, usize> = BTreeMap::new();
-    for (_, what) in counts.keys().filter(|(kind, _)| *kind == "field") {
-        *values.entry(field(what)).or_default() += 1;
+    // Of each field its values, and how many interactions have each.
+    let mut values: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for ((_, what), (having, others)) in counts.iter().filter(|((kind, _), _)| *kind == "field") {
+        let (values, interactions) = values.entry(field(what)).or_default();
+        (*values, *interactions) = (*values + 1, *interactions + having + others);
     }
+    let is_told = |what: &str| {
+        let (values, interactions) = values[field(what)];
+        values <= VALUES_FEW || (values <= VALUES_MAX && values * 2 <= interactions)
+    };
     let share = |having: usize, of: usize| having as f64 / of.max(1) as f64;
     let mut traits: Vec<Trait> = counts
         .iter()
-        .filter(|((kind, what), _)| *kind != "field" || values[field(what)] <= VALUES_MAX)
+        .filter(|((kind, what), _)| *kind != "field" || is_told(what))
         .map(|((kind, what), (having, others_having))| Trait {
             kind,
             what: what.clone(),
