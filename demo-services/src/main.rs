@@ -38,7 +38,7 @@ struct Arguments {
     /// Where the services send their spans, an OTLP receiver over HTTP [default: nowhere]
     #[arg(long, value_name = "URL", env = "LOGQ_INGEST_ADDR")]
     collector: Option<String>,
-    /// Draw the same orders and ids as another run [default: another one each time]
+    /// Draw the same orders and correlation ids as another run [default: another one each time]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }

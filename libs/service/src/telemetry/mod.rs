@@ -5,7 +5,8 @@
 //! With the feature `telemetry` there is more, for services that are watched, by logq or by anything else that speaks
 //! OpenTelemetry: structured lines with the ids of what is being done, a middleware and a client that carry those ids
 //! over HTTP, headers that carry them over queues, and spans for an OTLP receiver. A process with one service calls
-//! [`Telemetry::install`]; this one has two, and is `examples/two_services.rs`:
+//! `Telemetry::install`; this one has two, and is `examples/two_services.rs`. Whole numbers of a span have to be `i64`:
+//! others become text on their way (tracing-opentelemetry knows no other integer).
 //!
 #![cfg_attr(feature = "telemetry", doc = "```no_run")]
 #![cfg_attr(feature = "telemetry", doc = include_str!("../../examples/two_services.rs"))]

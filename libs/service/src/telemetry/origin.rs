@@ -69,9 +69,9 @@ impl Origin {
     }
 
     /// Makes `span`, which nobody has entered yet, the beginning of the work: the child of the remote span if there is
-    /// one, of the first of a new trace else.
+    /// one, the first of a new trace else. A span of level INFO or above; any other is not there.
     pub fn begin(self, span: &Span) {
-        // Fails where the filter has no use for the span; what is done in it then belongs to whatever is around it.
+        // Fails where there is no such span; what is done in it then belongs to whatever is around it.
         let _ = span.set_parent(self.context);
     }
 }

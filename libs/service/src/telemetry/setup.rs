@@ -15,7 +15,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 use reqwest::redirect::Policy;
 use thiserror::Error;
 use tracing::instrument::{Instrumented, WithDispatch, WithSubscriber};
-use tracing::{Dispatch, Instrument};
+use tracing::{Dispatch, Instrument, Level};
 use tracing_subscriber::filter::{EnvFilter, ParseError, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 
@@ -33,7 +33,7 @@ pub struct TelemetryOptions {
     pub service: String,
     /// Where its lines go. Standard output.
     pub lines: Lines,
-    /// Which events and spans there are, like `info,hyper=warn`. `info`.
+    /// Which events become lines, like `info,hyper=warn`. `info`. There are always spans of level INFO and above.
     pub filter: String,
     /// Where its spans go: an OTLP receiver over HTTP, `http://host:port`; `http://` may be left out. None are exported
     /// without it. OpenTelemetry's variable `OTEL_EXPORTER_OTLP_HEADERS` adds headers, for example a token.
@@ -138,15 +138,19 @@ impl Telemetry {
             exporting = Some(task);
         }
         let provider = provider.build();
-        // Events are lines already; as events of spans they would be stored twice.
+        // Spans are not filtered by what is told: they carry the ids of lines, of calls and of messages. And events are
+        // lines already; as events of spans they would be stored twice.
         let spans = tracing_opentelemetry::layer()
             .with_tracer(provider.tracer("service"))
             .with_location(false)
             .with_threads(false)
             .with_target(false)
             .with_tracked_inactivity(false)
-            .with_filter(filter_fn(|metadata| metadata.is_span()));
-        let subscriber = tracing_subscriber::registry().with(filter).with(spans).with(lines);
+            .with_filter(filter_fn(|metadata| {
+                metadata.is_span() && *metadata.level() <= Level::INFO
+            }));
+        let lines = lines.with_filter(filter);
+        let subscriber = tracing_subscriber::registry().with(spans).with(lines);
         Ok(Self {
             dispatch: Dispatch::new(subscriber),
             metrics: metrics.clone(),
@@ -209,6 +213,7 @@ fn export_to(
     let destination = Destination {
         client: client_of(&collector).map_err(unusable)?,
         collector: collector.clone(),
+        service: options.service.clone(),
         resource,
         queue_max: options.span_queue_max,
         interval: options.export_interval,

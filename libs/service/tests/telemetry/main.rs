@@ -342,6 +342,42 @@ async fn spans_that_find_the_queue_full_are_counted_and_nobody_waits() {
 }
 
 #[tokio::test]
+async fn a_collector_that_does_not_answer_keeps_no_service_from_ending() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let collector = Some(listener.local_addr().unwrap().to_string());
+    let metrics = Metrics::new();
+    let options = TelemetryOptions { collector, ..options(folder.path()) };
+    let telemetry = Telemetry::start(options, &metrics).unwrap();
+    telemetry.scope(async { (0..600).for_each(|_| drop(info_span!("step").entered())) }).await;
+    // Connections are taken, by the kernel, and nothing more.
+    telemetry.close(Duration::from_millis(50)).await;
+    assert!(metrics.render().contains("logq_telemetry_spans_lost_total 600\n"));
+    drop(listener);
+}
+
+#[tokio::test]
+async fn what_lines_are_wanted_does_not_decide_about_their_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let (receiver, collector) = Receiver::start(StatusCode::OK).await;
+    let (filter, collector) = ("error".to_owned(), Some(collector));
+    let options = TelemetryOptions { filter, collector, ..options(folder.path()) };
+    let telemetry = Telemetry::start(options, &Metrics::new()).unwrap();
+    let fails = async || {
+        info!("not wanted");
+        tracing::error!("failed");
+    };
+    let url = listen(telemetry.observe(Router::new().route("/", get(fails)))).await;
+    let answer = client().get(&url).header("x-correlation-id", "mine-1").send().await.unwrap();
+    assert_eq!(answer.headers()["x-correlation-id"], "mine-1");
+    telemetry.close(DEADLINE).await;
+    let lines = lines(folder.path(), "orders");
+    let told = [&lines[0]["message"], &lines[0]["correlation_id"]];
+    assert_eq!((lines.len(), told), (1, [&json!("failed"), &json!("mine-1")]));
+    assert_eq!(receiver.spans().len(), 1);
+}
+
+#[tokio::test]
 async fn a_message_without_headers_begins_a_correlation_and_a_trace() {
     let folder = tempfile::tempdir().unwrap();
     let telemetry = Telemetry::start(options(folder.path()), &Metrics::new()).unwrap();
