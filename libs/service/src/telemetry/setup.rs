@@ -160,7 +160,7 @@ impl Telemetry {
         })
     }
 
-    /// Puts the routes behind what every request is to go through, see [`super::server`].
+    /// Puts the routes behind what every request is to go through: ids, a span, the metric.
     pub fn observe<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
         let ids = self.correlation_ids.clone();
         Observer::new(self.dispatch.clone(), ids, &self.metrics).around(router)
