@@ -91,9 +91,12 @@ impl Entry {
         self.attributes.get(name)?.as_str()
     }
 
-    /// An integer among its attributes.
+    /// An integer among its attributes, also as its decimal text: some SDKs know no others on spans.
     pub fn int(&self, name: &str) -> Option<i64> {
-        self.attributes.get(name)?.as_i64()
+        match self.attributes.get(name)? {
+            Value::String(text) => text.parse().ok(),
+            value => value.as_i64(),
+        }
     }
 
     /// A span's kind, or the empty text.
