@@ -34,7 +34,9 @@ impl Ready {
         );
         let end = match story {
             Ok(Story { correlation_id, title }) => format!(
-                "{title}, as gateway, orders and payments tell it:\n\n  {} 'correlation:{correlation_id} | sort timestamp'",
+                "{title}, as gateway, orders and payments tell it; as a story, and line by line:\n\n  {} story {correlation_id}{}\n  {} 'correlation:{correlation_id} | sort timestamp'",
+                program(),
+                self.addr(),
                 self.search()
             ),
             Err(error) => format!("there is no interaction to look at yet: {error:#}"),
@@ -59,9 +61,14 @@ impl Ready {
 
     /// `logq`, and where to ask if that is not the usual place.
     fn search(&self) -> String {
+        format!("{}{}", program(), self.addr())
+    }
+
+    /// Where to ask, if that is not the usual place.
+    fn addr(&self) -> String {
         match (self.scheme, self.query.to_string().as_str()) {
-            ("http", "127.0.0.1:3100") => program(),
-            (scheme, query) => format!("{} --addr {scheme}://{query}", program()),
+            ("http", "127.0.0.1:3100") => String::new(),
+            (scheme, query) => format!(" --addr {scheme}://{query}"),
         }
     }
 }

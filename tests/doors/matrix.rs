@@ -73,10 +73,17 @@ const ROUTES: &[Row] = &[
     (Port::Query, "GET", "/api/v1/fields", Needs::Query, ""),
     (Port::Query, "POST", "/api/v1/fields", Needs::Query, r#"{"query":"*","since":"100y"}"#),
     (Port::Query, "GET", "/api/v1/stats", Needs::Query, ""),
+    (Port::Query, "GET", "/api/v1/traces/{id}", Needs::Query, ""),
+    (Port::Query, "GET", "/api/v1/correlations/{id}", Needs::Query, ""),
+    (Port::Query, "GET", "/api/v1/stories", Needs::Query, ""),
+    (Port::Query, "POST", "/api/v1/stories", Needs::Query, r#"{"query":"*","since":"100y"}"#),
+    (Port::Query, "GET", "/api/v1/diff", Needs::Query, ""),
     (Port::Query, "GET", "/health/live", Needs::Nothing, ""),
     (Port::Query, "GET", "/health/ready", Needs::Nothing, ""),
     (Port::Query, "GET", "/metrics", Needs::Operator, ""),
 ];
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /// What stands in everything that is tenant b's.
 const SECRET: &str = "secret-of-b";
@@ -147,10 +154,12 @@ fn url(server: &Server, (port, method, path, ..): &Row) -> String {
     let query = match (*method, *path) {
         ("GET", "/api/v1/query") => "?query=*&since=100y&limit=1000",
         ("GET", "/api/v1/tail") => "?query=*&after=0&limit=1",
-        ("GET", "/api/v1/explain" | "/api/v1/fields") => "?query=*&since=100y",
+        ("GET", "/api/v1/explain" | "/api/v1/fields" | "/api/v1/stories") => "?query=*&since=100y",
+        ("GET", "/api/v1/diff") => "?query=level:error&other=*&since=100y",
         _ => "",
     };
-    format!("{base}{}{query}", path.replace("{id}", "1").replace("{*name}", "catalog.db"))
+    let id = if path.contains("traces") { TRACE } else { "1" };
+    format!("{base}{}{query}", path.replace("{id}", id).replace("{*name}", "catalog.db"))
 }
 
 /// Refused in the route's own form; with what a client needs to know.
@@ -229,7 +238,7 @@ fn no_tenant_reaches_another_by_any_route() {
         let answer = ask(&server, ("POST", &url), Some(token), None, body);
         assert!(answer.status < 300, "{path}: {}", answer.text());
     };
-    let of_b = json!({"message": SECRET, "service": SECRET, "correlation_id": SECRET, SECRET: 1});
+    let of_b = json!({"message": SECRET, "service": SECRET, "correlation_id": SECRET, "trace_id": TRACE, SECRET: 1});
     post("/ingest/jsonl", &tokens.b_all, &of_b.to_string());
     post("/api/v1/flush", &tokens.operator, "");
     post("/ingest/jsonl", &tokens.b_all, &of_b.to_string());
@@ -237,6 +246,12 @@ fn no_tenant_reaches_another_by_any_route() {
 
     for row in ROUTES {
         check_row(&server, row, &tokens);
+    }
+    // A story is its tenant's alone.
+    for path in [format!("correlations/{SECRET}"), format!("traces/{TRACE}")] {
+        let url = format!("{}/api/v1/{path}", server.query);
+        let status = |token: &str| ask(&server, ("GET", &url), Some(token), None, "").status;
+        assert_eq!((status(&tokens.b_all), status(&tokens.a_query)), (200, 404), "{path}");
     }
     // Not even how much there is: what a query says that it looked at is of its own tenant.
     let url = format!("{}/api/v1/query", server.query);

@@ -112,6 +112,21 @@ impl Entry {
         }
     }
 
+    /// What it is, for people: a call is named by whom it calls where its name is only a method (as OpenTelemetry's
+    /// conventions have it).
+    pub(crate) fn title(&self) -> String {
+        let method = self.text(semantics::http::REQUEST_METHOD);
+        if self.kind() != "client" || method != Some(self.message.as_str()) {
+            return self.message.clone();
+        }
+        let peer = self
+            .text(semantics::http::PEER_NAME)
+            .or_else(|| self.text(semantics::http::SERVER_ADDRESS))
+            .unwrap_or_default();
+        let path = self.text(semantics::http::URL_PATH).unwrap_or_default();
+        format!("{} {peer}{path}", self.message).trim_end().to_owned()
+    }
+
     /// Whose clock told its time: the host's if it is known, else the service's.
     pub(crate) fn clock(&self) -> &str {
         self.host.as_deref().unwrap_or(&self.service)

@@ -237,7 +237,7 @@ impl Story {
                 },
                 service: entry.service.clone(),
                 level: entry.severity.level().map_or("", |level| level.name()),
-                message: entry.message.clone(),
+                message: entry.title(),
                 event_name: entry.event_name.clone(),
                 duration_ms: entry.duration.map(milliseconds),
                 error: tells_of_an_error(entry),
@@ -272,7 +272,7 @@ impl Story {
             first_error: first_error.map(|index| FirstError {
                 at_ms: at_ms(end(index)),
                 service: entries[index].service.clone(),
-                message: entries[index].message.clone(),
+                message: entries[index].title(),
             }),
             holes: holes(entries, &forest, &things, telling),
             gaps: gaps
