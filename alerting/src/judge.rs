@@ -1,0 +1,124 @@
+//! Which alerts there are: pending, firing, resolved, from what was found at each moment.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::find::{Found, nanos};
+use crate::rules::Rule;
+
+/// The label with the rule's name.
+const ALERTNAME: &str = "alertname";
+
+/// What an alert is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It is so, and not for long enough yet.
+    Pending,
+    /// It is so, or was a moment ago.
+    Firing,
+    /// It is over.
+    Resolved,
+}
+
+/// One alert.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Its identity: the rule's name and labels, and those that were found.
+    pub labels: BTreeMap<String, String>,
+    /// The numbers of the last moment at which it was so.
+    pub values: BTreeMap<String, Value>,
+    /// Correlations that it is about.
+    #[serde(default)]
+    pub correlations: Vec<String>,
+    /// A filter that finds the records behind it.
+    pub filter: String,
+    /// What it is in.
+    pub state: State,
+    /// Since when it is so.
+    pub active_at: i64,
+    /// Since when it fires.
+    pub fired_at: Option<i64>,
+    /// When it was so the last time.
+    pub true_at: i64,
+    /// When it was over.
+    pub resolved_at: Option<i64>,
+}
+
+/// An alert that began to fire, or was over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transition {
+    /// When.
+    pub at: i64,
+    /// As it is from then on.
+    pub alert: Alert,
+}
+
+/// The alerts of one rule.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Judge {
+    /// By their labels, as JSON.
+    alerts: BTreeMap<String, Alert>,
+}
+
+impl Judge {
+    /// Alerts that are pending or firing.
+    pub fn alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.alerts.values()
+    }
+
+    /// Takes what was found at `at`, which is later than the moment before; says what changed.
+    pub fn step(&mut self, rule: &Rule, at: i64, found: Vec<Found>) -> Vec<Transition> {
+        let mut transitions = Vec::new();
+        let mut is_so: BTreeMap<String, ()> = BTreeMap::new();
+        for one in found {
+            let labels = labels_of(rule, &one);
+            let key = serde_json::to_string(&labels).unwrap_or_default();
+            is_so.insert(key.clone(), ());
+            let alert = self.alerts.entry(key).or_insert_with(|| Alert {
+                labels,
+                values: BTreeMap::new(),
+                correlations: Vec::new(),
+                filter: String::new(),
+                state: State::Pending,
+                active_at: at,
+                fired_at: None,
+                true_at: at,
+                resolved_at: None,
+            });
+            (alert.values, alert.correlations, alert.filter, alert.true_at) =
+                (one.values, one.correlations, one.filter, at);
+            if alert.state == State::Pending
+                && at.saturating_sub(alert.active_at) >= nanos(rule.hold)
+            {
+                (alert.state, alert.fired_at) = (State::Firing, Some(at));
+                transitions.push(Transition { at, alert: alert.clone() });
+            }
+        }
+        self.alerts.retain(|key, alert| {
+            if is_so.contains_key(key) {
+                return true;
+            }
+            match alert.state {
+                State::Pending => false,
+                _ if at.saturating_sub(alert.true_at) < nanos(rule.keep_firing_for) => true,
+                _ => {
+                    (alert.state, alert.resolved_at) = (State::Resolved, Some(at));
+                    transitions.push(Transition { at, alert: alert.clone() });
+                    false
+                }
+            }
+        });
+        transitions
+    }
+}
+
+/// The rule's own labels win over those that were found.
+fn labels_of(rule: &Rule, found: &Found) -> BTreeMap<String, String> {
+    let mut labels = found.labels.clone();
+    labels.extend(rule.labels.iter().map(|(name, value)| (name.clone(), value.clone())));
+    labels.insert(ALERTNAME.to_owned(), rule.alert.clone());
+    labels
+}

@@ -1,0 +1,32 @@
+//! Alert rules: what is asked, what is found at a moment, and which alerts that makes over time.
+//!
+//! ```text
+//! YAML ─▶ read: Rules, or all faults with their places
+//!            └─▶ find: queries at a moment ─▶ Found ─▶ Judge: pending ─▶ firing ─▶ resolved ─▶ Transition
+//!                                                        └─▶ lab: the same over stored history, or over test records
+//! ```
+//!
+//! What must not be known here: where records are kept and how a query runs. A [`QueryRunner`] is handed in.
+
+mod cases;
+mod expect;
+mod find;
+mod judge;
+mod lab;
+mod read;
+mod rules;
+mod runner;
+
+#[cfg(test)]
+mod tests;
+
+pub use cases::{BEGIN, Case, Cases};
+pub use find::{Found, Memory, find, samples};
+pub use judge::{Alert, Judge, State, Transition};
+pub use lab::{Backtest, Lab, RuleHistory};
+pub use read::{Fault, Faults, QueryFault, read};
+pub use rules::{Group, Kind, Rule, Rules};
+pub use runner::{Answer, QueryRunner, RunError};
+
+/// Nanoseconds of a second.
+const SECOND: i64 = 1_000_000_000;
