@@ -46,6 +46,9 @@ pub struct Cases {
 pub struct Case {
     /// What it shows.
     pub name: String,
+    /// Names of the rules that it is about; all if not said.
+    #[serde(default)]
+    only: Vec<String>,
     /// What there is.
     #[serde(default)]
     records: Vec<Map<String, Value>>,
@@ -133,9 +136,16 @@ impl Case {
                     result.map_err(|error| format!("{}: {error}", rule.alert))?;
                 }
             }
-            wrong.extend(differences(&one.at, "fire", &one.firing, &lab, State::Firing));
+            let in_state = |state: State| {
+                let about = |alert: &&Alert| {
+                    self.only.is_empty()
+                        || self.only.iter().any(|name| alert.labels.get("alertname") == Some(name))
+                };
+                lab.alerts().filter(|alert| alert.state == state).filter(about).collect::<Vec<_>>()
+            };
+            wrong.extend(differences(&one.at, "fire", &one.firing, in_state(State::Firing)));
             if let Some(pending) = &one.pending {
-                wrong.extend(differences(&one.at, "be pending", pending, &lab, State::Pending));
+                wrong.extend(differences(&one.at, "be pending", pending, in_state(State::Pending)));
             }
         }
         Ok(wrong)
@@ -147,10 +157,8 @@ fn differences(
     at: &str,
     verb: &str,
     expected: &[BTreeMap<String, String>],
-    lab: &Lab<'_>,
-    state: State,
+    mut there: Vec<&Alert>,
 ) -> Vec<String> {
-    let mut there: Vec<&Alert> = lab.alerts().filter(|alert| alert.state == state).collect();
     let mut wrong = Vec::new();
     for labels in expected {
         let fits = |alert: &&Alert| {

@@ -49,9 +49,9 @@ pub fn find(
         Kind::Query(query) => of_query(query, from, at, runner),
         Kind::Absent { query, by, forget_after } => {
             let text =
-                format!("{} | stats max(timestamp) as last by {}", filter_of(query), by.join(", "));
+                format!("{} | stats count() as count by {}", filter_of(query), by.join(", "));
             for row in whole(runner, &text, from, at)? {
-                let found = found_of(row, query);
+                let found = found_of(row, &text);
                 memory.seen.insert(key(&found.labels), at);
             }
             memory.seen.retain(|_, seen| at.saturating_sub(*seen) <= nanos(*forget_after));
@@ -117,7 +117,7 @@ fn ratio(
         let rows = whole(runner, &text, from, at)?;
         let counts = rows.into_iter().map(|row| {
             let count = row.get("count").and_then(Value::as_u64).unwrap_or_default();
-            (found_of(row, query).labels, count)
+            (found_of(row, &text).labels, count)
         });
         Ok::<_, RunError>(counts.collect::<BTreeMap<_, _>>())
     };
@@ -163,12 +163,15 @@ pub(crate) fn whole(
     }
 }
 
-/// Texts of a row are labels, all else is values.
+/// What tells rows apart are labels, all else is values.
 fn found_of(row: Map<String, Value>, query: &str) -> Found {
+    let keys = keys_of(query);
     let mut found = Found::default();
     for (name, value) in row {
         match value {
-            Value::String(text) => {
+            Value::String(text)
+                if keys.as_ref().map_or(!is_time(&text), |keys| keys.contains(&name)) =>
+            {
                 found.labels.insert(name, text);
             }
             Value::Null => {}
@@ -179,6 +182,20 @@ fn found_of(row: Map<String, Value>, query: &str) -> Found {
     }
     found.filter = narrowed(query, &found.labels);
     found
+}
+
+/// The columns by which the last `stats` of a query groups; `None` where there is none, and every text tells rows apart.
+fn keys_of(query: &str) -> Option<Vec<String>> {
+    let parsed = ql::parse(query).ok()?;
+    let stats = parsed.stages.iter().rfind(|stage| stage.name.node == "stats")?;
+    let args = &stats.args.node;
+    let by = args.rfind(" by ").map(|at| &args[at + 4..]);
+    let names = by.into_iter().flat_map(|by| by.split(',')).map(str::trim);
+    Some(names.map(|name| ql::Field::resolve(name.trim_matches('`')).name().to_owned()).collect())
+}
+
+fn is_time(text: &str) -> bool {
+    record::Timestamp::parse_rfc3339(text).is_some()
 }
 
 /// The filter of a query with one more condition for each label that is a field.

@@ -18,6 +18,7 @@ mod look;
 mod output;
 mod ready;
 mod restore;
+mod rules;
 mod search;
 mod settings;
 mod ship;
@@ -81,6 +82,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Diff(diff) => wait(1, stories::diff(&diff)),
         Command::Explain(look) => wait(1, look::explain(&look)),
         Command::Fmt(fmt) => help::fmt(fmt),
+        Command::Rules(rules) => wait(2, rules::run(rules.command)),
         Command::Context(context) => contexts::run(context.name.as_deref()),
         Command::Completions(shell) => completions::print_script(&shell),
         Command::Complete(complete) => wait(1, completions::complete(&complete)),
