@@ -508,3 +508,19 @@ fn who_asks_for_many_traces_gets_the_newest_up_to_the_bound() {
     assert_eq!(ids(&found), expected, "20 if nothing is said");
     assert_eq!(search(&server, &[("service", "many"), ("limit", "1000000")]).data.len(), 60);
 }
+
+#[test]
+fn a_trace_with_too_many_spans_is_told_up_to_the_bound_and_says_so() {
+    let server = Home::new().start();
+    let spans: Vec<Value> =
+        (1..=20_003).map(|n| span((CHECKOUT, n, 0, "one", 2), n as i64, 1, json!({}))).collect();
+    post(&server, "default", &[of_service("big", &spans)]);
+    let alone: decoded::Traces = read(&get(&server, &format!("/api/traces/{CHECKOUT}")));
+    for found in [alone, search(&server, &[("service", "big")])] {
+        let [trace] = &found.data[..] else { panic!("{}", found.data.len()) };
+        assert_eq!(trace.spans.len(), 20_000);
+        assert_eq!(trace.spans[0].span_id, format!("{:016x}", 4), "the newest are told");
+        let said = &trace.warnings.as_ref().unwrap()[0];
+        assert!(said.contains("only the newest 20000 spans"), "{said}");
+    }
+}

@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use service::doors::Refused;
+use service::http::JsonLine;
 
 use crate::error::QueryError;
 
@@ -78,5 +79,5 @@ fn fault(code: u16, msg: String) -> Response {
     let errors = Some(vec![Fault { code, msg, trace_id: None }]);
     let envelope = Envelope { errors, ..Envelope::new(()) };
     let status = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST);
-    (status, axum::Json(envelope)).into_response()
+    (status, JsonLine(envelope)).into_response()
 }

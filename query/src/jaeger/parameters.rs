@@ -52,7 +52,7 @@ impl Given {
 
     fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let of_name = self.0.iter().filter(move |(given, _)| given == name);
-        of_name.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
+        of_name.map(|(_, value)| &**value).filter(|value| !value.is_empty())
     }
 
     fn one<'a>(&'a self, name: &'a str) -> Option<&'a str> {
@@ -132,7 +132,7 @@ impl Given {
         nanos: i64,
     ) -> Result<Option<i64>, QueryError> {
         let Some(text) = self.one(name) else { return Ok(None) };
-        let number = text.parse::<i64>().ok().filter(|number| *number >= 0);
+        let number = text.trim().parse::<i64>().ok().filter(|number| *number >= 0);
         let expected = || wrong(name, &format!("is {text:?}; give {unit}, a whole number"));
         number.map(|number| Some(number.saturating_mul(nanos))).ok_or_else(expected)
     }
@@ -149,7 +149,7 @@ impl Given {
             let detail = format!("is {text:?}; give a duration such as 1.2s, 100ms or 10us");
             wrong(name, &detail)
         };
-        duration(text).map(Some).ok_or_else(expected)
+        duration(text.trim()).map(Some).ok_or_else(expected)
     }
 
     /// `tags` is a JSON object of texts, `tag` is `key:value`.
@@ -305,6 +305,23 @@ mod tests {
         }
         let error = Given::of(Some("endTs=yesterday")).dependencies().unwrap_err().to_string();
         assert!(error.contains("endTs: is \"yesterday\"; give milliseconds"), "{error}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_url_is_read_or_refused(query in ".*", text in "[0-9.]*[nuµmsh]*[0-9.]*s?") {
+            let given = Given::of(Some(&query));
+            let _ = (given.traces(), given.operations(), given.dependencies());
+            let names = ["start", "end", "limit", "minDuration", "tags", "tag", "traceID", "endTs"];
+            for name in names {
+                let given = Given(vec![
+                    ("service".to_owned(), text.clone()),
+                    (name.to_owned(), text.clone()),
+                ]);
+                let _ = (given.traces(), given.dependencies());
+            }
+            let _ = duration(&text);
+        }
     }
 
     #[test]

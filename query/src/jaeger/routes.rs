@@ -144,7 +144,9 @@ async fn answered<T: Serialize>(
     };
     let written = api.look(&principal.tenant, move |queries| {
         let envelope = find(queries)?;
-        Ok(serde_json::to_vec(&envelope).expect("only texts are keys of our types"))
+        let mut body = serde_json::to_vec(&envelope).expect("only texts are keys of our types");
+        body.push(b'\n');
+        Ok(body)
     });
     match written.await {
         Ok(body) => answers::json(body),
