@@ -16,6 +16,9 @@ const CHECKOUT: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 /// With zeros at its left.
 const REFUND: &str = "00000000000000000a3ce929d0e0e473";
 
+/// Names and values of the URL, not encoded.
+type Parameters<'a> = &'a [(&'a str, &'a str)];
+
 /// As the data source's Go structs have them: a type that does not fit fails, as it does there.
 mod decoded {
     use super::*;
@@ -217,7 +220,7 @@ fn names(server: &Server, path: &str) -> Vec<String> {
     names.data
 }
 
-fn encoded(parameters: &[(&str, &str)]) -> String {
+fn encoded(parameters: Parameters<'_>) -> String {
     let encode = |text: &str| {
         let sign = |byte: u8| match byte {
             b' ' => "+".to_owned(),
@@ -233,7 +236,7 @@ fn encoded(parameters: &[(&str, &str)]) -> String {
 }
 
 /// A search in the hour around the traces; what was found must never have a trace without spans.
-fn search(server: &Server, parameters: &[(&str, &str)]) -> decoded::Traces {
+fn search(server: &Server, parameters: Parameters<'_>) -> decoded::Traces {
     let (start, end) = ((BEGIN - HOUR / 2).to_string(), (BEGIN + HOUR / 2).to_string());
     let all = [&[("start", &*start), ("end", &*end)], parameters].concat();
     let found: decoded::Traces = read(&get(server, &format!("/api/traces?{}", encoded(&all))));
@@ -368,7 +371,7 @@ fn check_searches(server: &Server) {
     let both = vec![REFUND, CHECKOUT];
     let (checkout, none) = (vec![CHECKOUT], Vec::new());
     let odd = "shop/orders 100%";
-    let cases: [(&[(&str, &str)], &Vec<&str>); 23] = [
+    let cases: [(Parameters<'_>, &Vec<&str>); 23] = [
         (&[("service", "payments")], &both),
         (&[("service", "payments"), ("limit", "1")], &vec![REFUND]),
         (&[("service", "payments"), ("limit", "0"), ("lookback", "custom")], &both),

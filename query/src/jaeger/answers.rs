@@ -34,12 +34,11 @@ impl<T> Envelope<T> {
         Self { data, total: 0, limit: 0, offset: 0, errors: None }
     }
 
-    /// With traces that were asked for by their ids and are not there.
-    pub(super) fn without(data: T, missing: Vec<String>) -> Self {
-        let faults: Vec<Fault> = missing
-            .into_iter()
-            .map(|id| Fault { code: 404, msg: not_found().to_string(), trace_id: Some(id) })
-            .collect();
+    /// With traces that were asked for by their ids and were not found; `partial` as in [`not_found`].
+    pub(super) fn without(data: T, missing: Vec<String>, partial: Option<&str>) -> Self {
+        let msg = not_found(partial).to_string();
+        let fault = |id| Fault { code: 404, msg: msg.clone(), trace_id: Some(id) };
+        let faults: Vec<Fault> = missing.into_iter().map(fault).collect();
         Self { errors: (!faults.is_empty()).then_some(faults), ..Self::new(data) }
     }
 }
@@ -51,9 +50,10 @@ impl<T> Envelope<Vec<T>> {
     }
 }
 
-/// As Jaeger says it.
-pub(super) fn not_found() -> QueryError {
-    QueryError::NotFound("trace not found".to_owned())
+/// As Jaeger says it; where not all could be looked at, with the reason.
+pub(super) fn not_found(partial: Option<&str>) -> QueryError {
+    let reason = partial.map_or_else(String::new, |reason| format!("; {reason}"));
+    QueryError::NotFound(format!("trace not found{reason}"))
 }
 
 /// An answer that is written already.

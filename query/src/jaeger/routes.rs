@@ -90,7 +90,8 @@ async fn traces(
                 let traces = queries.traces_of(&tenant, &ids)?;
                 let missing = ids.iter().filter(|id| traces.list.iter().all(|it| it.id != **id));
                 let missing = missing.map(ToString::to_string).collect();
-                Ok(Envelope::without(traces, missing))
+                let partial = traces.partial.clone();
+                Ok(Envelope::without(traces, missing, partial.as_deref()))
             }
         }
     });
@@ -105,7 +106,7 @@ async fn trace(
     let tenant = Arc::clone(&principal.tenant);
     let find = path_of(path).and_then(|id| parameters::trace_id(&id)).map(|id| {
         move |queries: &Queries| match queries.traces_of(&tenant, &[id])? {
-            traces if traces.list.is_empty() => Err(answers::not_found()),
+            traces if traces.list.is_empty() => Err(answers::not_found(traces.partial.as_deref())),
             traces => Ok(Envelope::new(traces)),
         }
     });

@@ -23,6 +23,9 @@ const IDS_IN_A_QUERY: usize = 20;
 #[serde(transparent)]
 pub(super) struct Traces {
     pub(super) list: Vec<Trace>,
+    /// Why it may not be all of them.
+    #[serde(skip)]
+    pub(super) partial: Option<String>,
     #[serde(skip)]
     _held: Held,
 }
@@ -80,6 +83,7 @@ impl Queries {
                 .then(|| format!("only the newest {SPANS_OF_A_TRACE_MAX} spans of it are told"));
             Some(Trace::of(*id, entries, partial.iter().cloned().chain(cut).collect()))
         });
-        Ok(Traces { list: list.collect(), _held: held })
+        let list = list.collect();
+        Ok(Traces { list, partial, _held: held })
     }
 }
