@@ -18,6 +18,7 @@ mod samples;
 mod server;
 mod settle;
 mod soak;
+mod stories;
 mod table;
 
 use std::io::Write;
@@ -73,6 +74,11 @@ enum Command {
         #[command(flatten)]
         options: cli::CliOptions,
     },
+    /// Measure lookups, traces and stories over as many spans as records
+    Stories {
+        #[command(flatten)]
+        options: stories::StoriesOptions,
+    },
     /// Minutes at a steady rate, with questions and `kill -9`; fails if anything does not hold
     Soak {
         #[command(flatten)]
@@ -116,6 +122,15 @@ async fn main() -> anyhow::Result<()> {
                 writeln!(std::io::stdout(), "{}", report.display())?;
             }
             result.check()
+        }
+        Command::Stories { options } => {
+            let result = stories::run(&options).await?;
+            std::io::stdout().write_all(result.text().as_bytes())?;
+            if let Some(folder) = &options.results {
+                let report = result.write(folder)?;
+                writeln!(std::io::stdout(), "{}", report.display())?;
+            }
+            Ok(())
         }
         Command::Soak { options } => {
             let result = soak::run(&options).await?;

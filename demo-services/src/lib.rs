@@ -4,16 +4,17 @@
 //! a process and nothing else: each has its port, its log, its ids, its health and its metrics. What becomes of an
 //! order depends on the order alone, so that a seed always gives the same outcomes.
 
-mod context;
+mod call;
 mod customers;
 mod gateway;
-mod log_file;
+mod ids;
 mod orders;
 mod payments;
 mod site;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,12 +22,14 @@ use fastrand::Rng;
 use reqwest::{Client, Url};
 use service::shutdown::Shutdown;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 pub use crate::customers::Rate;
 pub use crate::payments::{CARD_DECLINED, CARD_GOOD, CARD_SLOW, CARD_SLOW_ONCE};
 
-use crate::context::Ids;
+use crate::call::Peer;
 use crate::gateway::Gateway;
+use crate::ids::Ids;
 use crate::orders::Orders;
 use crate::payments::Payments;
 use crate::site::Site;
@@ -55,6 +58,8 @@ pub struct DemoOptions {
     pub payment_timeout: Duration,
     /// What orders and ids are drawn from.
     pub seed: u64,
+    /// Where the services send their spans: an OTLP receiver, `http://host:port`. Nowhere.
+    pub collector: Option<String>,
     /// Told when all three services listen.
     pub started: Option<oneshot::Sender<Started>>,
 }
@@ -73,6 +78,7 @@ impl DemoOptions {
             insecure: false,
             payment_timeout: Duration::from_secs(1),
             seed: fastrand::u64(..),
+            collector: None,
             started: None,
         }
     }
@@ -109,9 +115,18 @@ pub async fn run(options: DemoOptions, shutdown: Shutdown) -> anyhow::Result<()>
     }
     std::fs::create_dir_all(&logs)
         .with_context(|| format!("cannot make the folder {}", logs.display()))?;
-    let (gateway, gateway_log) = Site::take("gateway", options.gateway_http, &logs).await?;
-    let (orders, orders_log) = Site::take("orders", options.orders_http, &logs).await?;
-    let (payments, payments_log) = Site::take("payments", options.payments_http, &logs).await?;
+    // One stream of draws for each, so that none depends on when another draws.
+    let mut rng = Rng::with_seed(options.seed);
+    let customers_rng = rng.fork();
+    let mut take = async |service, addr| {
+        let ids = Arc::new(Ids::new(rng.fork()));
+        let collector = options.collector.clone();
+        let site = Site::take(service, addr, &logs, collector, ids.clone()).await?;
+        anyhow::Ok((site, ids))
+    };
+    let (gateway, _) = take("gateway", options.gateway_http).await?;
+    let (orders, orders_ids) = take("orders", options.orders_http).await?;
+    let (payments, payments_ids) = take("payments", options.payments_http).await?;
     let started = Started { gateway: gateway.addr, orders: orders.addr, payments: payments.addr };
     // A proxy from the environment has nothing to do with calls within the machine.
     let client = Client::builder()
@@ -119,26 +134,16 @@ pub async fn run(options: DemoOptions, shutdown: Shutdown) -> anyhow::Result<()>
         .tls_backend_preconfigured(service::tls::no_trust())
         .build()
         .context("cannot make an HTTP client")?;
-    // One stream of draws for each, so that none depends on when another draws.
-    let mut rng = Rng::with_seed(options.seed);
-    let customers_rng = rng.fork();
-    let gateway_does = Gateway {
-        log: gateway_log,
-        ids: Ids::new(rng.fork()),
-        client: client.clone(),
-        orders: url(started.orders, "orders"),
-        orders_timeout: payment_timeout * 2 + ORDERS_MARGIN,
+    let peer = |service, addr, timeout| {
+        let url = url(addr, service);
+        Peer { service, url, client: client.clone(), timeout }
     };
-    let orders_does = Orders {
-        log: orders_log,
-        ids: Ids::new(rng.fork()),
-        client: client.clone(),
-        payments: url(started.payments, "payments"),
-        payment_timeout,
-    };
+    let gateway_does =
+        Gateway { orders: peer("orders", started.orders, payment_timeout * 2 + ORDERS_MARGIN) };
+    let orders_does =
+        Orders { ids: orders_ids, payments: peer("payments", started.payments, payment_timeout) };
     let payments_does = Payments {
-        log: payments_log,
-        ids: Ids::new(rng.fork()),
+        ids: payments_ids,
         slow_after: payment_timeout / 2,
         slow_for: payment_timeout * 2,
     };
@@ -155,9 +160,11 @@ pub async fn run(options: DemoOptions, shutdown: Shutdown) -> anyhow::Result<()>
     let (rate, orders_max) = (options.rate, options.orders_max);
     customers::place_orders(customers_rng, rate, orders_max, client, checkout, &shutdown).await;
     // Callers before those whom they call, so that what is under way can be finished.
+    let mut exports = JoinSet::new();
     for service in open {
-        service.close().await?;
+        exports.spawn(service.close().await?);
     }
+    exports.join_all().await;
     Ok(())
 }
 

@@ -35,7 +35,10 @@ struct Arguments {
     /// Listen beyond this machine, although the shop asks nobody who they are
     #[arg(long)]
     insecure: bool,
-    /// Draw the same orders and ids as another run [default: another one each time]
+    /// Where the services send their spans, an OTLP receiver over HTTP [default: nowhere]
+    #[arg(long, value_name = "URL", env = "LOGQ_INGEST_ADDR")]
+    collector: Option<String>,
+    /// Draw the same orders and correlation ids as another run [default: another one each time]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }
@@ -53,6 +56,7 @@ async fn main() -> anyhow::Result<()> {
     options.orders_http = arguments.orders_http;
     options.payments_http = arguments.payments_http;
     options.insecure = arguments.insecure;
+    options.collector = arguments.collector;
     options.seed = arguments.seed.unwrap_or(options.seed);
     options.started = Some(sender);
     let ready = format!("  logs      {}\n  seed      {}\n", options.logs.display(), options.seed);

@@ -5,16 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 use service::http::ErrorResponse;
+use service::semantics::{http, record};
+use tracing::{info, warn};
 
-use crate::context::{Context, Ids};
-use crate::log_file::{LogFile, elapsed_ms};
+use crate::call::elapsed_ms;
+use crate::ids::Ids;
+
+const PATH: &str = "/payments";
 
 /// A card that is authorised, as is any that is not named here.
 pub const CARD_GOOD: &str = "4000000000000077";
@@ -36,8 +40,7 @@ struct PaymentRequest {
 
 #[derive(Debug)]
 pub(crate) struct Payments {
-    pub(crate) log: LogFile,
-    pub(crate) ids: Ids,
+    pub(crate) ids: Arc<Ids>,
     /// When a slow processor is spoken of in the log, and when it answers: long after the caller gave up.
     pub(crate) slow_after: Duration,
     pub(crate) slow_for: Duration,
@@ -45,40 +48,64 @@ pub(crate) struct Payments {
 
 impl Payments {
     pub(crate) fn router(self) -> Router {
-        Router::new().route("/payments", post(authorise)).with_state(Arc::new(self))
+        Router::new().route(PATH, post(authorise)).with_state(Arc::new(self))
     }
 }
 
 async fn authorise(
     State(payments): State<Arc<Payments>>,
-    headers: HeaderMap,
     Json(PaymentRequest { order_id, amount_cents, card, attempt }): Json<PaymentRequest>,
 ) -> Response {
     let began = Instant::now();
-    let Payments { log, ids, slow_after, slow_for } = &*payments;
-    let context = Context::of_request(&headers, ids);
-    let mut fields = json!({
-        "order_id": order_id, "amount_cents": amount_cents, "attempt": attempt, "card": card_shown(&card),
-    });
-    log.info(&context, "authorisation requested", fields.clone());
+    let Payments { ids, slow_after, slow_for } = &*payments;
+    let shown = card_shown(&card);
+    let (order_id, shown) = (order_id.as_str(), shown.as_str());
+    macro_rules! payment {
+        ($level:ident, $($rest:tt)+) => {
+            $level!(order_id, amount_cents, attempt, card = shown, $($rest)+)
+        };
+    }
+    macro_rules! request {
+        ($level:ident, $event:expr, $($rest:tt)+) => {
+            payment!(
+                $level,
+                event_name = $event,
+                { http::REQUEST_METHOD } = "POST",
+                { http::URL_PATH } = PATH,
+                $($rest)+
+            )
+        };
+    }
+    request!(info, http::SERVER_STARTED, "authorisation requested");
     if card == CARD_SLOW || (card == CARD_SLOW_ONCE && attempt == 1) {
         tokio::time::sleep(*slow_after).await;
-        fields["duration_ms"] = elapsed_ms(began).into();
-        log.warn(&context, "card processor is slow", fields.clone());
+        payment!(warn, duration_ms = elapsed_ms(began), "card processor is slow");
         // The caller gives up in here, and this request ends with its connection.
         tokio::time::sleep(*slow_for).await;
     } else {
         tokio::time::sleep(ids.delay(2..30)).await;
     }
-    fields["duration_ms"] = elapsed_ms(began).into();
+    let duration_ms = elapsed_ms(began);
     if card == CARD_DECLINED {
-        fields["error.type"] = "card_declined".into();
-        log.warn(&context, "card declined", fields);
-        let message = "the card was declined";
-        return ErrorResponse::new(StatusCode::PAYMENT_REQUIRED, "card_declined", message)
-            .into_response();
+        let (status, error_type) = (StatusCode::PAYMENT_REQUIRED, "card_declined");
+        request!(
+            warn,
+            http::SERVER_COMPLETED,
+            { http::RESPONSE_STATUS_CODE } = status.as_u16(),
+            { record::ERROR_TYPE } = error_type,
+            duration_ms,
+            "card declined"
+        );
+        return ErrorResponse::new(status, error_type, "the card was declined").into_response();
     }
-    log.info(&context, "payment authorised", fields);
+    let status = StatusCode::OK.as_u16();
+    request!(
+        info,
+        http::SERVER_COMPLETED,
+        { http::RESPONSE_STATUS_CODE } = status,
+        duration_ms,
+        "payment authorised"
+    );
     Json(json!({"authorisation": ids.short("auth")})).into_response()
 }
 

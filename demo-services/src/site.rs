@@ -1,26 +1,30 @@
-//! What each service stands on: its port, its health and metrics, its log, and an end that waits for what is under way.
+//! What each service stands on: its port, its health and metrics, its telemetry, and an end that waits for what is under
+//! way.
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::map_response;
-use axum::response::Response;
 use service::doors::Doors;
 use service::health::{self, Health};
 use service::http::{ServerLimits, serve};
 use service::metrics::Metrics;
 use service::shutdown::{Shutdown, Trigger};
+use service::telemetry::{Lines, Telemetry, TelemetryOptions};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::log_file::LogFile;
+use crate::ids::Ids;
 
 /// Of a request; an order is a few hundred bytes.
 const BODY_BYTES_MAX: usize = 16 << 10;
+/// How long the last spans may take to the collector.
+const EXPORT_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A service that is not served yet; connections wait.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub(crate) struct Site {
     pub(crate) addr: SocketAddr,
     listener: TcpListener,
     metrics: Metrics,
+    telemetry: Telemetry,
 }
 
 /// A service that is served.
@@ -36,55 +41,53 @@ pub(crate) struct Open {
     health: Health,
     stop: Trigger,
     ended: JoinHandle<io::Result<usize>>,
+    telemetry: Telemetry,
 }
 
 impl Site {
-    /// Takes the port and opens the log, `FOLDER/SERVICE.log`.
+    /// Takes the port and opens the log, `FOLDER/SERVICE.log`. Spans go to the collector, if there is one.
     pub(crate) async fn take(
         service: &'static str,
         addr: SocketAddr,
         folder: &Path,
-    ) -> anyhow::Result<(Self, LogFile)> {
+        collector: Option<String>,
+        ids: Arc<Ids>,
+    ) -> anyhow::Result<Self> {
         let metrics = Metrics::new();
-        let lost = "demo_log_lines_lost_total";
-        let lost = metrics.counter(lost, "Lines of the log that could not be written.");
-        let log = LogFile::open(folder, service, lost)
+        let options = TelemetryOptions {
+            lines: Lines::file(folder.join(format!("{service}.log"))),
+            collector,
+            correlation_ids: Arc::new(move || ids.short("ord")),
+            ..TelemetryOptions::new(service)
+        };
+        let telemetry = Telemetry::start(options, &metrics)
             .with_context(|| format!("cannot open {service}.log in {}", folder.display()))?;
         let listener = TcpListener::bind(addr).await.with_context(|| {
             format!("{service} cannot listen on {addr}; set --{service}-http to another address")
         })?;
-        Ok((Self { addr: listener.local_addr()?, listener, metrics }, log))
+        Ok(Self { addr: listener.local_addr()?, listener, metrics, telemetry })
     }
 
     /// Serves `router`, health and metrics.
     pub(crate) fn serve(self, router: Router) -> Open {
-        let answers = self.metrics.counter_vec(
-            "demo_requests_total",
-            "Requests by the status of the answer.",
-            &["status_code"],
-        );
-        let count = move |answer: Response| {
-            answers.with_label_values(&[answer.status().as_str()]).inc();
-            std::future::ready(answer)
-        };
+        let Self { listener, metrics, telemetry, .. } = self;
         let health = Health::new();
-        let router = router
-            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-            .layer(map_response(count))
-            .merge(health::routes(health.clone(), self.metrics).behind(&Doors::open()));
+        let router = telemetry
+            .observe(router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
+            .merge(health::routes(health.clone(), metrics).behind(&Doors::open()));
         let (stop, stopping) = Shutdown::new();
         let stopped = async move { stopping.requested().await };
-        let ended = tokio::spawn(serve(self.listener, router, stopped, ServerLimits::default()));
-        Open { health, stop, ended }
+        let ended = tokio::spawn(serve(listener, router, stopped, ServerLimits::default()));
+        Open { health, stop, ended, telemetry }
     }
 }
 
 impl Open {
-    /// Takes no more requests and waits for those under way.
-    pub(crate) async fn close(self) -> anyhow::Result<()> {
+    /// Takes no more requests and waits for those under way; then gives what remains to be exported.
+    pub(crate) async fn close(self) -> anyhow::Result<impl Future<Output = ()>> {
         self.health.begin_shutdown();
         self.stop.set_off();
         self.ended.await.context("a server panicked")??;
-        Ok(())
+        Ok(self.telemetry.close(EXPORT_DEADLINE))
     }
 }

@@ -5,14 +5,21 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::routing::post;
 use demo_services::{
     CARD_DECLINED, CARD_GOOD, CARD_SLOW, CARD_SLOW_ONCE, DemoOptions, Started, run,
 };
 use serde_json::{Value, json};
+use service::semantics;
 use service::shutdown::{Shutdown, Trigger};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -42,10 +49,15 @@ fn client() -> reqwest::Client {
 
 impl Shop {
     async fn open() -> Self {
+        Self::open_for(None).await
+    }
+
+    /// One whose spans go to `collector`.
+    async fn open_for(collector: Option<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (sender, started) = oneshot::channel();
         let (stop, shutdown) = Shutdown::new();
-        let options = DemoOptions { started: Some(sender), ..options(folder.path()) };
+        let options = DemoOptions { started: Some(sender), collector, ..options(folder.path()) };
         let ended = tokio::spawn(run(options, shutdown));
         Self { folder, at: started.await.unwrap(), stop, ended }
     }
@@ -85,9 +97,13 @@ fn lines(folder: &Path) -> Vec<Value> {
             let line: Value = serde_json::from_str(line).unwrap();
             let length = |key: &str| line[key].as_str().unwrap_or_default().len();
             assert_eq!(line["service"], service, "{line}");
-            assert_eq!(length("timestamp"), "2026-01-01T00:00:00.000000Z".len(), "{line}");
+            assert_eq!(length("timestamp"), "2026-01-01T00:00:00.000000000Z".len(), "{line}");
             assert_eq!((length("trace_id"), length("span_id")), (32, 16), "{line}");
             assert!(["level", "message", "correlation_id"].iter().all(|key| length(key) > 0));
+            if let Some(name) = line["event_name"].as_str() {
+                let event = semantics::event(name).unwrap_or_else(|| panic!("{line}"));
+                assert!(event.required.iter().all(|key| line.get(key).is_some()), "{line}");
+            }
             all.push(line);
         }
     }
@@ -139,6 +155,67 @@ async fn an_order_can_be_followed_through_all_three_logs() {
 }
 
 #[tokio::test]
+async fn an_order_is_told_as_a_saga() {
+    let told = |mut lines: Vec<Value>| -> Vec<String> {
+        lines.retain(|line| line["saga.id"] == line["order_id"] && line["saga.id"].is_string());
+        let text = |value: &Value| value.to_string().trim_matches('"').to_owned();
+        let line = |line: &Value| {
+            let keys =
+                ["event_name", "saga.step.number", "attempt", "error.type", "retry.delay_ms"];
+            keys.map(|key| text(&line[key])).join(" ").replace(" null", "")
+        };
+        lines.iter().map(line).collect()
+    };
+    let begun = ["saga.started", "saga.step.completed 1"];
+    for (card, outcome) in [
+        (CARD_GOOD, vec!["saga.step.started 2 1", "saga.completed"]),
+        (CARD_DECLINED, vec!["saga.step.started 2 1", "saga.failed card_declined"]),
+        (
+            CARD_SLOW,
+            vec![
+                "saga.step.started 2 1",
+                "saga.step.failed 2 1 timeout 0",
+                "saga.step.started 2 2",
+                "saga.step.failed 2 2 timeout",
+                "saga.failed payment_timeout",
+            ],
+        ),
+    ] {
+        let shop = Shop::open().await;
+        shop.checkout(order("cup", 1, card)).await;
+        assert_eq!(told(shop.close().await), [&begun[..], &outcome].concat());
+    }
+}
+
+#[tokio::test]
+async fn the_spans_of_all_services_are_sent_and_a_collector_that_takes_none_does_no_harm() {
+    for status in [StatusCode::OK, StatusCode::NOT_FOUND] {
+        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let received = bodies.clone();
+        let take = move |body: Bytes| {
+            received.lock().unwrap().push(body);
+            std::future::ready(status)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let collector = listener.local_addr().unwrap().to_string();
+        let routes = Router::new().route("/v1/traces", post(take));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+
+        let shop = Shop::open_for(Some(collector)).await;
+        let (status, id, _) = shop.checkout(order("cup", 1, CARD_GOOD)).await;
+        assert_eq!(status, 201);
+        shop.close().await;
+        let bodies = bodies.lock().unwrap();
+        for service in ["gateway", "orders", "payments"] {
+            let has =
+                |body: &Bytes, text: &str| body.windows(text.len()).any(|at| at == text.as_bytes());
+            let sent = bodies.iter().any(|body| has(body, service) && has(body, &id));
+            assert!(sent, "{service} in {} bodies", bodies.len());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_declined_card_answers_402_and_leaves_an_error() {
     let expected = [RECEIVED, RESERVED, ASKED, DECLINED, FAILED, REFUSED];
     check(order("teapot", 1, CARD_DECLINED), 402, Some("card_declined"), &expected).await;
@@ -186,7 +263,10 @@ async fn bad_orders_are_refused_and_said_so() {
     let (status, _, answer) = shop.checkout(order("cup", 1, "é\u{1f375}")).await;
     assert_eq!(status, 201, "{answer}");
     let (_, metrics) = shop.get(shop.at.gateway, "/metrics").await;
-    assert!(metrics.contains("logq_demo_requests_total{status_code=\"422\"} 5\n"), "{metrics}");
+    let labels =
+        r#"http_request_method="POST",http_response_status_code="422",http_route="/checkout""#;
+    let counted = format!("http_server_request_duration_seconds_count{{{labels}}} 5\n");
+    assert!(metrics.contains(&counted), "{metrics}");
     let lines = shop.close().await;
     assert_eq!(lines.iter().filter(|line| line["error.type"] == "bad_request").count(), 5);
 }

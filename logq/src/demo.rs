@@ -79,12 +79,14 @@ impl Demo {
         // The agent's globs and the records' `source.path` should not depend on where this was started.
         let data = std::path::absolute(data).context("cannot tell where the data folder is")?;
         let logs = data.join(LOGS);
-        let shop = start_shop(&logs, gateway, insecure).await;
+        let spans_to = format!("http://{}", reachable(collector));
+        let shop = start_shop(&logs, gateway, &spans_to, insecure).await;
         let (shop, at) = match shop {
             Err(error) if gateway.port() != 0 => {
                 tracing::info!(%error, "looking for a free port for the demo's gateway");
                 let free = SocketAddr::new(gateway.ip(), 0);
-                start_shop(&logs, free, insecure).await.context("cannot start the demo shop")?
+                let shop = start_shop(&logs, free, &spans_to, insecure).await;
+                shop.context("cannot start the demo shop")?
             }
             other => other.context("cannot start the demo shop")?,
         };
@@ -179,11 +181,13 @@ impl<T> Running<T> {
 async fn start_shop(
     logs: &Path,
     gateway: SocketAddr,
+    collector: &str,
     insecure: bool,
 ) -> Result<(Running<Result<()>>, demo_services::Started)> {
     let mut options = DemoOptions::new(logs.to_owned());
     options.gateway_http = gateway;
     options.insecure = insecure;
+    options.collector = Some(collector.to_owned());
     let (started, running) = oneshot::channel();
     options.started = Some(started);
     let (stop, stopping) = Shutdown::new();

@@ -15,6 +15,7 @@ pub(crate) struct Ready {
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
     pub(crate) ingest: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     pub(crate) query: SocketAddr,
 }
 
@@ -34,7 +35,9 @@ impl Ready {
         );
         let end = match story {
             Ok(Story { correlation_id, title }) => format!(
-                "{title}, as gateway, orders and payments tell it:\n\n  {} 'correlation:{correlation_id} | sort timestamp'",
+                "{title}, as gateway, orders and payments tell it; as a story, and line by line:\n\n  {} story {correlation_id}{}\n  {} 'correlation:{correlation_id} | sort timestamp'",
+                program(),
+                self.addr(),
                 self.search()
             ),
             Err(error) => format!("there is no interaction to look at yet: {error:#}"),
@@ -44,14 +47,14 @@ impl Ready {
 
     fn with_lines(&self, lines: &str) -> String {
         let version = env!("CARGO_PKG_VERSION");
-        let Self { data, scheme, ingest, query } = self;
+        let Self { data, scheme, ingest, grpc, query } = self;
         let mut ship = format!("{} ship", program());
         if (*scheme, ingest.to_string().as_str()) != ("http", "127.0.0.1:4318") {
             ship.push_str(&format!(" --addr {scheme}://{ingest}"));
         }
         let search = self.search();
         format!(
-            "logq {version} is ready\n  data     {}\n  ingest   {scheme}://{ingest}\n  query    {scheme}://{query}\n{lines}\n  \
+            "logq {version} is ready\n  data     {}\n  ingest   {scheme}://{ingest}\n  grpc     {scheme}://{grpc}\n  query    {scheme}://{query}\n{lines}\n  \
              send a file   {ship} --service NAME FILE\n  search        {search} 'level:>=warn'\n  stop          Ctrl-C",
             data.display()
         )
@@ -59,9 +62,14 @@ impl Ready {
 
     /// `logq`, and where to ask if that is not the usual place.
     fn search(&self) -> String {
+        format!("{}{}", program(), self.addr())
+    }
+
+    /// Where to ask, if that is not the usual place.
+    fn addr(&self) -> String {
         match (self.scheme, self.query.to_string().as_str()) {
-            ("http", "127.0.0.1:3100") => program(),
-            (scheme, query) => format!("{} --addr {scheme}://{query}", program()),
+            ("http", "127.0.0.1:3100") => String::new(),
+            (scheme, query) => format!(" --addr {scheme}://{query}"),
         }
     }
 }

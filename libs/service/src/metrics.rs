@@ -1,5 +1,5 @@
-//! Metrics of the process in Prometheus' text format, after its conventions: names begin with `logq_`, units
-//! are seconds and bytes, counters end in `_total`, every family has a help text. A test
+//! Metrics of the process in Prometheus' text format, after its conventions: names begin with `logq_` (but those that
+//! conventions of the field give), units are seconds and bytes, counters end in `_total`, every family has a help text. A test
 //! holds the output to the rules of `promtool check metrics` that concern us.
 //!
 //! A family is made once per name; asking for it again gives the same one, so that roles which share a
@@ -155,6 +155,20 @@ impl Metrics {
         })
     }
 
+    /// Histograms with labels under a name that is not ours: one that conventions give, without our prefix.
+    pub fn standard_histogram_vec(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+        labels: &[&str],
+    ) -> HistogramVec {
+        self.made_as(name.to_owned(), help, |options| {
+            let options = HistogramOpts::from(options).buckets(buckets.to_vec());
+            HistogramVec::new(options, labels).expect(SOUND)
+        })
+    }
+
     /// Has `refresh` called before each [`Metrics::render`], for values that are read rather than counted.
     pub fn before_render(&self, refresh: impl Fn() + Send + Sync + 'static) {
         self.shared
@@ -189,7 +203,15 @@ impl Metrics {
         help: &str,
         make: impl FnOnce(Opts) -> M,
     ) -> M {
-        let name = format!("{PREFIX}{name}");
+        self.made_as(format!("{PREFIX}{name}"), help, make)
+    }
+
+    fn made_as<M: Collector + Clone + Send + 'static>(
+        &self,
+        name: String,
+        help: &str,
+        make: impl FnOnce(Opts) -> M,
+    ) -> M {
         let mut made = self.shared.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(metric) = made.get(&name) {
             return metric.downcast_ref::<M>().expect("a metric's name has one type").clone();

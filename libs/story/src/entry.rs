@@ -95,9 +95,12 @@ impl Entry {
         self.attributes.get(name)?.as_str()
     }
 
-    /// An integer among its attributes.
+    /// An integer among its attributes, also as its decimal text: some SDKs know no others on spans.
     pub fn int(&self, name: &str) -> Option<i64> {
-        self.attributes.get(name)?.as_i64()
+        match self.attributes.get(name)? {
+            Value::String(text) => text.parse().ok(),
+            value => value.as_i64(),
+        }
     }
 
     /// A span's kind, or the empty text.
@@ -111,6 +114,21 @@ impl Entry {
             Signal::Spans => self.text(span::STATUS) == Some("error"),
             Signal::Logs => self.severity.number() >= 17,
         }
+    }
+
+    /// What it is, for people: a call is named by whom it calls where its name is only a method (as OpenTelemetry's
+    /// conventions have it).
+    pub(crate) fn title(&self) -> String {
+        let method = self.text(semantics::http::REQUEST_METHOD);
+        if self.kind() != "client" || method != Some(self.message.as_str()) {
+            return self.message.clone();
+        }
+        let peer = self
+            .text(semantics::http::PEER_NAME)
+            .or_else(|| self.text(semantics::http::SERVER_ADDRESS))
+            .unwrap_or_default();
+        let path = self.text(semantics::http::URL_PATH).unwrap_or_default();
+        format!("{} {peer}{path}", self.message).trim_end().to_owned()
     }
 
     /// Whose clock told its time: the host's if it is known, else the service's.

@@ -212,7 +212,12 @@ impl Story {
         let ended = (0..entries.len()).map(end).max().unwrap_or_default();
         let at_ms = |time: i64| milliseconds(time.saturating_sub(started));
         let door = door(entries, &forest, &told, &things, &time);
-        let first_error = ordered.iter().copied().find(|index| tells_of_an_error(&entries[*index]));
+        // A span's error shows when it ends: what it was waiting for failed before it.
+        let first_error = ordered
+            .iter()
+            .copied()
+            .filter(|index| tells_of_an_error(&entries[*index]))
+            .min_by_key(|index| end(*index));
         let gaps = gaps(&ordered, &time, ended.saturating_sub(started));
         let mut depths = vec![0; forest.nodes.len()];
         for (node, depth) in forest.walk() {
@@ -232,7 +237,7 @@ impl Story {
                 },
                 service: entry.service.clone(),
                 level: entry.severity.level().map_or("", |level| level.name()),
-                message: entry.message.clone(),
+                message: entry.title(),
                 event_name: entry.event_name.clone(),
                 duration_ms: entry.duration.map(milliseconds),
                 error: tells_of_an_error(entry),
@@ -265,9 +270,9 @@ impl Story {
             services: services(entries, &ordered),
             traces,
             first_error: first_error.map(|index| FirstError {
-                at_ms: at_ms(time(index)),
+                at_ms: at_ms(end(index)),
                 service: entries[index].service.clone(),
-                message: entries[index].message.clone(),
+                message: entries[index].title(),
             }),
             holes: holes(entries, &forest, &things, telling),
             gaps: gaps

@@ -54,6 +54,21 @@ pub(crate) struct SagaThing {
 }
 
 impl SagaThing {
+    /// The end of an instance is also the end of attempts that are open.
+    fn close(&mut self) {
+        let Some((event, time, error)) = &self.ended else { return };
+        let error = match *event {
+            saga::COMPLETED => None,
+            _ => Some(error.clone().unwrap_or_else(|| "error".to_owned())),
+        };
+        for step in self.steps.values_mut() {
+            let tries = step.tries.values_mut().chain(step.compensation.values_mut());
+            for one in tries.filter(|one| one.ended.is_none()) {
+                one.ended = Some(Ended { time: *time, error: error.clone(), again: false });
+            }
+        }
+    }
+
     pub(crate) fn silence(&self) -> i64 {
         self.timeout.unwrap_or(SILENCE)
     }
@@ -232,6 +247,7 @@ impl Things {
                 _ => {}
             }
         }
+        things.sagas.values_mut().for_each(SagaThing::close);
         things
     }
 

@@ -68,7 +68,7 @@ fn has(entry: &Entry, event: &Event) -> bool {
         false => entry.text(name).is_some_and(|text| !text.is_empty()),
     };
     event.required.iter().all(one)
-        && (entry.attributes.get(common::ATTEMPT).is_none_or(|attempt| attempt.is_i64()))
+        && (!entry.attributes.contains_key(common::ATTEMPT) || entry.int(common::ATTEMPT).is_some())
 }
 
 type Named = Option<&'static str>;

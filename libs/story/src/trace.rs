@@ -155,7 +155,7 @@ impl Trace {
                 at_ms: at_ms(index),
                 duration_ms: entry.duration.map(milliseconds),
                 service: entry.service.clone(),
-                name: entry.message.clone(),
+                name: entry.title(),
                 span_id: entry.span_id.map(|id| id.to_string()),
                 kind: entry.kind().to_owned(),
                 error: entry.is_error(),

@@ -217,7 +217,7 @@ impl State {
         let beginning = complete::beginning(&offer.candidates);
         match offer.candidates.len() {
             0 => self.status = Status::Said("nothing is known that goes here".into()),
-            _ => self.line.complete(start, &beginning.to_owned()),
+            _ => self.line.complete(start, beginning),
         }
         if offer.candidates.len() > 1 {
             self.offer = Some(offer);

@@ -121,12 +121,11 @@ impl State {
     pub(super) fn apply(&mut self, event: Event) -> Vec<Request> {
         match event {
             Event::Key(key) => return self.key(key),
-            Event::Pasted(text) => {
-                if self.focus == Focus::Query {
-                    self.line.insert(&text);
-                    self.check();
-                }
+            Event::Pasted(text) if self.focus == Focus::Query => {
+                self.line.insert(&text);
+                self.check();
             }
+            Event::Pasted(_) => {}
             Event::Tick => return self.tick(),
             Event::Page { number, place, answer } if number == self.number => {
                 self.loading = false;

@@ -148,9 +148,20 @@ fn head(story: &Value, style: Style, out: &mut String) {
     if messages.len() > LISTED_MAX {
         line("", &format!("and {} more messages", messages.len() - LISTED_MAX));
     }
-    let holes = list(&story["holes"]);
-    for hole in holes.iter().take(LISTED_MAX) {
-        line("missing", &cell_text(&hole["what"]));
+    // The same thing that is missing several times is told once.
+    let mut holes: Vec<(String, usize)> = Vec::new();
+    for hole in list(&story["holes"]) {
+        let what = cell_text(&hole["what"]);
+        match holes.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, times)) => *times += 1,
+            None => holes.push((what, 1)),
+        }
+    }
+    for (what, times) in holes.iter().take(LISTED_MAX) {
+        match times {
+            1 => line("missing", what),
+            times => line("missing", &format!("{what}, {times} times")),
+        }
     }
     if holes.len() > LISTED_MAX {
         line("", &format!("and {} more things are missing", holes.len() - LISTED_MAX));

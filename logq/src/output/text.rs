@@ -9,6 +9,7 @@ use super::chart::{self, Chart, Kind};
 use super::row::{Row, printable};
 use super::style::{CYAN, DIM, Style, id_colour, level_colour};
 use super::table::Table;
+use super::waterfall::milliseconds;
 
 /// Characters that are shown of an id on a terminal; longer ones get a `…`.
 const ID_CHARACTERS: usize = 12;
@@ -18,6 +19,14 @@ const LONG_ID_BYTES: usize = 16;
 const SERVICE_WIDTH_MAX: usize = 16;
 /// On narrower terminals nothing is padded.
 const NARROW: usize = 60;
+
+/// Whether it is a span: that has a status, which is one of three words.
+fn is_span(row: &Row) -> bool {
+    let status = row.attributes().find(|(name, _)| *name == record::span::STATUS);
+    let status = status.and_then(|(_, value)| value.as_str());
+    row.get("severity").is_none()
+        && status.is_some_and(|status| record::span::STATUSES.contains(&status))
+}
 
 #[derive(Debug)]
 pub(super) struct Text {
@@ -85,8 +94,15 @@ impl Text {
         for (name, value) in record.made() {
             self.pair(name, value, "", &mut line);
         }
+        let is_span = is_span(record);
         for (name, value) in record.attributes() {
-            self.pair(name, value, DIM, &mut line);
+            match value.as_i64().filter(|_| is_span && name == record::span::DURATION) {
+                Some(nanos) => {
+                    let told = Value::from(milliseconds(nanos as f64 / 1e6).replace(' ', ""));
+                    self.pair(name, &told, DIM, &mut line);
+                }
+                None => self.pair(name, value, DIM, &mut line),
+            }
         }
         if style.terminal {
             for more in lines {

@@ -96,7 +96,7 @@ fn nothing_is_missing_that_can_still_come() {
 fn an_event_without_what_it_must_have_is_a_plain_line() {
     for attributes in [
         json!({"saga.name": "n"}),
-        json!({"saga.name": "n", "saga.id": "s", "saga.step.name": "x", "saga.step.number": "1"}),
+        json!({"saga.name": "n", "saga.id": "s", "saga.step.name": "x", "saga.step.number": "one"}),
         json!({"saga.name": 7, "saga.id": "s", "saga.step.name": "x", "saga.step.number": 1}),
         json!({"saga.name": "n", "saga.id": "", "saga.step.name": "x", "saga.step.number": 1}),
     ] {

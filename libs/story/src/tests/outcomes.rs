@@ -192,3 +192,27 @@ fn an_unusually_long_silence_is_told() {
     assert!((story.gaps[0].gap_ms - 4_991.0).abs() < 0.001);
     assert_eq!(story.rows.iter().filter(|row| row.gap_ms.is_some()).count(), 1);
 }
+
+#[test]
+fn the_first_error_is_the_one_that_showed_first_not_the_span_that_began_first() {
+    let failed = json!({"status": "error"});
+    let entries = [
+        span(1, 0, "gateway", "server", 0.0, 100.0, failed.clone()),
+        span(2, 1, "payments", "server", 10.0, 50.0, failed),
+        log("payments", 40.0, "", json!({"span_id": "0000000000000002", "severity": 17})),
+    ];
+    let first = story(&entries).first_error.unwrap();
+    assert_eq!((first.at_ms, &*first.message), (40.0, " of payments"));
+}
+
+#[test]
+fn the_end_of_a_saga_ends_its_open_steps_and_numbers_may_be_texts() {
+    let mut open = failing(&[]);
+    open.truncate(4);
+    open[3].attributes.insert("saga.step.number".into(), json!("2"));
+    open.push(log("orders", 90.0, "saga.failed", instance(json!({"error.type": "gone"}))));
+    let story = story(&open);
+    let last = &story.sagas[0].steps[1];
+    assert_eq!((last.number, last.state, last.error.as_deref()), (2, "failed", Some("gone")));
+    assert!(story.holes.is_empty(), "{:?}", story.holes);
+}
