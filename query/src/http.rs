@@ -26,6 +26,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::batch::Batch;
 use crate::error::QueryError;
+use crate::jaeger;
 use crate::json;
 use crate::limits::Summary;
 use crate::memory::Account;
@@ -93,7 +94,7 @@ impl QueryApi {
             .get("/api/v1/fields", QUERY, fields)
             .post("/api/v1/fields", QUERY, fields)
             .get("/api/v1/stats", QUERY, stats);
-        stories::routes(routes).with_state(Arc::clone(self))
+        jaeger::routes(stories::routes(routes)).with_state(Arc::clone(self))
     }
 
     /// Looks for something on a thread that may block, in the queue like a query.

@@ -14,6 +14,7 @@ mod error;
 mod execute;
 mod functions;
 mod http;
+mod jaeger;
 mod json;
 mod limits;
 mod looking;

@@ -79,7 +79,12 @@ pub struct Prepared {
 
 impl Prepared {
     pub(crate) fn of_all_times(plan: Plan, tenant: &str, limit: usize) -> Self {
-        Self { plan, time: i64::MIN..i64::MAX, tenant: tenant.to_owned(), limit, below: None }
+        Self::within(plan, tenant, i64::MIN..i64::MAX, limit)
+    }
+
+    /// Of a time that is known as numbers.
+    pub(crate) fn within(plan: Plan, tenant: &str, time: Range<i64>, limit: usize) -> Self {
+        Self { plan, time, tenant: tenant.to_owned(), limit, below: None }
     }
 }
 

@@ -84,6 +84,12 @@ const ROUTES: &[Row] = &[
     (Port::Query, "GET", "/api/v1/stories", Needs::Query, ""),
     (Port::Query, "POST", "/api/v1/stories", Needs::Query, r#"{"query":"*","since":"100y"}"#),
     (Port::Query, "GET", "/api/v1/diff", Needs::Query, ""),
+    (Port::Query, "GET", "/api/services", Needs::Query, ""),
+    (Port::Query, "GET", "/api/services/{*service}", Needs::Query, ""),
+    (Port::Query, "GET", "/api/operations", Needs::Query, ""),
+    (Port::Query, "GET", "/api/traces", Needs::Query, ""),
+    (Port::Query, "GET", "/api/traces/{id}", Needs::Query, ""),
+    (Port::Query, "GET", "/api/dependencies", Needs::Query, ""),
     (Port::Query, "GET", "/health/live", Needs::Nothing, ""),
     (Port::Query, "GET", "/health/ready", Needs::Nothing, ""),
     (Port::Query, "GET", "/metrics", Needs::Operator, ""),
@@ -169,10 +175,12 @@ fn url(server: &Server, (port, method, path, ..): &Row) -> String {
         ("GET", "/api/v1/tail") => "?query=*&after=0&limit=1",
         ("GET", "/api/v1/explain" | "/api/v1/fields" | "/api/v1/stories") => "?query=*&since=100y",
         ("GET", "/api/v1/diff") => "?query=level:error&other=*&since=100y",
+        ("GET", "/api/operations" | "/api/traces") => "?service=of-a",
         _ => "",
     };
     let id = if path.contains("traces") { TRACE } else { "1" };
-    format!("{base}{}{query}", path.replace("{id}", id).replace("{*name}", "catalog.db"))
+    let path = path.replace("{id}", id).replace("{*name}", "catalog.db");
+    format!("{base}{}{query}", path.replace("{*service}", "of-a/operations"))
 }
 
 /// Refused in the route's own form; with what a client needs to know.
@@ -184,7 +192,12 @@ fn assert_refused(answer: &Answer, status: u16, row: &Row, who: &str) {
     let body = answer.json();
     let is_otlp =
         row.0 == Port::Grpc || row.2.ends_with("/v1/logs") || row.2.ends_with("/v1/traces");
-    let told = if is_otlp { &body["message"] } else { &body["error"]["message"] };
+    let is_jaeger = row.0 == Port::Query && !row.2.starts_with("/api/v1/") && row.2 != "/metrics";
+    let told = match (is_otlp, is_jaeger) {
+        (true, _) => &body["message"],
+        (_, true) => &body["errors"][0]["msg"],
+        _ => &body["error"]["message"],
+    };
     assert!(told.is_string(), "{who}: {row:?}\n{body}");
 }
 

@@ -18,6 +18,8 @@ pub struct Entry {
     pub host: Option<String>,
     /// OpenTelemetry's number; spans have none.
     pub severity: Severity,
+    /// The interaction that it says it belongs to.
+    pub correlation_id: Option<String>,
     /// The trace that it belongs to.
     pub trace_id: Option<TraceId>,
     /// The span that it is, or that it was told in.
@@ -45,6 +47,7 @@ impl Entry {
         };
         let trace_id = text("trace_id").and_then(|id| TraceId::from_hex(&id));
         let span_id = text("span_id").and_then(|id| SpanId::from_hex(&id));
+        let correlation_id = text("correlation_id");
         let (service, host) = (text("service").unwrap_or_default(), text("host"));
         let (message, event_name) = (text("message").unwrap_or_default(), text("event_name"));
         let severity = line.get("severity_number").and_then(Value::as_i64);
@@ -66,6 +69,7 @@ impl Entry {
             service,
             host,
             severity,
+            correlation_id,
             trace_id,
             span_id,
             parent,

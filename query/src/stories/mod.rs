@@ -43,19 +43,25 @@ pub(crate) struct Gathered {
     pub(crate) entries: Vec<Entry>,
     /// Why it is not all of it.
     pub(crate) partial: Option<String>,
-    held: Held,
-    account: Arc<Account>,
+    /// Entries that there may be.
+    most: usize,
+    pub(crate) held: Held,
+    pub(crate) account: Arc<Account>,
 }
 
 impl Queries {
-    fn gathered(&self) -> Gathered {
+    /// Nothing yet, and room for `most` entries.
+    pub(crate) fn gathered(&self, most: usize) -> Gathered {
         let account = self.account(&Arc::new(AtomicBool::new(false)));
         let held = Held::nothing(&(Arc::clone(&account) as Arc<dyn Allowance>));
-        Gathered { entries: Vec::new(), partial: None, held, account }
+        Gathered { entries: Vec::new(), partial: None, most, held, account }
     }
 
     /// Adds what a filter finds of one signal, at any time, but for what `keep` does not want.
-    fn gather(
+    ///
+    /// # Errors
+    /// As a query.
+    pub(crate) fn gather(
         &self,
         tenant: &str,
         signal: Signal,
@@ -64,7 +70,9 @@ impl Queries {
         gathered: &mut Gathered,
     ) -> Result<(), QueryError> {
         let plan = Plan::new(&format!("from {} {filter}", signal.name()))?;
-        let room = ENTRIES_MAX - gathered.entries.len().min(ENTRIES_MAX);
+        let most = gathered.most;
+        let only_the_newest = || Some(format!("only the newest {most} records and spans are told"));
+        let room = most.saturating_sub(gathered.entries.len());
         let prepared = Prepared::of_all_times(plan, tenant, room + 1);
         let account = Arc::clone(&gathered.account);
         let mut lines = Vec::new();
@@ -72,10 +80,9 @@ impl Queries {
         let summary = self.run_on(account, prepared, &mut |batch: Batch| {
             lines.clear();
             json::write_lines(&batch, &mut lines);
-            for line in lines.split(|byte| *byte == b'\n') {
-                if gathered.entries.len() == ENTRIES_MAX {
-                    gathered.partial =
-                        Some(format!("only the newest {ENTRIES_MAX} records and spans are told"));
+            for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                if gathered.entries.len() >= most {
+                    gathered.partial = only_the_newest();
                     return Flow::Enough;
                 }
                 let Ok(Value::Object(line)) = serde_json::from_slice::<Value>(line) else {
@@ -96,6 +103,10 @@ impl Queries {
         if let Some(stopped) = failed {
             return Err(stopped.into());
         }
+        // There may be more behind those that were not kept.
+        if summary.next.is_some() {
+            gathered.partial = only_the_newest();
+        }
         if !summary.complete {
             gathered.partial = summary.reason.or(gathered.partial.take());
         }
@@ -111,7 +122,7 @@ impl Queries {
         tenant: &str,
         trace: TraceId,
     ) -> Result<Gathered, QueryError> {
-        let mut gathered = self.gathered();
+        let mut gathered = self.gathered(ENTRIES_MAX);
         for signal in [Signal::Spans, Signal::Logs] {
             self.gather(tenant, signal, &format!("trace_id:{trace}"), &|_| true, &mut gathered)?;
         }
@@ -127,7 +138,7 @@ impl Queries {
         tenant: &str,
         correlation: &str,
     ) -> Result<Gathered, QueryError> {
-        let mut gathered = self.gathered();
+        let mut gathered = self.gathered(ENTRIES_MAX);
         let filter = format!("correlation_id:{}", Value::from(correlation));
         for signal in [Signal::Spans, Signal::Logs] {
             self.gather(tenant, signal, &filter, &|_| true, &mut gathered)?;
