@@ -9,7 +9,7 @@ use crate::arguments::{Diff, OutputForm, ReportForm, Stories, StoryOf, TraceOf};
 use crate::client;
 use crate::exit::Exit;
 use crate::look;
-use crate::output::{self, ColorChoice, Out, Printer, Style};
+use crate::output::{self, Out, Style, row};
 
 pub(crate) async fn trace(asked: &TraceOf) -> Result<Exit> {
     let path = format!("/api/v1/traces/{}", asked.id);
@@ -96,7 +96,7 @@ pub(crate) async fn stories(asked: &Stories) -> Result<Exit> {
             ])
         }
     });
-    print(rows.collect(), asked.asking.output)
+    print(&rows.collect::<Vec<_>>(), asked.asking.output)
 }
 
 pub(crate) async fn diff(asked: &Diff) -> Result<Exit> {
@@ -138,33 +138,16 @@ pub(crate) async fn diff(asked: &Diff) -> Result<Exit> {
         eprintln!("logq: nothing sets {ours} interactions apart from {theirs} others");
         return Ok(Exit::Failure);
     }
-    print(rows, asked.asking.output)
+    print(&rows, asked.asking.output)
 }
 
-/// A row as a line of JSON, with its columns in this order.
-fn row(cells: &[(&str, Value)]) -> String {
-    let cells = cells.iter().map(|(name, value)| format!("{}:{value}", Value::from(*name)));
-    format!("{{{}}}", cells.collect::<Vec<_>>().join(","))
-}
-
-fn print(rows: Vec<String>, form: OutputForm) -> Result<Exit> {
-    let mut printer =
-        Printer::new(std::io::stdout().lock(), form, Style::of_stdout(ColorChoice::Auto), "*");
-    let found = !rows.is_empty();
-    let printed = rows
-        .iter()
-        .try_for_each(|row| printer.line(row.as_bytes()))
-        .and_then(|()| printer.finish());
-    match printed {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot print")
-        }
-        _ if found => Ok(Exit::Success),
-        _ => {
-            eprintln!("logq: no interaction was found; --since looks further back");
-            Ok(Exit::Failure)
-        }
+fn print(rows: &[String], form: OutputForm) -> Result<Exit> {
+    output::print_lines(rows, form).context("cannot print")?;
+    if rows.is_empty() {
+        eprintln!("logq: no interaction was found; --since looks further back");
+        return Ok(Exit::Failure);
     }
+    Ok(Exit::Success)
 }
 
 async fn get(

@@ -16,6 +16,7 @@ use super::range::{clock, minute};
 use super::row::{Row, plain};
 use super::state::{Focus, State, Status};
 use super::{complete, fields};
+use crate::output;
 
 const PROMPT: &str = "› ";
 const SPINNER: [&str; 8] = ["⣾", "⣽", "⣻", "⢿", "⡿", "⣟", "⣯", "⣷"];
@@ -298,17 +299,5 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
 
 /// A text of exactly this width: shortened with `…`, or padded.
 fn fitted(text: &str, width: usize) -> String {
-    let text = printable(text);
-    if text.width() <= width {
-        return format!("{text}{}", " ".repeat(width - text.width()));
-    }
-    let mut shown = String::new();
-    for character in text.chars() {
-        if shown.width() + character.to_string().width() + 1 > width {
-            break;
-        }
-        shown.push(character);
-    }
-    let padding = width.saturating_sub(shown.width() + 1);
-    format!("{shown}…{}", " ".repeat(padding))
+    output::fitted(&printable(text), width)
 }

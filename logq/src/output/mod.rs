@@ -16,13 +16,17 @@ mod table;
 mod tale;
 mod text;
 mod waterfall;
+mod width;
 
 use std::io::{self, BufWriter, Write};
+
+use serde_json::Value;
 
 pub(crate) use pager::Out;
 pub(crate) use style::{ColorChoice, Style, dimmed_error};
 pub(crate) use tale::tale;
 pub(crate) use waterfall::{milliseconds, waterfall};
+pub(crate) use width::fitted;
 
 use crate::arguments::OutputForm;
 use row::Row;
@@ -86,6 +90,24 @@ impl<W: Write> Printer<W> {
             Form::Csv(csv) => csv.finish(&mut self.out)?,
         }
         self.out.flush()
+    }
+}
+
+/// A row as a line of JSON, with its columns in this order.
+pub(crate) fn row(cells: &[(&str, Value)]) -> String {
+    let cells = cells.iter().map(|(name, value)| format!("{}:{value}", Value::from(*name)));
+    format!("{{{}}}", cells.collect::<Vec<_>>().join(","))
+}
+
+/// Prints lines of JSON in this form; whoever reads them may have enough.
+pub(crate) fn print_lines(lines: &[String], form: OutputForm) -> io::Result<()> {
+    let style = Style::of_stdout(ColorChoice::Auto);
+    let mut printer = Printer::new(io::stdout().lock(), form, style, "*");
+    let mut lines = lines.iter();
+    let printed = lines.try_for_each(|line| printer.line(line.as_bytes()));
+    match printed.and_then(|()| printer.finish()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 

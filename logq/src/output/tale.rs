@@ -7,7 +7,8 @@ use unicode_width::UnicodeWidthStr;
 
 use super::row::{cell_text, printable};
 use super::style::{BOLD, DIM, Style, id_colour, level_colour};
-use super::waterfall::{ERROR, clocks, fitted, milliseconds};
+use super::waterfall::{ERROR, clocks, milliseconds};
+use super::width::fitted;
 
 /// Attributes that say most; the others are in the JSON.
 const TOLD: [&str; 9] = [
@@ -189,7 +190,7 @@ fn tell(row: &Value, service_width: usize, whole_ms: f64, style: Style, out: &mu
         short if short < 10_000.0 => format!("+{at:.1} ms"),
         _ => format!("+{:.2} s", at / 1e3),
     };
-    let service = fitted(text("service"), service_width);
+    let service = fitted(&printable(text("service")), service_width);
     let service = style.paint(&id_colour(text("service")), &service).into_owned();
     let indent = "  ".repeat(row["depth"].as_u64().unwrap_or_default().min(12) as usize);
     let failed = row["error"] == true;

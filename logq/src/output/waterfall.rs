@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::row::printable;
 use super::style::{BOLD, DIM, Style, id_colour, level_colour};
+use super::width::fitted;
 
 /// Columns where nobody says how many there are.
 const WIDTH_DEFAULT: usize = 110;
@@ -108,12 +109,12 @@ impl Layout {
     fn row(&self, row: &Value, out: &mut String) {
         let text = |name: &str| row[name].as_str().unwrap_or_default();
         let indent = "  ".repeat(depth(row).min(self.name / 3));
-        let service = fitted(text("service"), self.service);
+        let service = fitted(&printable(text("service")), self.service);
         let service = self.style.paint(&id_colour(text("service")), &service).into_owned();
         match text("row") {
             "span" => {
                 let failed = row["error"] == true;
-                let name = fitted(&format!("{indent}{}", text("name")), self.name);
+                let name = fitted(&printable(&format!("{indent}{}", text("name"))), self.name);
                 let name = self.style.paint(if failed { ERROR } else { "" }, &name).into_owned();
                 let (at, duration) =
                     (row["at_ms"].as_f64().unwrap_or_default(), row["duration_ms"].as_f64());
@@ -176,23 +177,6 @@ impl Layout {
 
 fn depth(row: &Value) -> usize {
     row["depth"].as_u64().unwrap_or_default() as usize
-}
-
-/// A text of exactly this width.
-pub(super) fn fitted(text: &str, width: usize) -> String {
-    let text = printable(text);
-    if text.width() <= width {
-        return format!("{text}{}", " ".repeat(width - text.width()));
-    }
-    let mut shown = String::new();
-    for character in text.chars() {
-        if shown.width() + character.to_string().width() + 1 > width {
-            break;
-        }
-        shown.push(character);
-    }
-    let padding = width.saturating_sub(shown.width() + 1);
-    format!("{shown}…{}", " ".repeat(padding))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::arguments::{
 };
 use crate::client;
 use crate::exit::Exit;
-use crate::output::{ColorChoice, Printer, Style, milliseconds};
+use crate::output::{milliseconds, print_lines, row};
 
 /// Times at which a rule would have fired that are listed.
 const LISTED_MAX: usize = 10;
@@ -172,7 +172,7 @@ async fn backtest_of(asked: &BacktestRules) -> Result<Exit> {
             ("failed", rule.failures.0.into()),
         ])
     });
-    print(rows.collect(), asked.output)?;
+    print_lines(&rows.collect::<Vec<_>>(), asked.output)?;
     for rule in backtest.rules.iter().filter(|rule| !rule.fired.is_empty()) {
         println!("\n{}", rule.alert);
         for alert in rule.fired.iter().take(LISTED_MAX) {
@@ -230,7 +230,7 @@ async fn difference(asked: &DiffRules) -> Result<Exit> {
     let rows = names.iter().map(|name| {
         row(&[("alert", (*name).into()), ("old", of(old, name)), ("new", of(new, name))])
     });
-    print(rows.collect(), asked.output)?;
+    print_lines(&rows.collect::<Vec<_>>(), asked.output)?;
     let total =
         |backtest: &Backtest| backtest.rules.iter().map(|rule| rule.fired.len()).sum::<usize>();
     if asked.output == OutputForm::Text {
@@ -269,21 +269,6 @@ fn json_of(backtest: &Backtest) -> Value {
         "from": Timestamp(backtest.from).to_string(), "until": Timestamp(backtest.until).to_string(),
         "rules": rules.collect::<Vec<_>>(),
     })
-}
-
-/// A row as a line of JSON, with its columns in this order.
-fn row(cells: &[(&str, Value)]) -> String {
-    let cells = cells.iter().map(|(name, value)| format!("{}:{value}", Value::from(*name)));
-    format!("{{{}}}", cells.collect::<Vec<_>>().join(","))
-}
-
-fn print(rows: Vec<String>, form: OutputForm) -> Result<()> {
-    let mut printer =
-        Printer::new(std::io::stdout().lock(), form, Style::of_stdout(ColorChoice::Auto), "*");
-    for row in rows {
-        printer.line(row.as_bytes())?;
-    }
-    Ok(printer.finish()?)
 }
 
 /// A length of time, for the command line.
