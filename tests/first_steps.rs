@@ -428,6 +428,7 @@ fn the_ready_block_has_commands_that_work() {
     let replacements = [
         (home.data().to_str().unwrap().to_owned(), "DATA"),
         (server.ingest.clone(), "INGEST"),
+        (server.grpc.clone(), "GRPC"),
         (server.query.clone(), "QUERY"),
         (env!("CARGO_PKG_VERSION").to_owned(), "VERSION"),
         (LOGQ.to_owned(), "LOGQ"),
@@ -437,6 +438,7 @@ fn the_ready_block_has_commands_that_work() {
     logq VERSION is ready
       data     DATA
       ingest   INGEST
+      grpc     GRPC
       query    QUERY
 
       send a file   LOGQ ship --addr INGEST --service NAME FILE

@@ -20,6 +20,7 @@ use crate::process::Usage;
 const CONFIG: &str = "\
 [collector]
 http = \"127.0.0.1:0\"
+grpc = \"127.0.0.1:0\"
 
 [query]
 http = \"127.0.0.1:0\"
@@ -82,7 +83,7 @@ impl Installation {
     pub(crate) fn fix_ports(&self) -> anyhow::Result<()> {
         let mut free = FIXED_PORTS.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
         let mut config = CONFIG.to_owned();
-        for _ in 0..2 {
+        for _ in 0..3 {
             let port = free.next().context("no port is free")?;
             config = config.replacen("127.0.0.1:0", &format!("127.0.0.1:{port}"), 1);
         }

@@ -23,15 +23,18 @@ pub(crate) struct Admitted {
 }
 
 impl Collector {
-    /// Reads a body to its end, and sets memory apart for its columns unless it is packed.
+    /// Reads a body to its end, and sets memory apart for its columns unless it is packed. `around` are bytes of the
+    /// body that are not what was sent, and do not count against its limit.
     pub(crate) async fn admit(
         &self,
         length: Option<usize>,
         packed: bool,
+        around: usize,
         mut body: Body,
     ) -> Result<Admitted, Refusal> {
         let limit_bytes = self.options.body_bytes_max;
-        if length.is_some_and(|length| length > limit_bytes) {
+        let too_large = |bytes: usize| bytes > limit_bytes.saturating_add(around);
+        if length.is_some_and(too_large) {
             return Err(Refusal::BodyTooLarge { limit_bytes });
         }
         // Columns take about as much as the text they come from, so plain bodies count twice from the start: half a
@@ -43,7 +46,7 @@ impl Collector {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Refusal::BodyCutOff { detail: error.to_string() })?;
             let Ok(data) = frame.into_data() else { continue };
-            if bytes.len() + data.len() > limit_bytes {
+            if too_large(bytes.len() + data.len()) {
                 return Err(Refusal::BodyTooLarge { limit_bytes });
             }
             while bytes.len() + data.len() > reserved {

@@ -13,10 +13,20 @@ use wire::{BatchName, Decoded, Encoding, Format, Rejected};
 
 use crate::Collector;
 use crate::admission::Admitted;
+use crate::grpc;
 use crate::refusal::Refusal;
 
 /// Bytes of a typical record, for sizing a batch's first allocation.
 const RECORD_BYTES_TYPICAL: usize = 300;
+
+/// What a request's body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// The batch, packed as `Content-Encoding` says.
+    Http,
+    /// One message of gRPC: five bytes, and the batch, packed as `grpc-encoding` says if those say so.
+    Grpc,
+}
 
 /// What became of a batch that was taken.
 #[derive(Debug)]
@@ -35,7 +45,19 @@ impl Collector {
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Accepted, Refusal> {
-        let result = self.try_ingest(tenant, format, headers, body).await;
+        self.ingest_framed(Framing::Http, tenant, format, headers, body).await
+    }
+
+    /// As [`Collector::ingest`], of a body that may be framed.
+    pub(crate) async fn ingest_framed(
+        self: &Arc<Self>,
+        framing: Framing,
+        tenant: Arc<str>,
+        format: Format,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<Accepted, Refusal> {
+        let result = self.try_ingest(framing, tenant, format, headers, body).await;
         self.metrics.answered(format, &result);
         if let Err(refusal) = &result {
             tracing::debug!(code = refusal.code(), %refusal, "batch refused");
@@ -45,6 +67,7 @@ impl Collector {
 
     async fn try_ingest(
         self: &Arc<Self>,
+        framing: Framing,
         tenant: Arc<str>,
         format: Format,
         headers: &HeaderMap,
@@ -53,13 +76,31 @@ impl Collector {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let received_at = Timestamp::now();
         let name = BatchName::from_headers(text)?;
-        let encoding = Encoding::from_header(text(CONTENT_ENCODING.as_str()))?;
+        let (packed_as, around) = match framing {
+            Framing::Http => (CONTENT_ENCODING.as_str(), 0),
+            Framing::Grpc => (grpc::ENCODING, grpc::PREFIX_BYTES),
+        };
+        let mut encoding = Encoding::from_header(text(packed_as))?;
         let length = text(CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
         let said = length.unwrap_or(0);
         self.rates
             .admit(&tenant, said, Instant::now())
             .map_err(|after| Refusal::TooFast { after })?;
-        let admitted = self.admit(length, encoding != Encoding::Identity, body).await?;
+        let packed = encoding != Encoding::Identity;
+        let mut admitted = self.admit(length, packed, around, body).await?;
+        if framing == Framing::Grpc {
+            let message = grpc::message(&admitted.bytes)?;
+            admitted.bytes = message.bytes;
+            if packed && !message.packed {
+                // It could have been packed and is not: what its columns take is not set apart yet.
+                encoding = Encoding::Identity;
+                admitted.reservations.push(self.store.reserve(admitted.bytes.len())?);
+            } else if message.packed && !packed {
+                return Err(Refusal::Frame {
+                    detail: "says that it is packed, and grpc-encoding not how",
+                });
+            }
+        }
         self.rates.charge(&tenant, admitted.bytes.len().saturating_sub(said));
         self.metrics.received_bytes(format, admitted.bytes.len());
 

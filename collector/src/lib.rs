@@ -4,6 +4,7 @@
 //! POST /v1/logs ──────┐
 //! POST /v1/traces ────┤
 //! POST /api/v2/spans ─┤
+//! gRPC ───────────────┤
 //! POST /ingest/jsonl ─┴▶ admission (memory) ─▶ decompress, decode (blocking threads) ─▶ store: journal ─▶ 200
 //! ```
 //!
@@ -17,6 +18,7 @@ mod agents;
 mod answer;
 mod backups;
 mod deletes;
+mod grpc;
 mod ingest;
 mod json_lines;
 mod ledger;
@@ -37,6 +39,7 @@ use wire::Limits;
 pub use crate::agents::{Acknowledged, AgentLedger, AgentList, AgentStatus, Heartbeat, Rfc3339};
 use crate::agents::{Agents, HEARTBEATS_MAX};
 pub use crate::deletes::DeleteReport;
+pub use crate::grpc::not_served;
 use crate::metrics::Metrics;
 use crate::rates::Rates;
 use record::Timestamp;
@@ -128,6 +131,25 @@ impl Collector {
             .get("/api/v1/backups/{id}", Access::Operator, backups::show)
             .delete("/api/v1/backups/{id}", Access::Operator, backups::end)
             .get("/api/v1/backups/{id}/files/{*name}", Access::Operator, backups::file)
+            .with_state(Arc::clone(self))
+    }
+
+    /// The routes that take batches over gRPC, for a listener of HTTP/2.
+    pub fn grpc_routes(self: &Arc<Self>) -> Routes {
+        const INGEST: Access = Access::Right(Right::Ingest);
+        Routes::new()
+            .post(
+                "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+                INGEST,
+                grpc::export_logs,
+            )
+            .worded(grpc::not_let_in)
+            .post(
+                "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+                INGEST,
+                grpc::export_spans,
+            )
+            .worded(grpc::not_let_in)
             .with_state(Arc::clone(self))
     }
 

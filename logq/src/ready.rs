@@ -15,6 +15,7 @@ pub(crate) struct Ready {
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
     pub(crate) ingest: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     pub(crate) query: SocketAddr,
 }
 
@@ -44,14 +45,14 @@ impl Ready {
 
     fn with_lines(&self, lines: &str) -> String {
         let version = env!("CARGO_PKG_VERSION");
-        let Self { data, scheme, ingest, query } = self;
+        let Self { data, scheme, ingest, grpc, query } = self;
         let mut ship = format!("{} ship", program());
         if (*scheme, ingest.to_string().as_str()) != ("http", "127.0.0.1:4318") {
             ship.push_str(&format!(" --addr {scheme}://{ingest}"));
         }
         let search = self.search();
         format!(
-            "logq {version} is ready\n  data     {}\n  ingest   {scheme}://{ingest}\n  query    {scheme}://{query}\n{lines}\n  \
+            "logq {version} is ready\n  data     {}\n  ingest   {scheme}://{ingest}\n  grpc     {scheme}://{grpc}\n  query    {scheme}://{query}\n{lines}\n  \
              send a file   {ship} --service NAME FILE\n  search        {search} 'level:>=warn'\n  stop          Ctrl-C",
             data.display()
         )

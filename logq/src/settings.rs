@@ -28,7 +28,13 @@ const COLLECTOR: Table = Table {
             path: "http",
             kind: Kind::Address,
             fallback: Fallback::Value("127.0.0.1:4318"),
-            doc: "Where OTLP and JSON lines come in over HTTP; port 0 takes any free one.",
+            doc: "Where OTLP, Zipkin's spans and JSON lines come in over HTTP; port 0 takes any free one.",
+        },
+        Key {
+            path: "grpc",
+            kind: Kind::Address,
+            fallback: Fallback::Value("127.0.0.1:4317"),
+            doc: "Where OTLP comes in over gRPC; port 0 takes any free one.",
         },
         Key {
             path: "data",
@@ -40,7 +46,7 @@ const COLLECTOR: Table = Table {
             path: "body_max",
             kind: Kind::ByteSize { min: size(1 << 10), max: size(1 << 30) },
             fallback: Fallback::Value("64 MiB"),
-            doc: "Longest request body as it is sent; a longer one is answered with 413.",
+            doc: "Longest request body or gRPC message as it is sent; a longer one is answered with 413 or RESOURCE_EXHAUSTED.",
         },
         Key {
             path: "memory_max",
@@ -154,6 +160,7 @@ const CHECKED: &[Table] = &[COLLECTOR, QUERY, doors::TABLE, agent::daemon::TABLE
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     pub(crate) ingest_http: String,
+    pub(crate) ingest_grpc: String,
     pub(crate) data: PathBuf,
     pub(crate) collector: CollectorOptions,
     pub(crate) store: StoreOptions,
@@ -178,6 +185,7 @@ impl Settings {
         let (collector, query) = (config.table("collector"), config.table("query"));
         Ok(Self {
             ingest_http: collector.get("http"),
+            ingest_grpc: collector.get("grpc"),
             data: collector.get("data"),
             collector: CollectorOptions {
                 body_bytes_max: collector.get("body_max"),

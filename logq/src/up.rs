@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::Router;
 use axum::http::{StatusCode, Uri};
 use collector::Collector;
 use query::{Queries, QueryApi};
 use service::doors::exposure::{self, Exposed};
 use service::doors::{Entrance, Routes};
 use service::health::{self, Check, Health};
-use service::http::{ErrorResponse, ServerLimits, serve};
+use service::http::{ErrorResponse, Listener, ServerLimits, serve};
 use service::metrics::Metrics;
 use service::shutdown::Shutdown;
 use store::{Store, StoreError};
@@ -66,9 +67,11 @@ pub(crate) async fn run(up: &Up) -> Result<Exit> {
     };
     // The folder first: of two faults, the one that names the other process helps more.
     let ingest = listen(&settings.ingest_http, "collector.http").await?;
+    let grpc = listen(&settings.ingest_grpc, "collector.grpc").await?;
     let query = listen(&settings.query_http, "query.http").await?;
+    let listeners = Listeners { ingest, grpc, query };
     let demo = up.demo.then_some((up.demo_http, up.insecure));
-    serve_until_stopped(settings, entrance, store, (ingest, query), demo, shutdown).await
+    serve_until_stopped(settings, entrance, store, listeners, demo, shutdown).await
 }
 
 /// What stands before the listeners, and whether they may listen where they are to.
@@ -77,6 +80,7 @@ fn entrance(up: &Up, settings: &Settings) -> Result<Entrance, String> {
     let told = |exposed: Exposed| exposed.to_string();
     if doors.tokens.is_none() && !up.insecure {
         exposure::check("collector.http", &settings.ingest_http).map_err(told)?;
+        exposure::check("collector.grpc", &settings.ingest_grpc).map_err(told)?;
         exposure::check("query.http", &settings.query_http).map_err(told)?;
     }
     if up.demo && !up.insecure {
@@ -89,7 +93,7 @@ fn entrance(up: &Up, settings: &Settings) -> Result<Entrance, String> {
             .to_owned());
     }
     let entrance = doors.open()?;
-    let only_here = [&settings.ingest_http, &settings.query_http]
+    let only_here = [&settings.ingest_http, &settings.ingest_grpc, &settings.query_http]
         .iter()
         .all(|addr| exposure::check("", addr).is_ok());
     if !only_here && !entrance.doors.have_tokens() {
@@ -102,11 +106,18 @@ fn entrance(up: &Up, settings: &Settings) -> Result<Entrance, String> {
     Ok(entrance)
 }
 
+/// Where requests come in.
+struct Listeners {
+    ingest: TcpListener,
+    grpc: TcpListener,
+    query: TcpListener,
+}
+
 async fn serve_until_stopped(
     settings: Settings,
     entrance: Entrance,
     store: Arc<Store>,
-    (ingest, query): (TcpListener, TcpListener),
+    Listeners { ingest, grpc, query }: Listeners,
     demo: Option<(SocketAddr, bool)>,
     shutdown: Shutdown,
 ) -> Result<Exit> {
@@ -120,18 +131,26 @@ async fn serve_until_stopped(
         data: settings.data,
         scheme: entrance.scheme(),
         ingest: ingest.local_addr()?,
+        grpc: grpc.local_addr()?,
         query: query.local_addr()?,
     };
     let (stop, stopping) = Shutdown::new();
-    let serving = |listener: TcpListener, routes: Routes| {
-        let routes = routes.merge(health::routes(health.clone(), metrics.clone()));
-        let router = routes.behind(&entrance.doors).fallback(not_found);
-        let listener = entrance.listener(listener);
+    let serving = |listener: Listener, router: Router| {
         let stopping = stopping.clone();
         let stopped = async move { stopping.requested().await };
         tokio::spawn(serve(listener, router, stopped, ServerLimits::default()))
     };
-    let (ingest, query) = (serving(ingest, collector.routes()), serving(query, api.routes()));
+    let over_http = |listener: TcpListener, routes: Routes| {
+        let routes = routes.merge(health::routes(health.clone(), metrics.clone()));
+        let router = routes.behind(&entrance.doors).fallback(not_found);
+        serving(entrance.listener(listener), router)
+    };
+    let over_grpc = collector.grpc_routes().behind(&entrance.doors).fallback(collector::not_served);
+    let servers = [
+        over_http(ingest, collector.routes()),
+        serving(entrance.listener(grpc).http2(), over_grpc),
+        over_http(query, api.routes()),
+    ];
     let watch = tokio::spawn(watch(Arc::clone(&store), entrance, health.clone(), shutdown.clone()));
     let ended = match demo {
         None => {
@@ -143,7 +162,7 @@ async fn serve_until_stopped(
         Some(demo) => demo_until_stopped(demo, &ready, &queries, &health, &shutdown).await,
     };
     stop.set_off();
-    for server in [ingest, query] {
+    for server in servers {
         server.await.context("a server panicked")?.context("cannot serve")?;
     }
     watch.abort();
@@ -200,7 +219,7 @@ async fn listen(addr: &str, key: &str) -> Result<TcpListener> {
 async fn not_found(uri: Uri) -> ErrorResponse {
     let message = format!("there is nothing at {}", uri.path());
     ErrorResponse::new(StatusCode::NOT_FOUND, "not_found", message)
-        .hint("records go to /v1/logs and /ingest/jsonl of the ingest port, queries to /api/v1/query of the query port")
+        .hint("records go to /v1/logs, /v1/traces and /ingest/jsonl of the ingest port, queries to /api/v1/query of the query port")
 }
 
 /// Shows the troubles of the store and of the doors on the health page, and takes them off again.

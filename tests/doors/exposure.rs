@@ -23,6 +23,7 @@ fn listening_beyond_this_machine_without_tokens_is_refused_with_the_way_out() {
     };
     let refused = [
         ("collector.http", up("LOGQ__COLLECTOR__HTTP", &[])),
+        ("collector.grpc", up("LOGQ__COLLECTOR__GRPC", &[])),
         ("query.http", up("LOGQ__QUERY__HTTP", &[])),
         ("--demo-http", up("X", &["--demo", "--demo-http", "0.0.0.0:0"])),
         ("agent.http", agent(&home, &format!("http = \"[::]:0\"\n{stdin}"), &[])),
@@ -49,7 +50,9 @@ fn with_tokens_or_with_insecure_it_may_listen_beyond_this_machine() {
     let doors = Doors::new("");
     let everywhere = |home: &Home, flag: Option<&str>| {
         let mut up = home.up();
-        up.env("LOGQ__COLLECTOR__HTTP", "0.0.0.0:0").env("LOGQ__QUERY__HTTP", "0.0.0.0:0");
+        up.env("LOGQ__COLLECTOR__HTTP", "0.0.0.0:0")
+            .env("LOGQ__COLLECTOR__GRPC", "0.0.0.0:0")
+            .env("LOGQ__QUERY__HTTP", "0.0.0.0:0");
         home.start_by(
             {
                 up.args(flag);

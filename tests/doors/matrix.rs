@@ -10,7 +10,7 @@ use service::health::{self, Health};
 use service::metrics::Metrics;
 use store::{Store, StoreOptions};
 
-use crate::server::{Answer, Server, eventually};
+use crate::server::{Answer, Server, eventually, grpc};
 use crate::{Doors, ask};
 
 /// What a row of the table needs.
@@ -26,6 +26,7 @@ enum Needs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Port {
     Ingest,
+    Grpc,
     Query,
 }
 
@@ -36,6 +37,9 @@ const OTLP: &str =
     r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"of-a"}}]}]}]}"#;
 const SPAN: &str = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"of-a"}]}]}]}"#;
 const ZIPKIN: &str = r#"[{"name":"of-a"}]"#;
+/// The same two in protobuf.
+const OTLP_MESSAGE: &str = "\x0a\x0c\x12\x0a\x12\x08\x2a\x06\x0a\x04of-a";
+const SPAN_MESSAGE: &str = "\x0a\x0a\x12\x08\x12\x06\x2a\x04of-a";
 const LINE: &str = r#"{"message":"of-a"}"#;
 const ASK: &str = r#"{"query":"*","since":"100y","limit":1000}"#;
 const ASK_SPANS: &str = r#"{"query":"from spans *","since":"100y","limit":1000}"#;
@@ -64,6 +68,8 @@ const ROUTES: &[Row] = &[
     (Port::Ingest, "GET", "/health/live", Needs::Nothing, ""),
     (Port::Ingest, "GET", "/health/ready", Needs::Nothing, ""),
     (Port::Ingest, "GET", "/metrics", Needs::Operator, ""),
+    (Port::Grpc, "POST", grpc::LOGS, Needs::Ingest, OTLP_MESSAGE),
+    (Port::Grpc, "POST", grpc::SPANS, Needs::Ingest, SPAN_MESSAGE),
     (Port::Query, "GET", "/api/v1/query", Needs::Query, ""),
     (Port::Query, "POST", "/api/v1/query", Needs::Query, ASK),
     (Port::Query, "GET", "/api/v1/tail", Needs::Query, ""),
@@ -124,12 +130,15 @@ fn declared() -> BTreeSet<String> {
     let metrics = Metrics::new();
     let collector = Collector::new(Arc::clone(&store), CollectorOptions::default(), &metrics);
     let queries = Queries::new(store, QueryLimits::default());
+    let own = || health::routes(Health::new(), metrics.clone());
+    let query = QueryApi::new(queries, QueueLimits::default(), &metrics).routes();
     let ports = [
-        ("Ingest", collector.routes()),
-        ("Query", QueryApi::new(queries, QueueLimits::default(), &metrics).routes()),
+        ("Ingest", collector.routes().merge(own())),
+        ("Grpc", collector.grpc_routes()),
+        ("Query", query.merge(own())),
     ];
     let of = |(port, routes): (&str, service::doors::Routes)| {
-        let all = routes.merge(health::routes(Health::new(), metrics.clone())).declared();
+        let all = routes.declared();
         let port = port.to_owned();
         all.into_iter().map(move |route| format!("{port} {} {}", route.method, route.path))
     };
@@ -143,7 +152,11 @@ fn every_route_that_a_role_declares_is_in_the_matrix() {
 }
 
 fn url(server: &Server, (port, method, path, ..): &Row) -> String {
-    let base = if *port == Port::Ingest { &server.ingest } else { &server.query };
+    let base = match port {
+        Port::Ingest => &server.ingest,
+        Port::Grpc => &server.grpc,
+        Port::Query => &server.query,
+    };
     let query = match (*method, *path) {
         ("GET", "/api/v1/query") => "?query=*&since=100y&limit=1000",
         ("GET", "/api/v1/tail") => "?query=*&after=0&limit=1",
@@ -160,7 +173,8 @@ fn assert_refused(answer: &Answer, status: u16, row: &Row, who: &str) {
     let challenge = (status == 401).then_some("Bearer");
     assert_eq!(answer.header("www-authenticate"), challenge, "{who}: {row:?}");
     let body = answer.json();
-    let is_otlp = row.2.ends_with("/v1/logs") || row.2.ends_with("/v1/traces");
+    let is_otlp =
+        row.0 == Port::Grpc || row.2.ends_with("/v1/logs") || row.2.ends_with("/v1/traces");
     let told = if is_otlp { &body["message"] } else { &body["error"]["message"] };
     assert!(told.is_string(), "{who}: {row:?}\n{body}");
 }
@@ -168,7 +182,10 @@ fn assert_refused(answer: &Answer, status: u16, row: &Row, who: &str) {
 fn check_row(server: &Server, row: &Row, tokens: &Tokens) {
     let (_, method, _, needs, body) = row;
     let url = url(server, row);
-    let ask = |token: Option<&str>, tenant| ask(server, (method, &url), token, tenant, body);
+    let ask = |token: Option<&str>, tenant: Option<&str>| match row.0 {
+        Port::Grpc => call(server, &url, token, tenant, body),
+        _ => ask(server, (method, &url), token, tenant, body),
+    };
     let unknown = format!("{}{}", &tokens.a_all[..20], &tokens.b_all[20..]);
     let nobody = [
         ("no token", None),
@@ -204,6 +221,30 @@ fn check_row(server: &Server, row: &Row, tokens: &Tokens) {
         assert!(let_in, "{row:?}\n{}", answer.text());
         assert!(!answer.text().contains(SECRET), "{row:?}\n{}", answer.text());
     }
+}
+
+/// As [`ask`] over gRPC; its statuses as those of HTTP that say the same.
+fn call(
+    server: &Server,
+    url: &str,
+    token: Option<&str>,
+    tenant: Option<&str>,
+    message: &str,
+) -> Answer {
+    let bearer = token.map(|token| format!("Bearer {token}"));
+    let bearer = bearer.as_deref().map(|bearer| ("authorization", bearer));
+    let tenant = tenant.map(|tenant| ("x-scope-orgid", tenant));
+    let headers: Vec<_> = bearer.into_iter().chain(tenant).collect();
+    let reply = server.http().grpc(url, &headers, message.as_bytes());
+    let status = match reply.status {
+        Some(0) => 200,
+        Some(3) => 400,
+        Some(7) => 403,
+        Some(16) => 401,
+        other => panic!("{other:?}: {reply:?}"),
+    };
+    let body = json!({"message": reply.message}).to_string().into_bytes();
+    Answer { status, headers: reply.headers, body }
 }
 
 fn messages(server: &Server, token: &str, tenant: Option<&str>) -> Vec<String> {
@@ -261,13 +302,13 @@ fn no_tenant_reaches_another_by_any_route() {
     assert_eq!(agents(&tokens.b_all), format!("{SECRET:?}"));
     assert_eq!(agents(&tokens.operator), format!(r#""agent-of-a" {SECRET:?}"#));
 
-    // Three routes that take log records, twice each; b's two are untouched, and the header is what a token for all takes.
-    assert_eq!(messages(&server, &tokens.a_query, None), vec!["of-a"; 6]);
+    // Four routes that take log records, twice each; b's two are untouched, and the header is what a token for all takes.
+    assert_eq!(messages(&server, &tokens.a_query, None), vec!["of-a"; 8]);
     assert_eq!(messages(&server, &tokens.b_all, None), [SECRET; 2]);
     assert_eq!(messages(&server, &tokens.operator, Some("b")), [SECRET; 2]);
     assert_eq!(messages(&server, &tokens.operator, None), [""; 0]);
-    // And three that take spans.
-    assert_eq!(messages_of(&server, &tokens.a_query, None, ASK_SPANS), vec!["of-a"; 6]);
+    // And four that take spans.
+    assert_eq!(messages_of(&server, &tokens.a_query, None, ASK_SPANS), vec!["of-a"; 8]);
     assert_eq!(messages_of(&server, &tokens.b_all, None, ASK_SPANS), [""; 0]);
 
     // A tenant deletes its own, and others neither lose anything nor hear of it.

@@ -5,6 +5,7 @@ use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::DEADLINE;
+use super::grpc::{self, Reply};
 
 /// Requests that wait for their answers, each on a connection of its own.
 #[derive(Debug)]
@@ -85,6 +86,15 @@ impl Http {
             }
             answers
         })
+    }
+
+    /// A call of gRPC, at `http://host:port/SERVICE/METHOD`.
+    pub(crate) fn grpc(&self, url: &str, headers: &[(&str, &str)], message: &[u8]) -> Reply {
+        let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let (address, path) = (address.parse().unwrap(), format!("/{path}"));
+        let call = grpc::call(address, &path, headers, grpc::frame(false, message));
+        self.runtime
+            .block_on(async { tokio::time::timeout(DEADLINE, call).await.unwrap().unwrap() })
     }
 
     fn send(&self, request: reqwest::RequestBuilder) -> Answer {

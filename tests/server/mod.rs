@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub(crate) mod grpc;
 mod http;
 pub(crate) mod requests;
 pub(crate) mod small_disk;
@@ -102,6 +103,7 @@ impl Home {
             .arg("--config")
             .arg(self.folder.path().join("logq.toml"))
             .env("LOGQ__COLLECTOR__HTTP", "127.0.0.1:0")
+            .env("LOGQ__COLLECTOR__GRPC", "127.0.0.1:0")
             .env("LOGQ__QUERY__HTTP", "127.0.0.1:0")
             .stdin(Stdio::null());
         command
@@ -125,6 +127,7 @@ impl Home {
             _folder: Arc::clone(&self.folder),
             ready_block: String::new(),
             ingest: String::new(),
+            grpc: String::new(),
             query: String::new(),
             http: Http::new(),
         };
@@ -137,7 +140,8 @@ impl Home {
             };
             address.to_owned()
         };
-        (server.ingest, server.query) = (address("ingest"), address("query"));
+        (server.ingest, server.grpc, server.query) =
+            (address("ingest"), address("grpc"), address("query"));
         server
     }
 }
@@ -172,6 +176,8 @@ pub(crate) struct Server {
     pub(crate) ready_block: String,
     /// `http://host:port` that takes records.
     pub(crate) ingest: String,
+    /// `http://host:port` that takes records over gRPC.
+    pub(crate) grpc: String,
     /// `http://host:port` that answers queries.
     pub(crate) query: String,
     http: Http,

@@ -1,12 +1,15 @@
 //! A collector on a real socket, for tests.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use collector::{Collector, CollectorOptions};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
-use service::http::{ServerLimits, serve};
+use service::doors::Doors;
+use service::http::{Listener, ServerLimits, serve};
 use service::metrics::Metrics;
 use service::shutdown::{Shutdown, Trigger};
 use store::{Store, StoreOptions};
@@ -17,10 +20,14 @@ use tokio::task::JoinHandle;
 pub(crate) struct Server {
     pub(crate) collector: Arc<Collector>,
     pub(crate) store: Arc<Store>,
+    /// Where it takes calls of gRPC.
+    pub(crate) grpc: SocketAddr,
+    /// Longest body that it takes.
+    pub(crate) body_bytes_max: usize,
     base: String,
     client: reqwest::Client,
     stop: Trigger,
-    ended: JoinHandle<std::io::Result<usize>>,
+    ended: [JoinHandle<std::io::Result<usize>>; 2],
 }
 
 pub(crate) struct Answer {
@@ -31,33 +38,57 @@ pub(crate) struct Answer {
 
 impl Server {
     pub(crate) async fn start(folder: &Path) -> Self {
+        Self::start_with(folder, |_| {}).await
+    }
+
+    /// With other options than the default ones.
+    pub(crate) async fn start_with(
+        folder: &Path,
+        change: impl FnOnce(&mut CollectorOptions),
+    ) -> Self {
+        let mut options =
+            CollectorOptions { body_bytes_max: 1 << 20, ..CollectorOptions::default() };
+        change(&mut options);
+        let body_bytes_max = options.body_bytes_max;
         let metrics = Metrics::new();
         let store = Arc::new(Store::open(folder, StoreOptions::default()).unwrap());
-        let collector = Collector::new(Arc::clone(&store), CollectorOptions::default(), &metrics);
+        let collector = Collector::new(Arc::clone(&store), options, &metrics);
         let router = collector
             .routes()
             .merge(service::health::routes(service::health::Health::new(), metrics))
-            .behind(&service::doors::Doors::open());
+            .behind(&Doors::open());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
+        let over_grpc =
+            collector.grpc_routes().behind(&Doors::open()).fallback(collector::not_served);
+        let grpc_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let grpc = grpc_listener.local_addr().unwrap();
         let (stop, token) = Shutdown::new();
-        let ended = tokio::spawn(async move {
-            serve(listener, router, async move { token.requested().await }, ServerLimits::default())
-                .await
-        });
+        let limits =
+            ServerLimits { head_timeout: Duration::from_secs(5), ..ServerLimits::default() };
+        let serving = |listener: Listener, router| {
+            let token = token.clone();
+            tokio::spawn(serve(listener, router, async move { token.requested().await }, limits))
+        };
+        let ended = [
+            serving(listener.into(), router),
+            serving(Listener::from(grpc_listener).http2(), over_grpc),
+        ];
         let client = reqwest::Client::builder()
             .no_proxy()
             .tls_backend_preconfigured(service::tls::no_trust())
             .build()
             .unwrap();
-        Self { collector, store, base, client, stop, ended }
+        Self { collector, store, grpc, body_bytes_max, base, client, stop, ended }
     }
 
     /// Ends it as a crash would: nothing is flushed.
     pub(crate) async fn crash(self) {
         self.stop.set_off();
         drop(self.client);
-        self.ended.await.unwrap().unwrap();
+        for ended in self.ended {
+            ended.await.unwrap().unwrap();
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

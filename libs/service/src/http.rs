@@ -3,12 +3,17 @@
 //! On shutdown it accepts no more, lets requests that are under way finish, and cuts what is left after the
 //! deadline. Bounds: connections at once (further ones wait in the listen queue), the time a client may take for a
 //! handshake of TLS, and for its request's head. Bounds on bodies and on the work behind a request belong to the handlers.
+//!
+//! A listener speaks HTTP/1.1, or HTTP/2 from its first byte on, which is what gRPC wants. There a connection carries up
+//! to [`STREAMS_MAX`] requests at once, is asked whether it is still there while it is silent, and is closed
+//! if no request comes within the time that a head may take.
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,9 +21,9 @@ use axum::extract::{ConnectInfo, Request};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -31,6 +36,13 @@ use crate::tls::{self, ServerTls};
 
 /// How long to wait after an accept failed for want of file descriptors or memory.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Requests of one connection at once, where it speaks HTTP/2; further ones wait at the client.
+const STREAMS_MAX: u32 = 128;
+/// The head of a request, with all its fields, where a connection speaks HTTP/2; as much as HTTP/1.1 takes here.
+const HEAD_BYTES_MAX: u32 = 64 << 10;
+/// How long a connection of HTTP/2 may be silent before it is asked whether it is still there.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Bounds of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,18 +57,38 @@ pub struct ServerLimits {
     pub handshake_timeout: Duration,
 }
 
-/// Where connections come in, and whether they are encrypted.
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2; without TLS a client has to know that.
+    Http2,
+}
+
+/// Where connections come in, whether they are encrypted, and what they speak.
 #[derive(Debug)]
 pub struct Listener {
     /// The socket.
     pub tcp: TcpListener,
     /// Plain HTTP without it.
     pub tls: Option<ServerTls>,
+    /// What is spoken on it.
+    pub protocol: Protocol,
+}
+
+impl Listener {
+    /// The same for HTTP/2.
+    #[must_use]
+    pub fn http2(self) -> Self {
+        Self { protocol: Protocol::Http2, ..self }
+    }
 }
 
 impl From<TcpListener> for Listener {
     fn from(tcp: TcpListener) -> Self {
-        Self { tcp, tls: None }
+        Self { tcp, tls: None, protocol: Protocol::default() }
     }
 }
 
@@ -82,7 +114,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     limits: ServerLimits,
 ) -> io::Result<usize> {
-    let Listener { tcp: listener, tls } = listener.into();
+    let Listener { tcp: listener, tls, protocol } = listener.into();
     let (stop, stopping) = Shutdown::new();
     let slots = Arc::new(Semaphore::new(limits.connections_max.clamp(1, Semaphore::MAX_PERMITS)));
     let mut connections = JoinSet::new();
@@ -93,7 +125,8 @@ pub async fn serve(
             (stream, peer, slot) = accept(&listener, &slots) => {
                 let (router, stopping, tls) = (router.clone(), stopping.clone(), tls.clone());
                 connections.spawn(async move {
-                    serve_connection(stream, peer, tls, router, stopping, limits).await;
+                    let serving = Serving { peer, protocol, router, stopping, limits };
+                    serving.connection(stream, tls).await;
                     drop(slot);
                 });
             }
@@ -137,56 +170,93 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve_connection(
-    stream: TcpStream,
+/// One connection, from its first byte to its end.
+struct Serving {
     peer: SocketAddr,
-    tls: Option<ServerTls>,
+    protocol: Protocol,
     router: Router,
     stopping: Shutdown,
     limits: ServerLimits,
-) {
-    // A small answer must not wait for the next one. Fails only on a connection that is gone.
-    let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else {
-        return serve_requests(stream, peer, router, stopping, limits).await;
-    };
-    let shaken = tokio::select! {
-        shaken = tls::shake_hands(stream, &tls, limits.handshake_timeout) => shaken,
-        () = stopping.requested() => return,
-    };
-    match shaken {
-        Ok(stream) => serve_requests(stream, peer, router, stopping, limits).await,
-        Err(error) => tracing::debug!(%peer, %error, "no TLS was agreed on"),
+}
+
+impl Serving {
+    async fn connection(self, stream: TcpStream, tls: Option<ServerTls>) {
+        // A small answer must not wait for the next one. Fails only on a connection that is gone.
+        let _ = stream.set_nodelay(true);
+        let Some(tls) = tls else {
+            return self.requests(stream).await;
+        };
+        let within = self.limits.handshake_timeout;
+        let shaken = tokio::select! {
+            shaken = tls::shake_hands(stream, &tls, self.protocol, within) => shaken,
+            () = self.stopping.requested() => return,
+        };
+        match shaken {
+            Ok(stream) => self.requests(stream).await,
+            Err(error) => tracing::debug!(peer = %self.peer, %error, "no TLS was agreed on"),
+        }
+    }
+
+    async fn requests(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Self { peer, protocol, router, stopping, limits } = self;
+        let router = TowerToHyperService::new(router);
+        let asked = Arc::new(AtomicBool::new(false));
+        let noted = Arc::clone(&asked);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            noted.store(true, Ordering::Relaxed);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.call(request)
+        });
+        let stream = TokioIo::new(stream);
+        let ended = match protocol {
+            Protocol::Http1 => {
+                let connection = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(limits.head_timeout)
+                    .serve_connection(stream, service)
+                    .with_upgrades();
+                let stop = http1::UpgradeableConnection::graceful_shutdown;
+                until_stopped(connection, stop, &stopping).await
+            }
+            Protocol::Http2 => {
+                let connection = http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .keep_alive_interval(SILENCE_MAX)
+                    .keep_alive_timeout(limits.head_timeout)
+                    .max_concurrent_streams(STREAMS_MAX)
+                    .max_header_list_size(HEAD_BYTES_MAX)
+                    .serve_connection(stream, service);
+                let silent = async {
+                    tokio::time::sleep(limits.head_timeout).await;
+                    if asked.load(Ordering::Relaxed) {
+                        std::future::pending::<()>().await;
+                    }
+                };
+                tokio::select! {
+                    ended = until_stopped(connection, http2::Connection::graceful_shutdown, &stopping) => ended,
+                    () = silent => return tracing::debug!(%peer, "no request came"),
+                }
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%peer, %error, "connection ended badly");
+        }
     }
 }
 
-async fn serve_requests(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
-    router: Router,
-    stopping: Shutdown,
-    limits: ServerLimits,
-) {
-    let router = TowerToHyperService::new(router);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        router.call(request)
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_timeout)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
+/// A connection to its end, which `stop` brings about once no more is to be taken.
+async fn until_stopped<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    stop: impl FnOnce(Pin<&mut C>),
+    stopping: &Shutdown,
+) -> hyper::Result<()> {
     let mut connection = pin!(connection);
-    let ended = tokio::select! {
+    tokio::select! {
         ended = connection.as_mut() => ended,
         () = stopping.requested() => {
-            connection.as_mut().graceful_shutdown();
+            stop(connection.as_mut());
             connection.await
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection ended badly");
     }
 }
 

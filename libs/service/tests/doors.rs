@@ -29,7 +29,13 @@ async fn start(router: axum::Router, tls: Option<ServerTls>, limits: ServerLimit
     let address = tcp.local_addr().unwrap();
     let (stop, token) = Shutdown::new();
     tokio::spawn(async move {
-        serve(Listener { tcp, tls }, router, async move { token.requested().await }, limits).await
+        serve(
+            Listener { tls, ..Listener::from(tcp) },
+            router,
+            async move { token.requested().await },
+            limits,
+        )
+        .await
     });
     Running { address, _stop: stop }
 }

@@ -31,7 +31,7 @@ pub use decode::{Decoded, decode};
 pub use error::{DecodeError, RejectReason, Rejected};
 pub use format::{Encoding, Format};
 pub use limits::Limits;
-pub use otlp::response::{export_response, grpc_code, status};
+pub use otlp::response::{export_response, grpc_code, grpc_retry_details, status};
 pub use otlp::{OtlpEncoder, OtlpJsonEncoder, encode_otlp, encode_otlp_json};
 
 /// The version of all the rules by which bytes become records; the journal notes it with every entry.

@@ -18,7 +18,7 @@ pub struct Entrance {
 impl Entrance {
     /// The listener, encrypted if that is wanted.
     pub fn listener(&self, tcp: TcpListener) -> Listener {
-        Listener { tcp, tls: self.tls.clone() }
+        Listener { tls: self.tls.clone(), ..Listener::from(tcp) }
     }
 
     /// `http` or `https`.

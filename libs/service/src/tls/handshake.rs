@@ -9,6 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::ServerTls;
+use crate::http::Protocol;
 
 /// The first byte of TLS: a record of type handshake.
 const HANDSHAKE: u8 = 0x16;
@@ -27,6 +28,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
 pub(crate) async fn shake_hands(
     mut stream: TcpStream,
     tls: &ServerTls,
+    protocol: Protocol,
     within: Duration,
 ) -> io::Result<TlsStream<TcpStream>> {
     let shaken = async {
@@ -35,7 +37,7 @@ pub(crate) async fn shake_hands(
             answer_plain(&mut stream).await;
             return Err(io::Error::other("plain HTTP on a port of TLS"));
         }
-        TlsAcceptor::from(tls.config()).accept(stream).await
+        TlsAcceptor::from(tls.config(protocol)).accept(stream).await
     };
     match tokio::time::timeout(within, shaken).await {
         Ok(shaken) => shaken,

@@ -7,6 +7,7 @@ use rustls::ServerConfig;
 use rustls::server::WebPkiClientVerifier;
 
 use super::{TlsError, certificates, private_key, provider, roots};
+use crate::http::Protocol;
 use crate::reread::Reread;
 
 /// The files of a listener.
@@ -23,7 +24,14 @@ pub struct TlsFiles {
 /// TLS of listeners; its files are read again when they change. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct ServerTls {
-    config: Arc<Reread<Arc<ServerConfig>>>,
+    configs: Arc<Reread<Configs>>,
+}
+
+/// What is agreed on with a client, by what the listener speaks.
+#[derive(Debug)]
+struct Configs {
+    http1: Arc<ServerConfig>,
+    http2: Arc<ServerConfig>,
 }
 
 impl ServerTls {
@@ -34,22 +42,26 @@ impl ServerTls {
     pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
         let mut watched = vec![files.cert.clone(), files.key.clone()];
         watched.extend(files.client_ca.clone());
-        let config = Reread::new(watched, move || read(&files))?;
-        Ok(Self { config: Arc::new(config) })
+        let configs = Reread::new(watched, move || read(&files))?;
+        Ok(Self { configs: Arc::new(configs) })
     }
 
     /// Looks whether the files changed, and says why what is there now is not in force, if it is not.
     pub fn trouble(&self) -> Option<String> {
-        self.config.get();
-        Some(format!("the old certificates stay in force: {}", self.config.fault()?))
+        self.configs.get();
+        Some(format!("the old certificates stay in force: {}", self.configs.fault()?))
     }
 
-    pub(super) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config.get())
+    pub(super) fn config(&self, protocol: Protocol) -> Arc<ServerConfig> {
+        let configs = self.configs.get();
+        Arc::clone(match protocol {
+            Protocol::Http1 => &configs.http1,
+            Protocol::Http2 => &configs.http2,
+        })
     }
 }
 
-fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+fn read(files: &TlsFiles) -> Result<Configs, TlsError> {
     let unusable = |what, path: &PathBuf, detail: String| TlsError::Unusable {
         what,
         path: path.clone(),
@@ -75,6 +87,8 @@ fn read(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = config
         .with_single_cert(chain, key)
         .map_err(|error| unusable("the key", &files.key, error.to_string()))?;
+    let mut http2 = config.clone();
+    http2.alpn_protocols = vec![b"h2".to_vec()];
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Configs { http1: Arc::new(config), http2: Arc::new(http2) })
 }

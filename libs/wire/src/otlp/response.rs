@@ -8,6 +8,10 @@
 //! ```
 //! JSON ends with a newline, for those who ask by hand.
 
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use record::Signal;
 
 use crate::Format;
@@ -58,6 +62,27 @@ pub fn status(format: Format, code: u8, message: &str) -> Vec<u8> {
     push_string(&mut status, message);
     status.push_str("}\n");
     status.into_bytes()
+}
+
+/// What gRPC's trailer `grpc-status-details-bin` says to a sender that is to come again: a status with
+/// `google.rpc.RetryInfo`, in base64.
+///
+/// ```text
+/// Status    { 1: code, 2: message, 3: details { 1: type_url, 2: RetryInfo } }
+/// RetryInfo { 1: retry_delay { 1: seconds int64, 2: nanos int32 } }
+/// ```
+pub fn grpc_retry_details(code: u8, message: &str, after: Duration) -> String {
+    let (mut delay, mut info, mut any) = (Vec::new(), Vec::new(), Vec::new());
+    push_number(&mut delay, after.as_secs());
+    if after.subsec_nanos() > 0 {
+        push_varint_field(&mut delay, 2, after.subsec_nanos().into());
+    }
+    push_bytes_field(&mut info, 1, &delay);
+    push_bytes_field(&mut any, 1, b"type.googleapis.com/google.rpc.RetryInfo");
+    push_bytes_field(&mut any, 2, &info);
+    let mut status = status(Format::OtlpProtobuf, code, message);
+    push_bytes_field(&mut status, 3, &any);
+    STANDARD_NO_PAD.encode(status)
 }
 
 /// gRPC's code for an HTTP status, after `google/rpc/code.proto`.
@@ -135,5 +160,10 @@ mod tests {
         assert_eq!(status(Format::OtlpProtobuf, 3, "bad"), b"\x08\x03\x12\x03bad");
         assert_eq!(status(Format::OtlpJson, 3, "bad"), b"{\"code\":3,\"message\":\"bad\"}\n");
         assert_eq!(grpc_code(503), 14);
+        let details = grpc_retry_details(14, "busy", Duration::from_millis(1_500));
+        let expected =
+            b"\x08\x0e\x12\x04busy\x1a\x36\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x0a\
+            \x0a\x08\x08\x01\x10\x80\xca\xb5\xee\x01";
+        assert_eq!(STANDARD_NO_PAD.decode(details).unwrap(), expected);
     }
 }
