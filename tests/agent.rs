@@ -346,3 +346,39 @@ fn another_store_is_told_and_gets_everything_from_then_on() {
     agent.stop();
     server.stop();
 }
+
+#[test]
+fn spans_through_the_agent_are_stored_as_spans_and_the_account_adds_up() {
+    const SPANS: usize = 50;
+    let (home, mut agent) = (Home::new(), Agent::new());
+    let server = home.start();
+    let source = "[[agent.sources]]\nkind = \"otlp\"\nhttp = \"127.0.0.1:0\"\n";
+    agent.configure(&server.ingest, "", source);
+    agent.start();
+    let address = eventually("the agent takes OTLP", || {
+        let log = std::fs::read_to_string(agent.path("agent-log")).unwrap();
+        let line = log.lines().find(|line| line.contains("takes OTLP"))?;
+        Some(line.split_once(" addr=")?.1.trim().to_owned())
+    });
+    let service = serde_json::json!({"key": "service.name", "value": {"stringValue": "orders"}});
+    for number in 0..SPANS {
+        let span = serde_json::json!({
+            "name": format!("span {number}"), "traceId": format!("{:032x}", number / 10 + 1),
+            "spanId": format!("{:016x}", number + 1), "parentSpanId": format!("{:016x}", number + 2),
+            "kind": 2, "startTimeUnixNano": "1760000000000000000", "endTimeUnixNano": "1760000000000001000",
+            "events": [{"timeUnixNano": "7", "name": "paid"}],
+        });
+        let body = serde_json::json!({"resourceSpans": [
+            {"resource": {"attributes": [service]}, "scopeSpans": [{"spans": [span]}]}]});
+        let url = format!("http://{address}/v1/traces");
+        let json = [("content-type", "application/json")];
+        let answer = server.http().post(&url, &json, body.to_string());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let query = "from spans service:orders kind:server duration:1000 status:unset events:*";
+    eventually("all arrive", || (server.search(query).len() == SPANS).then_some(()));
+    assert_eq!(server.search("from spans trace_id:00000000000000000000000000000002").len(), 10);
+    assert!(server.search("service:orders").is_empty(), "no span is a log record");
+    eventually("the account adds up", || (server.logq(&["audit"]).code == 0).then_some(()));
+    agent.stop();
+}

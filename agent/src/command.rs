@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use clap::{Subcommand, ValueEnum};
 use file_system::RealFileSystem;
-use record::Timestamp;
+use record::{Signal, Timestamp};
 use service::credentials::Credentials;
 use service::shutdown::Shutdown;
 use tokio::sync::oneshot;
 
 use crate::access::AccessArguments;
-use crate::daemon::{self, AgentError, AgentOptions, AgentStatus, DeadLetters, TABLE};
+use crate::daemon::{self, AgentError, AgentOptions, AgentStatus, DeadLetter, DeadLetters, TABLE};
 
 /// Bad usage or configuration; a state folder in use.
 const USAGE: u8 = 2;
@@ -311,14 +311,18 @@ fn dead_letters(
                 };
                 writeln!(
                     out,
-                    "{}  {}  {:>6} records  {status}  {}",
-                    letter.id, letter.at, letter.records, letter.message
+                    "{}  {}  {:>6} {}  {status}  {}",
+                    letter.id,
+                    letter.at,
+                    letter.records,
+                    if letter.spans { "spans  " } else { "records" },
+                    letter.message
                 )?;
             }
         }
         DeadLetterCommand::Show { id } => {
             let (letter, payload) = letters.read(id).map_err(failed)?;
-            show(&letter.id, &payload, out)?;
+            show(&letter, &payload, out)?;
         }
         DeadLetterCommand::Retry { ids, all } => {
             let ids = match all {
@@ -335,13 +339,16 @@ fn dead_letters(
 }
 
 /// The records of a batch, one a line.
-fn show(id: &str, payload: &[u8], out: &mut impl Write) -> Result<(), Trouble> {
+fn show(letter: &DeadLetter, payload: &[u8], out: &mut impl Write) -> Result<(), Trouble> {
+    let signal = if letter.spans { Signal::Spans } else { Signal::Logs };
     let limits = wire::Limits::default();
-    let failed =
-        |error: wire::DecodeError| Trouble::new(1, format!("{id} cannot be read: {error}"));
+    let failed = |error: wire::DecodeError| {
+        Trouble::new(1, format!("{} cannot be read: {error}", letter.id))
+    };
     let body = wire::decompress(wire::Encoding::Zstd, payload, &limits).map_err(failed)?;
     let mut lines = Vec::new();
-    wire::decode(wire::Format::OtlpProtobuf, &body, Timestamp::now(), &limits, &mut |record| {
+    let format = wire::Format::otlp_protobuf(signal);
+    wire::decode(format, &body, Timestamp::now(), &limits, &mut |record| {
         let mut line = format!("{} {}", record.timestamp, record.severity.name());
         for text in
             [record.service, record.correlation_id, Some(record.message)].into_iter().flatten()

@@ -1,7 +1,6 @@
 //! What the agent says of itself must not keep it busy with itself.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(dead_code, reason = "the server can do more than is asked of it here")]
 
 mod server;
 

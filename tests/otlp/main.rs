@@ -64,9 +64,11 @@ impl Exporters {
             .arg(SCRIPT)
             .args(["--http", &server.ingest, "--grpc", grpc, "--batches", &batches.to_string()])
             .args(arguments)
-            // Nothing of the machine's settings may send them elsewhere.
+            // Nothing of the machine's settings may send them elsewhere, or have them trust others.
             .env("NO_PROXY", "*")
             .env("no_proxy", "*")
+            .env_remove("REQUESTS_CA_BUNDLE")
+            .env_remove("CURL_CA_BUNDLE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

@@ -45,6 +45,9 @@ pub struct DeadLetter {
     pub sequence: u64,
     /// How many records it holds.
     pub records: u64,
+    /// They are spans.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spans: bool,
     /// The HTTP status of the refusal; 0 if it was never sent.
     pub status: u16,
     /// What the collector said, or why it was not sent.
@@ -162,6 +165,7 @@ impl DeadLetters {
             let (letter, payload) = self.read_retry(&id)?;
             let note = Note {
                 records: letter.records,
+                spans: letter.spans,
                 oldest: Some(Timestamp::now().0),
                 requeued: Some(id.clone()),
                 ..Note::default()

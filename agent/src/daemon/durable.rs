@@ -252,7 +252,7 @@ pub(crate) fn write_spool(
         let number = filled.number;
         if lost > 0 {
             // What comes later has positions behind what is lost.
-            lost += filled.note.records;
+            lost += filled.records();
             continue;
         }
         match write(filled, intake, durable, health, stop) {
@@ -263,6 +263,8 @@ pub(crate) fn write_spool(
     lost
 }
 
+/// Each request of a batch is an entry of its own. The positions are with the log records, which come first: spans
+/// cover nothing that could be read again.
 fn write(
     filled: Filled,
     intake: &Intake,
@@ -270,7 +272,23 @@ fn write(
     health: &Health,
     stop: &StopTime,
 ) -> Result<(), u64> {
-    let Filled { request, mut note, .. } = filled;
+    let mut lost = 0;
+    let Filled { request, note, spans, .. } = filled;
+    let logs = (!note.is_empty()).then_some((request, note));
+    for (request, note) in logs.into_iter().chain(spans) {
+        lost += write_entry(request, note, intake, durable, health, stop).err().unwrap_or(0);
+    }
+    if lost == 0 { Ok(()) } else { Err(lost) }
+}
+
+fn write_entry(
+    request: Vec<u8>,
+    mut note: Note,
+    intake: &Intake,
+    durable: &Durable,
+    health: &Health,
+    stop: &StopTime,
+) -> Result<(), u64> {
     let mut payload = (note.records > 0).then(|| wire::compress(Encoding::Zstd, &request));
     drop(request);
     let mut pause = PAUSE_MIN;

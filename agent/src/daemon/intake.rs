@@ -5,6 +5,9 @@
 //! somebody waits for it, or at the end. While it is taken away the next one is filled; if that is full before the
 //! spool is done with the first, who pushes waits. So memory is bounded by two batches, and a slow disk slows
 //! the sources down and loses nothing.
+//!
+//! Spans travel in a request of their own, which is filled and leaves together with that of the log records. So where
+//! there are both it is four requests that bound the memory, each as large as a batch may be. Spans are not sampled.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use record::{RecordRef, Timestamp};
+use record::{RecordRef, Signal, Timestamp};
 use wire::OtlpEncoder;
 
 use super::state::{Note, Position, Report};
@@ -66,6 +69,15 @@ pub(crate) struct Filled {
     /// `ExportLogsServiceRequest`; empty if only the note matters.
     pub(crate) request: Vec<u8>,
     pub(crate) note: Note,
+    /// `ExportTraceServiceRequest`, if there are spans.
+    pub(crate) spans: Option<(Vec<u8>, Note)>,
+}
+
+impl Filled {
+    /// Records in both of its requests.
+    pub(crate) fn records(&self) -> u64 {
+        self.note.records + self.spans.as_ref().map_or(0, |(_, note)| note.records)
+    }
 }
 
 /// Why nothing was taken: the agent is stopping, or there was no room in time.
@@ -108,6 +120,7 @@ struct Open {
     number: u64,
     encoder: OtlpEncoder,
     note: Note,
+    spans: Spans,
     /// How large it will be, about.
     note_bytes: usize,
     sampler: Option<Sampler>,
@@ -122,6 +135,20 @@ struct Open {
     stopped: bool,
     /// What is in it now is the last.
     ended: bool,
+}
+
+/// The spans of the open batch. What is covered and dropped stands in the note of the log records.
+#[derive(Debug)]
+struct Spans {
+    encoder: OtlpEncoder,
+    note: Note,
+}
+
+impl Default for Spans {
+    fn default() -> Self {
+        let note = Note { spans: true, ..Note::default() };
+        Self { encoder: OtlpEncoder::of(Signal::Spans), note }
+    }
 }
 
 impl Intake {
@@ -148,12 +175,13 @@ impl Intake {
     /// The agent is stopping, or the source waits no longer; the record was not taken.
     pub(crate) fn push(
         &self,
+        signal: Signal,
         record: &RecordRef<'_>,
         covered: Covered<'_>,
         when_full: WhenFull,
     ) -> Result<u64, Stopped> {
         let bytes = OtlpEncoder::bytes_max(record);
-        let mut open = match self.find_room(bytes, when_full)? {
+        let mut open = match self.find_room(signal, bytes, when_full)? {
             Room::Found(open) => open,
             Room::Refused(mut open) => {
                 open.note.counts.read += 1;
@@ -162,9 +190,14 @@ impl Intake {
                 return Ok(self.pushed(open));
             }
         };
-        open.note.counts.read += 1;
         open.cover(covered);
-        open.sample(record);
+        match signal {
+            Signal::Logs => {
+                open.note.counts.read += 1;
+                open.sample(record);
+            }
+            Signal::Spans => open.encode_span(record),
+        }
         Ok(self.pushed(open))
     }
 
@@ -379,7 +412,8 @@ impl Intake {
 
     /// When the oldest record that is not yet in the spool was read.
     pub(crate) fn oldest(&self) -> Option<Timestamp> {
-        self.open().note.oldest()
+        let open = self.open();
+        open.note.oldest().into_iter().chain(open.spans.note.oldest()).min()
     }
 
     fn bounds(&self) -> BatchBounds {
@@ -391,19 +425,24 @@ impl Intake {
     }
 
     fn wait_for_room(&self, bytes: usize) -> Result<MutexGuard<'_, Open>, Stopped> {
-        match self.find_room(bytes, WhenFull::Wait)? {
+        match self.find_room(Signal::Logs, bytes, WhenFull::Wait)? {
             Room::Found(open) | Room::Refused(open) => Ok(open),
         }
     }
 
-    fn find_room(&self, bytes: usize, when_full: WhenFull) -> Result<Room<'_>, Stopped> {
+    fn find_room(
+        &self,
+        signal: Signal,
+        bytes: usize,
+        when_full: WhenFull,
+    ) -> Result<Room<'_>, Stopped> {
         let bounds = self.bounds();
         let mut open = self.open();
         loop {
             if open.stopped {
                 return Err(Stopped);
             }
-            if !open.full && open.has_room(bytes, &bounds) {
+            if !open.full && open.has_room(signal, bytes, &bounds) {
                 return Ok(Room::Found(open));
             }
             if when_full == WhenFull::Drop && self.is_blocked() {
@@ -447,16 +486,20 @@ impl Intake {
 impl Open {
     fn is_empty(&self) -> bool {
         let sampled = self.sampler.as_ref().is_some_and(Sampler::has_changes);
-        self.encoder.is_empty() && self.note.is_empty() && !sampled
+        let spans = self.spans.note.records > 0;
+        self.encoder.is_empty() && self.note.is_empty() && !spans && !sampled
     }
 
-    fn has_room(&self, bytes: usize, bounds: &BatchBounds) -> bool {
+    fn has_room(&self, signal: Signal, bytes: usize, bounds: &BatchBounds) -> bool {
         if self.note_bytes >= NOTE_BYTES_MAX {
             return false;
         }
-        self.encoder.is_empty()
-            || (self.encoder.records() < bounds.records_max
-                && self.encoder.len() + bytes <= bounds.bytes_max)
+        let encoder = match signal {
+            Signal::Logs => &self.encoder,
+            Signal::Spans => &self.spans.encoder,
+        };
+        encoder.is_empty()
+            || (encoder.records() < bounds.records_max && encoder.len() + bytes <= bounds.bytes_max)
     }
 
     fn drop_for(&mut self, reason: &str) {
@@ -473,6 +516,16 @@ impl Open {
         *oldest = record.observed_timestamp.0.min(*oldest);
         self.encoder.push(record);
         self.note.records += 1;
+    }
+
+    /// What is read and what is in the request are in one note, so that the account adds up with either alone.
+    fn encode_span(&mut self, span: &RecordRef<'_>) {
+        let Spans { encoder, note } = &mut self.spans;
+        let oldest = note.oldest.get_or_insert(span.observed_timestamp.0);
+        *oldest = span.observed_timestamp.0.min(*oldest);
+        encoder.push(span);
+        note.counts.read += 1;
+        note.records += 1;
     }
 
     fn cover(&mut self, covered: Covered<'_>) {
@@ -531,7 +584,9 @@ impl Open {
         self.wanted_at = None;
         self.full = false;
         self.note_bytes = 0;
+        let Spans { encoder, note } = std::mem::take(&mut self.spans);
         Filled {
+            spans: (note.records > 0).then(|| (encoder.finish(), note)),
             number,
             request: std::mem::take(&mut self.encoder).finish(),
             note: std::mem::take(&mut self.note),
@@ -554,7 +609,8 @@ mod tests {
     fn push(intake: &Intake, file: u64, offset: u64, when_full: WhenFull) -> Result<u64, Stopped> {
         let record = Record { message: "a line".to_owned(), ..Record::default() };
         let place = [(file, Position { offset, parts: 0 })];
-        record.with_ref(|record| intake.push(record, Covered::Files(&place), when_full))
+        record
+            .with_ref(|record| intake.push(Signal::Logs, record, Covered::Files(&place), when_full))
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! OTLP over HTTP: `POST /v1/logs`, protobuf and JSON, as OpenTelemetry's exporters send it.
+//! OTLP over HTTP: `POST /v1/logs` and `/v1/traces`, protobuf and JSON, as OpenTelemetry's exporters send it.
 //!
 //! The answer 200 comes when the records are durable in the spool, or dropped and counted where the user said so.
 //! Requests of many senders share a batch and its fsync: it is cut [`LINGER`] after the first of them waits for it. A
@@ -193,9 +193,13 @@ impl Receiver {
             self.view.show(|shown| shown.http = Some(addr.to_string()));
             const INGEST: Access = Access::Right(Right::Ingest);
             let router = Routes::new()
-                .post("/v1/logs", INGEST, receive)
+                .post("/v1/logs", INGEST, receive_logs)
                 .worded(not_let_in)
-                .post("/otlp/v1/logs", INGEST, receive)
+                .post("/otlp/v1/logs", INGEST, receive_logs)
+                .worded(not_let_in)
+                .post("/v1/traces", INGEST, receive_spans)
+                .worded(not_let_in)
+                .post("/otlp/v1/traces", INGEST, receive_spans)
                 .worded(not_let_in)
                 .with_state(Arc::new(self))
                 .behind(&entrance.doors);
@@ -267,7 +271,7 @@ impl Receiver {
         let mut pushed = Ok(None);
         let decoded = wire::decode(format, &body, received_at, &self.limits, &mut |record| {
             if let Ok(batch) = pushed {
-                pushed = records.take(record).map(|number| number.or(batch));
+                pushed = records.take(format.signal(), record).map(|number| number.or(batch));
             }
         })?;
         if pushed.is_ok() {
@@ -317,7 +321,7 @@ impl Receiver {
 
 impl Records {
     /// Gives the number of the batch that the record is in.
-    fn take(&mut self, record: &RecordRef<'_>) -> Result<Option<u64>, Stopped> {
+    fn take(&mut self, signal: Signal, record: &RecordRef<'_>) -> Result<Option<u64>, Stopped> {
         self.arena.reset();
         let Self { settings, correlation, pipeline, arena } = self;
         let pattern = correlation.as_mut().filter(|_| record.correlation_id.is_none());
@@ -339,7 +343,7 @@ impl Records {
             source: SourceRef { agent: Some(&settings.agent), ..record.source },
             ..*record
         };
-        pipeline.record(&record, Covered::Nothing)
+        pipeline.record_of(signal, &record, Covered::Nothing)
     }
 
     fn count(&mut self, bytes: usize, decoded: &Decoded) -> Result<(), Stopped> {
@@ -368,13 +372,30 @@ fn prefer<'a>(
     Some(wanted)
 }
 
-async fn receive(
+async fn receive_logs(
     State(receiver): State<Arc<Receiver>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    receive(Signal::Logs, receiver, headers, body).await
+}
+
+async fn receive_spans(
+    State(receiver): State<Arc<Receiver>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    receive(Signal::Spans, receiver, headers, body).await
+}
+
+async fn receive(
+    signal: Signal,
+    receiver: Arc<Receiver>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let format = match Format::of_otlp(Signal::Logs, content_type) {
+    let format = match Format::of_otlp(signal, content_type) {
         Ok(format) => format,
         Err(error) => return Refusal::from(error).answer(Format::OtlpJson),
     };

@@ -16,7 +16,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use record::Timestamp;
+use record::{Signal, Timestamp};
 use service::health::{Check, Health};
 use spool::Front;
 use tokio::sync::watch;
@@ -91,6 +91,7 @@ pub(crate) struct Shipper {
 /// What is to be sent.
 struct Outgoing {
     number: u64,
+    signal: Signal,
     records: u64,
     body: Bytes,
     /// The original, while an empty body is sent in its stead.
@@ -157,8 +158,13 @@ impl Shipper {
         self.figures
             .front_oldest
             .store(note.oldest.map_or(0, |oldest| oldest.max(1) as u64), Ordering::Relaxed);
-        let mut outgoing =
-            Outgoing { number, records: note.records, body: payload.clone(), dead: false };
+        let mut outgoing = Outgoing {
+            number,
+            signal: note.signal(),
+            records: note.records,
+            body: payload.clone(),
+            dead: false,
+        };
         // To report that a report was refused would make the next one, for ever.
         let told = !note.has_only_reports();
         // It may have become a dead letter just before a crash; then the empty one may have arrived already.
@@ -178,7 +184,8 @@ impl Shipper {
                 first_unacknowledged: Some(number.saturating_sub(epoch.first_number)),
             };
             self.figures.attempts.fetch_add(1, Ordering::Relaxed);
-            let (reason, not_before) = match to.collector.send(&name, outgoing.body.clone()).await {
+            let sent = to.collector.send(outgoing.signal, &name, outgoing.body.clone()).await;
+            let (reason, not_before) = match sent {
                 Attempt::Acknowledged(acknowledgement) => {
                     self.figures.set(&to.addr, None);
                     self.health.set(CHECK, Check::Ok);
@@ -335,6 +342,7 @@ impl Shipper {
             epoch: name.epoch.clone(),
             sequence: name.sequence,
             records: outgoing.records,
+            spans: outgoing.signal == Signal::Spans,
             status,
             message,
             at: Timestamp::now().to_string(),
@@ -369,6 +377,6 @@ impl Outgoing {
     /// Sends nothing under the batch's name from here on.
     fn bury(&mut self) {
         self.dead = true;
-        self.body = wire::compress(Encoding::Zstd, &OtlpEncoder::new().finish()).into();
+        self.body = wire::compress(Encoding::Zstd, &OtlpEncoder::of(self.signal).finish()).into();
     }
 }

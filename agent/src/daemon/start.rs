@@ -113,6 +113,7 @@ fn set_aside(
             epoch: epoch.id.clone(),
             sequence: number.saturating_sub(epoch.first_number),
             records: note.records,
+            spans: note.spans,
             status: 0,
             message: format!("not sent: {former}, which this was copied from, may ship it"),
             at: Timestamp::now().to_string(),

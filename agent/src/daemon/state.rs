@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use record::Timestamp;
+use record::{Signal, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::StoreIdentity;
@@ -120,6 +120,9 @@ pub(crate) struct Note {
     /// Records in the entry's payload; for an acknowledgement, in the batch that is settled.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) records: u64,
+    /// They are spans and go where spans go.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(crate) spans: bool,
     /// When the oldest of them was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) oldest: Option<i64>,
@@ -313,6 +316,11 @@ impl Note {
     /// Whether it says nothing.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// What the entry's records are.
+    pub(crate) fn signal(&self) -> Signal {
+        if self.spans { Signal::Spans } else { Signal::Logs }
     }
 
     /// Whether all records of the entry are the agent's own.

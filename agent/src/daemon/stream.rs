@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use record::{RecordRef, Timestamp};
+use record::{RecordRef, Signal, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::intake::{Covered, Intake, Stopped, WhenFull};
@@ -81,9 +81,19 @@ impl Pipeline {
         }
     }
 
-    /// A record on its way to the intake. Gives the number of its batch, if it got into one.
+    /// A log record on its way to the intake. Gives the number of its batch, if it got into one.
     pub(crate) fn record(
         &mut self,
+        record: &RecordRef<'_>,
+        covered: Covered<'_>,
+    ) -> Result<Option<u64>, Stopped> {
+        self.record_of(Signal::Logs, record, covered)
+    }
+
+    /// As [`Pipeline::record`], of any signal.
+    pub(crate) fn record_of(
+        &mut self,
+        signal: Signal,
         record: &RecordRef<'_>,
         covered: Covered<'_>,
     ) -> Result<Option<u64>, Stopped> {
@@ -94,7 +104,7 @@ impl Pipeline {
             let (intake, when_full) = (&self.intake, self.when_full);
             let mut pushed = Err(Stopped);
             let outcome = self.processor.process(record, Instant::now(), |record| {
-                pushed = intake.push(record, covered, when_full);
+                pushed = intake.push(signal, record, covered, when_full);
             });
             match outcome {
                 Outcome::Kept => return pushed.map(Some),

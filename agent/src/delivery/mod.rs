@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use record::Signal;
 use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
 };
@@ -109,11 +110,16 @@ impl Collector {
         })
     }
 
-    /// Sends a batch once: `ExportLogsServiceRequest`, compressed by zstd. Only the whole answer counts.
-    pub(crate) async fn send(&self, name: &BatchName, body: Bytes) -> Attempt {
+    /// Sends a batch once: `ExportLogsServiceRequest` or `ExportTraceServiceRequest`, compressed by zstd. Only the
+    /// whole answer counts.
+    pub(crate) async fn send(&self, signal: Signal, name: &BatchName, body: Bytes) -> Attempt {
+        let path = match signal {
+            Signal::Logs => "v1/logs",
+            Signal::Spans => "v1/traces",
+        };
         let request = self
-            .post("v1/logs")
-            .header(CONTENT_TYPE, Format::OtlpProtobuf.content_type())
+            .post(path)
+            .header(CONTENT_TYPE, Format::otlp_protobuf(signal).content_type())
             .header(CONTENT_ENCODING, Encoding::Zstd.name());
         let request =
             name.headers().fold(request, |request, (key, value)| request.header(key, value));

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use record::Signal;
 use wire::BatchName;
 
 use super::ShipError;
@@ -75,7 +76,8 @@ impl Client {
                 sequence: batch.sequence,
                 first_unacknowledged: Some(self.first_unacknowledged.load(Ordering::Relaxed)),
             };
-            let (reason, not_before) = match self.collector.send(&name, batch.body.clone()).await {
+            let sent = self.collector.send(Signal::Logs, &name, batch.body.clone()).await;
+            let (reason, not_before) = match sent {
                 Attempt::Acknowledged(acknowledgement) => {
                     *self.stall() = None;
                     return Ok(acknowledgement);

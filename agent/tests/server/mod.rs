@@ -1,5 +1,7 @@
 //! A small collector on a port of its own that fails as it is told, and remembers everything.
 
+#![allow(dead_code, reason = "each test binary uses its own part of it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -7,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -39,6 +41,8 @@ pub(crate) enum Action {
 /// One request as it came.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    /// `/v1/logs` or `/v1/traces`.
+    pub(crate) path: String,
     pub(crate) name: BatchName,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -66,10 +70,20 @@ impl Server {
         let memory = Arc::new(Mutex::new(Memory { actions, ..Memory::default() }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().route("/v1/logs", post(receive)).with_state(memory.clone());
+        let router = Router::new()
+            .route("/v1/logs", post(receive))
+            .route("/v1/traces", post(receive))
+            .with_state(memory.clone());
         let router = router.layer(axum::extract::DefaultBodyLimit::disable());
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { addr, memory }
+    }
+
+    /// Does each of `actions` once from here on.
+    pub(crate) fn next(&self, actions: impl IntoIterator<Item = Action>) {
+        let mut actions: Vec<_> = actions.into_iter().collect();
+        actions.reverse();
+        self.memory.lock().unwrap().actions = actions;
     }
 
     /// Every request in the order of arrival.
@@ -113,6 +127,7 @@ fn messages(body: &[u8]) -> Vec<String> {
 
 async fn receive(
     State(memory): State<Arc<Mutex<Memory>>>,
+    uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -121,7 +136,8 @@ async fn receive(
     let name = name.unwrap().expect("every batch is named");
     let (action, duplicate) = {
         let mut memory = memory.lock().unwrap();
-        memory.requests.push(Request { name: name.clone(), headers, body: body.clone() });
+        let path = uri.path().to_owned();
+        memory.requests.push(Request { path, name: name.clone(), headers, body: body.clone() });
         let action = memory.actions.pop().unwrap_or(Action::Accept);
         let duplicate = memory.stored.contains_key(&name.sequence);
         use Action::*;

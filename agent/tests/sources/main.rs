@@ -7,5 +7,4 @@ mod kubernetes;
 mod otlp;
 mod process;
 #[path = "../server/mod.rs"]
-#[allow(dead_code, reason = "each test binary uses its own part of it")]
 mod server;

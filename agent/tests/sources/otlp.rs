@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use crate::process::{Agent, Home, NOWHERE, eventually, http, messages, records};
-use crate::server::Server;
+use crate::process::{Agent, Home, NOWHERE, eventually, http, messages, records, reports, spans};
+use crate::server::{Action, Server};
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
@@ -293,6 +293,144 @@ async fn a_new_configuration_keeps_the_port_or_the_old_sources() {
     let records = records(&server);
     let after = records.iter().find(|record| record.message == "after").unwrap();
     assert_eq!(after.service.as_deref(), Some("new"));
+}
+
+/// A request of spans, as a foreign sender writes it.
+fn spans_request(names: &[String]) -> Vec<u8> {
+    let spans: Vec<_> = names
+        .iter()
+        .map(|name| {
+            serde_json::json!({
+                "name": name, "traceId": "4bf92f3577b34da6a3ce929d0e0e4736", "spanId": "00f067aa0ba902b7",
+                "kind": 3, "startTimeUnixNano": "1760000000000000000", "endTimeUnixNano": "1760000000250000000",
+                "status": {"code": 2, "message": "sent to bob@example.com"},
+                "events": [{"timeUnixNano": "7", "name": "token", "attributes": [
+                    {"key": "to", "value": {"stringValue": "bob@example.com"}}]}],
+            })
+        })
+        .collect();
+    let service = serde_json::json!({"key": "service.name", "value": {"stringValue": "orders"}});
+    serde_json::json!({"resourceSpans": [
+        {"resource": {"attributes": [service]}, "scopeSpans": [{"spans": spans}]}]})
+    .to_string()
+    .into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_arrive_as_spans_redacted_and_beside_log_records() {
+    let (home, server) = (Home::new(), Server::start([]).await);
+    let keys = "add = { region = \"eu\" }\ndrop = [\"msg:unwanted\"]";
+    home.configure(&server.addr, "redact.detectors = [\"email\"]", &source(keys));
+    let agent = home.start();
+    let to = receiver(&agent).await;
+    let names = ["one".to_owned(), "unwanted".to_owned()];
+    for path in ["/v1/traces", "/otlp/v1/traces"] {
+        let answer =
+            send(&format!("{to}{path}"), &[("content-type", JSON)], spans_request(&names)).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(answer.text().await.unwrap(), "{}\n");
+    }
+    let log = request(&["a log record".to_owned()]);
+    assert_eq!(
+        send(&format!("{to}/v1/logs"), &[("content-type", PROTOBUF)], log).await.status(),
+        200
+    );
+    let bad = spans_request(&names)[..40].to_vec();
+    assert_eq!(
+        send(&format!("{to}/v1/traces"), &[("content-type", JSON)], bad).await.status(),
+        400
+    );
+    eventually("all arrive", || {
+        (spans(&server).len() == 2 && messages(&server).len() == 1).then_some(())
+    });
+    let status = agent.status().await;
+    agent.stop();
+    let ledger = &status["ledger"];
+    assert_eq!((&ledger["read"], &ledger["filtered"]), (&5.into(), &2.into()), "{status:#}");
+    for span in spans(&server) {
+        let text = |name: &str| match &span.attributes[name] {
+            Value::String(text) => text.clone(),
+            other => panic!("{name}: {other:?}"),
+        };
+        assert_eq!((&*span.message, span.service.as_deref()), ("one", Some("orders")));
+        assert!(span.source.agent.is_some());
+        assert_eq!(span.attributes["duration"], Value::I64(250_000_000));
+        assert_eq!((&*text("kind"), &*text("status"), &*text("region")), ("client", "error", "eu"));
+        for name in ["status_message", "events"] {
+            assert!(!text(name).contains("bob@"), "{span:?}");
+        }
+        let events: serde_json::Value = serde_json::from_str(&text("events")).unwrap();
+        assert_eq!((&events[0]["time"], &events[0]["name"]), (&7.into(), &"token".into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_are_acknowledged_survive_a_kill() {
+    const REQUESTS: usize = 20;
+    let home = Home::new();
+    home.configure(NOWHERE, "", &source(""));
+    let agent = home.start();
+    let to = receiver(&agent).await;
+    for number in 0..REQUESTS {
+        let body = spans_request(&[format!("{number} a"), format!("{number} b")]);
+        let answer = send(&format!("{to}/v1/traces"), &[("content-type", JSON)], body).await;
+        assert_eq!(answer.status(), 200);
+        let body = request(&[format!("{number} log")]);
+        let answer = send(&format!("{to}/v1/logs"), &[("content-type", PROTOBUF)], body).await;
+        assert_eq!(answer.status(), 200);
+    }
+    agent.kill();
+
+    // The first answer gets lost, and the batch comes again under its name.
+    let server = Server::start([Action::LoseAnswer]).await;
+    home.configure(&server.addr, "", &source(""));
+    let agent = home.start();
+    eventually("all arrive", || {
+        (spans(&server).len() == 2 * REQUESTS && messages(&server).len() == REQUESTS).then_some(())
+    });
+    let settled = |status: &serde_json::Value| {
+        let ledger = &status["ledger"];
+        let count = |name: &str| ledger[name].as_u64().unwrap();
+        (count("spooled") == 0 && count("acknowledged") == count("read") + count("reported"))
+            .then_some(())
+    };
+    agent.shows("the account adds up", settled).await;
+    agent.stop();
+    let names: BTreeSet<_> = spans(&server).into_iter().map(|span| span.message).collect();
+    assert_eq!(names.len(), 2 * REQUESTS);
+    assert!(messages(&server).values().all(|count| *count == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_are_refused_become_dead_letters_and_go_out_again_as_spans() {
+    let (home, server) = (Home::new(), Server::start([]).await);
+    home.configure(&server.addr, "", &source(""));
+    let agent = home.start();
+    let to = receiver(&agent).await;
+    eventually("it says that it began", || {
+        (reports(&server, "logq.agent.epoch_began") == 1).then_some(())
+    });
+    let settled = |status: &serde_json::Value| (status["spool_batches"] == 0).then_some(());
+    agent.shows("that is settled", settled).await;
+    server.next([Action::Refuse(400)]);
+    let body = spans_request(&["refused".to_owned()]);
+    let answer = send(&format!("{to}/v1/traces"), &[("content-type", JSON)], body).await;
+    assert_eq!(answer.status(), 200);
+    let run = |arguments: &[&str]| {
+        let output = home.command().args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let list = eventually("it is a dead letter", || {
+        Some(run(&["dead-letters", "list"])).filter(|list| !list.is_empty())
+    });
+    assert!(list.contains("1 spans"), "{list}");
+    let id = list.split_whitespace().next().unwrap();
+    assert!(run(&["dead-letters", "show", id]).contains("orders refused"));
+    assert_eq!(spans(&server).len(), 1, "the refused request alone: {:?}", spans(&server));
+    run(&["dead-letters", "retry", id]);
+    eventually("it arrives", || (spans(&server).len() == 2).then_some(()));
+    agent.stop();
 }
 
 #[test]

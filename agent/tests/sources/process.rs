@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use record::{Record, Timestamp};
+use record::{Record, Signal, Timestamp};
 use serde_json::Value;
 use tempfile::TempDir;
 use wire::{Format, Limits};
@@ -145,25 +145,34 @@ impl Drop for Agent {
 
 /// Everything that a store would have, without what the agent says of itself.
 pub(crate) fn records(server: &Server) -> Vec<Record> {
-    let all = all_records(server);
+    let all = all_records(server, Signal::Logs);
     all.into_iter().filter(|record| record.service.as_deref() != Some("logq-agent")).collect()
+}
+
+/// Every span that a store would have.
+pub(crate) fn spans(server: &Server) -> Vec<Record> {
+    all_records(server, Signal::Spans)
 }
 
 /// What the agent said of itself, by event.
 pub(crate) fn reports(server: &Server, event: &str) -> usize {
-    let all = all_records(server);
+    let all = all_records(server, Signal::Logs);
     all.iter().filter(|record| record.event_name.as_deref() == Some(event)).count()
 }
 
-fn all_records(server: &Server) -> Vec<Record> {
+fn all_records(server: &Server, signal: Signal) -> Vec<Record> {
     let mut stored = BTreeMap::new();
     for request in server.requests() {
-        stored.entry(request.name.sequence).or_insert(request.body);
+        stored.entry(request.name.sequence).or_insert((request.path, request.body));
     }
     let mut records = Vec::new();
-    for body in stored.values().map(|body| decoded(body)) {
-        let take = &mut |record: &record::RecordRef<'_>| records.push(record.to_record());
-        wire::decode(Format::OtlpProtobuf, &body, Timestamp(0), &Limits::default(), take).unwrap();
+    for (path, body) in stored.values() {
+        let sent = if path == "/v1/traces" { Signal::Spans } else { Signal::Logs };
+        if sent == signal {
+            let format = Format::otlp_protobuf(signal);
+            let take = &mut |record: &record::RecordRef<'_>| records.push(record.to_record());
+            wire::decode(format, &decoded(body), Timestamp(0), &Limits::default(), take).unwrap();
+        }
     }
     records
 }

@@ -60,7 +60,7 @@ pub(crate) fn decode(
     decoder.reading.end_scope()?;
     for raw in spans {
         decoder.span(raw.get(), limits);
-        decoder.reading.end_span(&mut to);
+        decoder.reading.end_record(&mut to);
     }
     Ok(to.decoded)
 }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use prost::Message;
 use record::Signal;
 use support::{encoded, record, records, records_within, span};
-use wire::{Format, Limits};
+use wire::{Format, Limits, OtlpEncoder};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
@@ -33,6 +33,8 @@ proptest! {
         originals in proptest::collection::vec(span(), 0..6),
     ) {
         let (protobuf, json) = encoded(Signal::Spans, &originals);
+        let bounds = originals.iter().map(|span| span.with_ref(OtlpEncoder::bytes_max));
+        prop_assert!(protobuf.len() <= bounds.sum::<usize>());
         for (format, body) in [(Format::OtlpTracesProtobuf, protobuf), (Format::OtlpTracesJson, json)] {
             let (read, decoded) = records(format, &body).unwrap();
             prop_assert_eq!(&read, &originals);

@@ -52,10 +52,7 @@ pub(crate) fn decode(
             decoder.scope(scope)?;
             for raw in records {
                 decoder.record(signal, raw.get(), limits);
-                match signal {
-                    Signal::Logs => decoder.reading.end_record(&mut to),
-                    Signal::Spans => decoder.reading.end_span(&mut to),
-                }
+                decoder.reading.end_record(&mut to);
             }
         }
     }

@@ -105,19 +105,14 @@ impl<'b> Decoder<'b, '_> {
                 continue;
             }
             let record = bytes(field)?;
-            let too_large = record.len() > self.limits.flattened_bytes_max;
-            if too_large {
-                self.reading.builder.fault = Some(RejectReason::TooLarge);
-            }
             match self.signal {
-                Signal::Logs if too_large => self.reading.end_record(to),
-                Signal::Logs => {
-                    self.log_record(record)?;
-                    self.reading.end_record(to);
+                _ if record.len() > self.limits.flattened_bytes_max => {
+                    self.reading.builder.fault = Some(RejectReason::TooLarge);
                 }
-                Signal::Spans if too_large => self.reading.end_span(to),
-                Signal::Spans => self.span(record, to),
+                Signal::Logs => self.log_record(record)?,
+                Signal::Spans => self.span(record),
             }
+            self.reading.end_record(to);
         }
         Ok(())
     }

@@ -17,7 +17,7 @@
 
 use super::decode_protobuf::{Decoder, bytes, fixed64, for_each, varint};
 use crate::RejectReason;
-use crate::builder::{Emit, Scalar, Text};
+use crate::builder::{Scalar, Text};
 use crate::json_text::{push, push_string};
 use crate::protobuf::{Fault, Reader};
 
@@ -25,11 +25,10 @@ use crate::protobuf::{Fault, Reader};
 pub(super) const ATTRIBUTES_DEPTH: usize = 3;
 
 impl<'b> Decoder<'b, '_> {
-    pub(super) fn span(&mut self, message: &'b [u8], to: &mut Emit<'_, '_>) {
+    pub(super) fn span(&mut self, message: &'b [u8]) {
         if self.span_fields(message).is_err() {
             self.reading.builder.fault = Some(RejectReason::Malformed);
         }
-        self.reading.end_span(to);
     }
 
     fn span_fields(&mut self, message: &'b [u8]) -> Result<(), Fault> {

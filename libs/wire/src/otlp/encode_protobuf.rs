@@ -3,7 +3,7 @@
 //! Records keep their order; each run of the same service and host is one `ResourceLogs` or `ResourceSpans`. A message's
 //! length stands before it, so a run is gathered in a buffer of its own and written when it ends.
 
-use record::{RecordRef, Signal, ValueRef};
+use record::{RecordRef, Signal, ValueRef, span};
 
 use super::encode_protobuf_span::write_span;
 use super::native::{self, SCOPE_NAME, SCOPE_VERSION};
@@ -89,7 +89,14 @@ impl OtlpEncoder {
         ];
         let texts: usize = texts.into_iter().flatten().map(str::len).sum();
         let attribute = |(name, value): &(&str, ValueRef<'_>)| {
-            let text = if let ValueRef::String(text) = value { text.len() } else { 0 };
+            let text = match value {
+                // A list in JSON, of which a value takes two bytes there and four in a request of spans.
+                ValueRef::String(text) if matches!(*name, span::EVENTS | span::LINKS) => {
+                    3 * text.len()
+                }
+                ValueRef::String(text) => text.len(),
+                _ => 0,
+            };
             ATTRIBUTE_OVERHEAD + name.len() + text
         };
         RECORD_OVERHEAD + texts + record.attributes.iter().map(attribute).sum::<usize>()

@@ -2,7 +2,7 @@
 //!
 //! A decoder calls, for each resource, `begin_resource`, attributes, `end_resource`; for each scope in it
 //! `begin_scope`, name, version, attributes, `end_scope`; for each record in that the fields, attributes and
-//! `end_record`, for each span the fields, attributes and `end_span` (see [`super::reading_span`]). Names arrive flattened. Resource and scope come first, wherever they stand in the message.
+//! `end_record`. Spans are read like log records; what they alone have is in [`super::reading_span`]. Names arrive flattened. Resource and scope come first, wherever they stand in the message.
 
 use record::keys::Role;
 use record::{Severity, Signal, SpanId, Timestamp, TraceId};
@@ -208,6 +208,9 @@ impl<'b> Reading<'b> {
     }
 
     pub(crate) fn end_record(&mut self, to: &mut Emit<'_, '_>) {
+        if self.signal == Signal::Spans {
+            self.end_span();
+        }
         let builder = &mut self.builder;
         for (field, shared, loser) in [
             (&mut builder.fields.service, self.service, "resource.service.name"),

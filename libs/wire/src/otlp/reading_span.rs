@@ -9,7 +9,7 @@ use record::{SpanId, span};
 
 use super::native;
 use super::reading::Reading;
-use crate::builder::{Emit, Scalar, Text};
+use crate::builder::{Scalar, Text};
 
 /// What stands before the name of a sender's attribute that would be taken for ours.
 const OWN: &str = "attribute";
@@ -133,7 +133,8 @@ impl<'b> Reading<'b> {
         }
     }
 
-    pub(crate) fn end_span(&mut self, to: &mut Emit<'_, '_>) {
+    /// Makes attributes of what was gathered.
+    pub(super) fn end_span(&mut self) {
         let span = std::mem::take(&mut self.span);
         let mut duration = span.duration;
         if let Some(end) = span.end {
@@ -165,7 +166,6 @@ impl<'b> Reading<'b> {
                 self.builder.attribute(Text::Body(name), value);
             }
         }
-        self.end_record(to);
     }
 }
 

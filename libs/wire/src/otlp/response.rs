@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(grpc_code(503), 14);
         let details = grpc_retry_details(14, "busy", Duration::from_millis(1_500));
         let expected =
-            b"\x08\x0e\x12\x04busy\x1a\x38\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x0a\
+            b"\x08\x0e\x12\x04busy\x1a\x36\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x0a\
             \x0a\x08\x08\x01\x10\x80\xca\xb5\xee\x01";
         assert_eq!(STANDARD_NO_PAD.decode(details).unwrap(), expected);
     }
