@@ -1,12 +1,16 @@
 //! OTLP over gRPC: what is taken, what is refused and with which status, and that a stop lets calls end.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::Request;
 use base64::Engine;
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use record::Signal;
+use tokio::net::TcpStream;
 
 use crate::client::{LOGS, Reply, SPANS, call, frame};
 use crate::server::Server;
@@ -150,10 +154,44 @@ async fn a_connection_that_says_nothing_or_no_http2_is_closed() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(folder.path()).await;
     for said in [&b""[..], b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"] {
-        let mut stream = tokio::net::TcpStream::connect(server.grpc).await.unwrap();
+        let mut stream = TcpStream::connect(server.grpc).await.unwrap();
         stream.write_all(said).await.unwrap();
         let mut answer = Vec::new();
         let closed = stream.read_to_end(&mut answer);
         let _ = tokio::time::timeout(Duration::from_secs(30), closed).await.expect("it is closed");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_takes_no_more_calls_and_lets_the_ones_under_way_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path()).await;
+    let address = server.grpc;
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::post(format!("http://{address}{SPANS}"))
+        .header("content-type", "application/grpc")
+        .body(())
+        .unwrap();
+    let (response, mut sending) = client.send_request(request, false).unwrap();
+    let body = Bytes::from(frame(false, SPAN));
+    sending.send_data(body.slice(..7), false).unwrap();
+    // Its memory is set apart: the call is under way.
+    while server.store.memory_bytes().1 == 0 {
+        tokio::task::yield_now().await;
+    }
+    let store = Arc::clone(&server.store);
+    let stopped = tokio::spawn(server.crash());
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    sending.send_data(body.slice(7..), true).unwrap();
+    let mut receiving = response.await.unwrap().into_body();
+    assert_eq!(&receiving.data().await.unwrap().unwrap()[..], frame(false, b""));
+    let trailers = receiving.trailers().await.unwrap().unwrap();
+    assert_eq!(trailers["grpc-status"], "0");
+    stopped.await.unwrap();
+    let (sources, _) = store.view().sources("default", "spans", i64::MIN..i64::MAX);
+    assert_eq!(sources.iter().map(|source| source.rows()).sum::<usize>(), 1);
 }
