@@ -7,13 +7,13 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use record::Timestamp;
+use service::grpc;
 use store::{Append, Appended, BatchBuilder, Store, StoreError};
 use tokio::sync::oneshot;
 use wire::{BatchName, Decoded, Encoding, Format, Rejected};
 
 use crate::Collector;
 use crate::admission::Admitted;
-use crate::grpc;
 use crate::refusal::Refusal;
 
 /// Bytes of a typical record, for sizing a batch's first allocation.
@@ -96,9 +96,8 @@ impl Collector {
                 encoding = Encoding::Identity;
                 admitted.reservations.push(self.store.reserve(admitted.bytes.len())?);
             } else if message.packed && !packed {
-                return Err(Refusal::Frame {
-                    detail: "says that it is packed, and grpc-encoding not how",
-                });
+                let how = "says that it is packed, and grpc-encoding not how";
+                return Err(grpc::BadFrame(how).into());
             }
         }
         self.rates.charge(&tenant, admitted.bytes.len().saturating_sub(said));

@@ -39,10 +39,10 @@ use wire::Limits;
 pub use crate::agents::{Acknowledged, AgentLedger, AgentList, AgentStatus, Heartbeat, Rfc3339};
 use crate::agents::{Agents, HEARTBEATS_MAX};
 pub use crate::deletes::DeleteReport;
-pub use crate::grpc::not_served;
 use crate::metrics::Metrics;
 use crate::rates::Rates;
 use record::Timestamp;
+pub use service::grpc::not_served;
 use store::Store;
 
 /// Bounds of the collector.

@@ -15,8 +15,8 @@ pub(crate) enum Refusal {
     BodyTooLarge { limit_bytes: usize },
     #[error("the body was cut off: {detail}; send it again")]
     BodyCutOff { detail: String },
-    #[error("the gRPC message {detail}")]
-    Frame { detail: &'static str },
+    #[error(transparent)]
+    Frame(#[from] service::grpc::BadFrame),
     #[error("the tenant sends faster than it may; send slower, or have its rate raised")]
     TooFast { after: Duration },
     /// A named batch is taken whole or not at all.
@@ -37,7 +37,7 @@ impl Refusal {
         match self {
             Refusal::BodyTooLarge { .. } => 413,
             Refusal::BodyCutOff { .. }
-            | Refusal::Frame { .. }
+            | Refusal::Frame(_)
             | Refusal::NotWhole { .. }
             | Refusal::Heartbeat { .. } => 400,
             Refusal::TooFast { .. } => 429,
@@ -58,7 +58,7 @@ impl Refusal {
         match self {
             Refusal::BodyTooLarge { .. } => "body_too_large",
             Refusal::BodyCutOff { .. } => "body_cut_off",
-            Refusal::Frame { .. } => "bad_frame",
+            Refusal::Frame(_) => "bad_frame",
             Refusal::TooFast { .. } => "rate_exceeded",
             Refusal::NotWhole { .. } => "batch_not_whole",
             Refusal::Heartbeat { .. } => "bad_heartbeat",

@@ -44,6 +44,11 @@ struct Exporters {
 impl Exporters {
     /// `None` where the SDK is missing.
     fn start(server: &Server, batches: usize, arguments: &[&str]) -> Option<Self> {
+        Self::to(&server.ingest, &server.grpc, batches, arguments)
+    }
+
+    /// Sends to these two addresses, `http://host:port` each; `None` where the SDK is missing.
+    fn to(http: &str, grpc: &str, batches: usize, arguments: &[&str]) -> Option<Self> {
         let there = Command::new(python())
             .args(["-c", "import opentelemetry.exporter.otlp.proto.grpc, opentelemetry.exporter.otlp.proto.http"])
             .output();
@@ -59,10 +64,10 @@ impl Exporters {
             );
             return None;
         }
-        let grpc = server.grpc.split_once("://").unwrap().1;
+        let grpc = grpc.split_once("://").unwrap().1;
         let mut child = Command::new(python())
             .arg(SCRIPT)
-            .args(["--http", &server.ingest, "--grpc", grpc, "--batches", &batches.to_string()])
+            .args(["--http", http, "--grpc", grpc, "--batches", &batches.to_string()])
             .args(arguments)
             // Nothing of the machine's settings may send them elsewhere, or have them trust others.
             .env("NO_PROXY", "*")
@@ -150,6 +155,48 @@ fn exporters_send_logs_and_spans_over_http_and_grpc_and_all_of_it_is_found() {
     assert_eq!(events[1]["attributes"]["exception.message"], "declined");
     assert!(events[0]["time"].as_u64().unwrap() > 1_700_000_000_000_000_000);
     server.stop();
+}
+
+#[test]
+fn an_agent_takes_from_exporters_over_http_and_grpc_what_is_then_found_in_the_store() {
+    let home = Home::new();
+    let server = home.start();
+    let config = format!(
+        "[agent]\nstate = {:?}\ncollector = [{:?}]\nhttp = \"127.0.0.1:0\"\nbatch_age = \"20ms\"\n\
+         [[agent.sources]]\nkind = \"otlp\"\nhttp = \"127.0.0.1:0\"\ngrpc = \"127.0.0.1:0\"\n",
+        home.data().with_file_name("agent"),
+        server.ingest,
+    );
+    let config = home.write("agent.toml", config);
+    let mut agent = Agent(server.spawn(&["run", "agent", "--config", config.to_str().unwrap()]));
+    let mut said = BufReader::new(agent.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let mut address = |protocol: &str| {
+        let line = said.find(|line| line.contains(protocol) && line.contains(" addr=")).unwrap();
+        format!("http://{}", line.split_once(" addr=").unwrap().1.trim())
+    };
+    let (http, grpc) = (address("takes OTLP"), address("takes OTLP over gRPC"));
+    // What it says next has to be read by somebody.
+    std::thread::spawn(move || said.for_each(drop));
+    let Some(exporters) = Exporters::to(&http, &grpc, 2, &["--once"]) else { return };
+    exporters.end();
+    let each = 2 * BATCH as u64;
+    for query in
+        ["protocol:http", "protocol:grpc", "from spans protocol:http", "from spans protocol:grpc"]
+    {
+        let query = format!("{query} | stats count()");
+        server::eventually(&query, || (count(&server, &query) == each).then_some(()));
+    }
+    server::eventually("the account adds up", || (server.logq(&["audit"]).code == 0).then_some(()));
+}
+
+/// Killed when dropped.
+struct Agent(Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[test]

@@ -322,6 +322,12 @@ const SOURCE: &[Key] = &[
     // otlp
     key("http", Kind::Address, Fallback::Absent, "otlp: where to listen for OTLP over HTTP."),
     key(
+        "grpc",
+        Kind::Address,
+        Fallback::Absent,
+        "otlp: where to listen for OTLP over gRPC as well.",
+    ),
+    key(
         "body_max",
         size(1 << 10, 64 << 20),
         Fallback::Value("16 MiB"),

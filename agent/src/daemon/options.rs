@@ -205,6 +205,9 @@ impl AgentOptions {
         for source in &self.sources {
             if let SourceKind::Otlp(otlp) = &source.kind {
                 exposure::check(&format!("http of the source {}", source.name), &otlp.http)?;
+                if let Some(grpc) = &otlp.grpc {
+                    exposure::check(&format!("grpc of the source {}", source.name), grpc)?;
+                }
             }
         }
         Ok(())
@@ -382,7 +385,11 @@ fn kind(values: &Values, faults: &mut Vec<Fault>) -> Option<SourceKind> {
                 missing("http", "write http = \"127.0.0.1:4319\"");
                 return None;
             };
-            Some(SourceKind::Otlp(OtlpOptions { http, body_bytes_max: values.get("body_max") }))
+            Some(SourceKind::Otlp(OtlpOptions {
+                http,
+                grpc: values.get("grpc"),
+                body_bytes_max: values.get("body_max"),
+            }))
         }
         _ => None,
     }

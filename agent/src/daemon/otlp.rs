@@ -1,4 +1,4 @@
-//! OTLP over HTTP: `POST /v1/logs` and `/v1/traces`, protobuf and JSON, as OpenTelemetry's exporters send it.
+//! OTLP over HTTP (`POST /v1/logs` and `/v1/traces`, protobuf and JSON) and over gRPC, as OpenTelemetry's exporters send it.
 //!
 //! The answer 200 comes when the records are durable in the spool, or dropped and counted where the user said so.
 //! Requests of many senders share a batch and its fsync: it is cut [`LINGER`] after the first of them waits for it. A
@@ -17,13 +17,14 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bumpalo::Bump;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use record::{RecordRef, Signal, SourceRef, Timestamp, ValueRef};
 use service::doors::{Access, Entrance, Refused, Routes};
+use service::grpc;
 use service::http::{ServerLimits, serve};
 use service::principal::Right;
 use service::shutdown::Shutdown;
@@ -40,6 +41,8 @@ use crate::reading::Reading;
 
 /// Requests that are read and decoded at once.
 const REQUESTS_MAX: usize = 8;
+/// When a refused sender is to come again.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// How long further ones wait.
 const SLOT_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How long a sender may take for its body.
@@ -63,6 +66,8 @@ const REJECTED: &str = "rejected";
 #[derive(Clone, Debug)]
 pub(super) struct OtlpOptions {
     pub(super) http: String,
+    /// Also over gRPC.
+    pub(super) grpc: Option<String>,
     /// Longest body, as sent and unpacked.
     pub(super) body_bytes_max: usize,
 }
@@ -71,14 +76,16 @@ pub(super) struct OtlpOptions {
 ///
 /// # Errors
 /// It cannot; names the key.
-pub(super) fn listen(http: &str) -> Result<TcpListener, String> {
+pub(super) fn listen(key: &str, address: &str) -> Result<TcpListener, String> {
     let listen = || {
-        let listener = TcpListener::bind(http)?;
+        let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         Ok(listener)
     };
     listen().map_err(|error: std::io::Error| {
-        format!("cannot listen on {http}; set `http` of this source to another address: {error}")
+        format!(
+            "cannot listen on {address}; set `{key}` of this source to another address: {error}"
+        )
     })
 }
 
@@ -90,6 +97,13 @@ pub(super) struct Receiver {
     when_full: WhenFull,
     records: Mutex<Records>,
     view: Arc<SourceView>,
+}
+
+/// How a message stands in its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    Http,
+    Grpc,
 }
 
 /// Makes records of what is received.
@@ -109,6 +123,8 @@ enum Refusal {
     BodyTooLarge { limit_bytes: usize },
     #[error("the body was cut off: {0}; send it again")]
     BodyCutOff(String),
+    #[error(transparent)]
+    Frame(#[from] grpc::BadFrame),
     #[error("the body did not come within {} s; send it again", BODY_WAIT_MAX.as_secs())]
     BodySlow,
     #[error("{REQUESTS_MAX} requests are being taken already; send this one again")]
@@ -127,7 +143,7 @@ impl Refusal {
         match self {
             Self::Decode(error) => error.status(),
             Self::BodyTooLarge { .. } => 413,
-            Self::BodyCutOff(_) => 400,
+            Self::BodyCutOff(_) | Self::Frame(_) => 400,
             Self::Busy => 429,
             Self::BodySlow | Self::SpoolFull | Self::Stopping => 503,
             Self::DecoderPanicked => 500,
@@ -172,7 +188,13 @@ impl Receiver {
     }
 
     /// Takes requests until told to stop, and answers those that are under way.
-    pub(super) fn run(self, listener: TcpListener, entrance: &Entrance, stopping: Shutdown) {
+    pub(super) fn run(
+        self,
+        http: TcpListener,
+        grpc: Option<TcpListener>,
+        entrance: &Entrance,
+        stopping: Shutdown,
+    ) {
         let view = Arc::clone(&self.view);
         let fail = |error: std::io::Error| {
             tracing::error!(source = view.name, %error, "the receiver has stopped");
@@ -186,43 +208,100 @@ impl Receiver {
             Ok(runtime) => runtime,
             Err(error) => return fail(error),
         };
+        let receiver = Arc::new(self);
         let served = runtime.block_on(async {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            let addr = listener.local_addr()?;
-            tracing::info!(source = self.view.name, %addr, "takes OTLP");
-            self.view.show(|shown| shown.http = Some(addr.to_string()));
-            const INGEST: Access = Access::Right(Right::Ingest);
-            let router = Routes::new()
-                .post("/v1/logs", INGEST, receive_logs)
-                .worded(not_let_in)
-                .post("/otlp/v1/logs", INGEST, receive_logs)
-                .worded(not_let_in)
-                .post("/v1/traces", INGEST, receive_spans)
-                .worded(not_let_in)
-                .post("/otlp/v1/traces", INGEST, receive_spans)
-                .worded(not_let_in)
-                .with_state(Arc::new(self))
-                .behind(&entrance.doors);
-            let listener = entrance.listener(listener);
-            serve(listener, router, stopping.requested(), ServerLimits::default()).await
+            let over_http = Arc::clone(&receiver).serve_http(http, entrance, stopping.clone());
+            match grpc {
+                Some(grpc) => {
+                    let over_grpc = Arc::clone(&receiver).serve_grpc(grpc, entrance, stopping);
+                    futures_util::future::try_join(over_http, over_grpc).await.map(|_| ())
+                }
+                None => over_http.await.map(|_| ()),
+            }
         });
         if let Err(error) = served {
             fail(error);
         }
     }
 
+    async fn serve_http(
+        self: Arc<Self>,
+        listener: TcpListener,
+        entrance: &Entrance,
+        stopping: Shutdown,
+    ) -> std::io::Result<usize> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let addr = listener.local_addr()?;
+        tracing::info!(source = self.view.name, %addr, "takes OTLP");
+        self.view.show(|shown| shown.http = Some(addr.to_string()));
+        const INGEST: Access = Access::Right(Right::Ingest);
+        let router = Routes::new()
+            .post("/v1/logs", INGEST, receive_logs)
+            .worded(not_let_in)
+            .post("/otlp/v1/logs", INGEST, receive_logs)
+            .worded(not_let_in)
+            .post("/v1/traces", INGEST, receive_spans)
+            .worded(not_let_in)
+            .post("/otlp/v1/traces", INGEST, receive_spans)
+            .worded(not_let_in)
+            .with_state(self)
+            .behind(&entrance.doors);
+        let listener = entrance.listener(listener);
+        serve(listener, router, stopping.requested(), ServerLimits::default()).await
+    }
+
+    async fn serve_grpc(
+        self: Arc<Self>,
+        listener: TcpListener,
+        entrance: &Entrance,
+        stopping: Shutdown,
+    ) -> std::io::Result<usize> {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let addr = listener.local_addr()?;
+        tracing::info!(source = self.view.name, %addr, "takes OTLP over gRPC");
+        self.view.show(|shown| shown.grpc = Some(addr.to_string()));
+        const INGEST: Access = Access::Right(Right::Ingest);
+        const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+        const SPANS: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+        let router = Routes::new()
+            .post(LOGS, INGEST, export_logs)
+            .worded(grpc_not_let_in)
+            .post(SPANS, INGEST, export_spans)
+            .worded(grpc_not_let_in)
+            .with_state(self)
+            .behind(&entrance.doors)
+            .fallback(grpc::not_served);
+        let listener = entrance.listener(listener).http2();
+        serve(listener, router, stopping.requested(), ServerLimits::default()).await
+    }
+
     async fn ingest(
         self: Arc<Self>,
         format: Format,
+        framing: Framing,
         headers: &HeaderMap,
         body: Body,
     ) -> Result<Decoded, Refusal> {
-        let encoding = headers.get(CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-        let encoding = Encoding::from_header(encoding)?;
+        let packed_as = match framing {
+            Framing::Http => CONTENT_ENCODING.as_str(),
+            Framing::Grpc => grpc::ENCODING,
+        };
+        let encoding = headers.get(packed_as).and_then(|value| value.to_str().ok());
+        let mut encoding = Encoding::from_header(encoding)?;
         let slot = tokio::time::timeout(SLOT_WAIT_MAX, Arc::clone(&self.slots).acquire_owned());
         let slot = slot.await.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Stopping)?;
         let body = tokio::time::timeout(BODY_WAIT_MAX, self.read(body));
-        let body = body.await.map_err(|_| Refusal::BodySlow)??;
+        let mut body = body.await.map_err(|_| Refusal::BodySlow)??;
+        if framing == Framing::Grpc {
+            let message = grpc::message(&body)?;
+            if !message.packed {
+                encoding = Encoding::Identity;
+            } else if encoding == Encoding::Identity {
+                let how = "says that it is packed, and grpc-encoding not how";
+                return Err(grpc::BadFrame(how).into());
+            }
+            body = message.bytes;
+        }
         let receiver = Arc::clone(&self);
         let taken = tokio::task::spawn_blocking(move || {
             let taken = receiver.take(format, encoding, &body);
@@ -399,7 +478,7 @@ async fn receive(
         Ok(format) => format,
         Err(error) => return Refusal::from(error).answer(Format::OtlpJson),
     };
-    match receiver.ingest(format, &headers, body).await {
+    match receiver.ingest(format, Framing::Http, &headers, body).await {
         Ok(decoded) => {
             let why = decoded.rejected.first().map(|first| first.detail.as_str());
             let rejected = u64::from(decoded.rejected_total);
@@ -411,4 +490,61 @@ async fn receive(
             refusal.answer(format)
         }
     }
+}
+
+async fn export_logs(
+    State(receiver): State<Arc<Receiver>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    export(Signal::Logs, receiver, headers, body).await
+}
+
+async fn export_spans(
+    State(receiver): State<Arc<Receiver>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    export(Signal::Spans, receiver, headers, body).await
+}
+
+async fn export(
+    signal: Signal,
+    receiver: Arc<Receiver>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    if !grpc::is_grpc(&headers) {
+        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
+    }
+    let format = Format::otlp_protobuf(signal);
+    match receiver.ingest(format, Framing::Grpc, &headers, body).await {
+        Ok(decoded) => {
+            let why = decoded.rejected.first().map(|first| first.detail.as_str());
+            let rejected = u64::from(decoded.rejected_total);
+            grpc::answer(&wire::export_response(format, rejected, why.unwrap_or_default()))
+        }
+        Err(refusal) => {
+            tracing::debug!(%refusal, "a request was refused");
+            grpc_refused(&refusal)
+        }
+    }
+}
+
+/// Why it is not taken, and when to come again.
+fn grpc_refused(refusal: &Refusal) -> Response {
+    let (code, message) = (grpc::code_of_export(refusal.status()), refusal.to_string());
+    let mut response = grpc::status(code, &message);
+    if matches!(refusal.status(), 429 | 503)
+        && let Ok(details) =
+            HeaderValue::from_str(&wire::grpc_retry_details(code, &message, RETRY_WAIT))
+    {
+        response.headers_mut().insert(grpc::DETAILS, details);
+    }
+    response
+}
+
+/// Somebody does not come in, said in the form of gRPC.
+fn grpc_not_let_in(_: &HeaderMap, refused: &Refused) -> Response {
+    grpc::status(wire::grpc_code(refused.status()), &refused.to_string())
 }

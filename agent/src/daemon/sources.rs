@@ -176,12 +176,14 @@ fn start_all(
             }
             SourceKind::Otlp(options) => {
                 running.finite = false;
-                let listener = otlp::listen(&options.http).map_err(refuse)?;
+                let http = otlp::listen("http", &options.http).map_err(refuse)?;
+                let grpc = options.grpc.as_deref().map(|grpc| otlp::listen("grpc", grpc));
+                let grpc = grpc.transpose().map_err(refuse)?;
                 let (trigger, stopping) = Shutdown::new();
                 running.triggers.push(trigger);
                 let receiver = Receiver::new(&options, reading, pipeline, view);
                 let entrance = overview.entrance.clone();
-                Box::new(move || receiver.run(listener, &entrance, stopping))
+                Box::new(move || receiver.run(http, grpc, &entrance, stopping))
             }
         };
         let thread = std::thread::Builder::new().name("agent-source".to_owned()).spawn(thread);

@@ -75,6 +75,9 @@ pub struct SourceStatus {
     /// Where it listens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
+    /// Where it takes OTLP over gRPC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc: Option<String>,
     /// Those furthest behind, 200 at most.
     pub files: Vec<FileStatus>,
 }
@@ -260,6 +263,9 @@ impl AgentStatus {
             }
             if let Some(http) = &source.http {
                 lines.push(format!("  listens on {http}"));
+            }
+            if let Some(grpc) = &source.grpc {
+                lines.push(format!("  listens on {grpc} for gRPC"));
             }
             if source.kind == "file" {
                 lines.push(format!(

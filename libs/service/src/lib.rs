@@ -6,6 +6,7 @@
 pub mod config;
 pub mod credentials;
 pub mod doors;
+pub mod grpc;
 pub mod health;
 pub mod http;
 pub mod metrics;

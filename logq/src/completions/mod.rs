@@ -95,7 +95,10 @@ fn known(root: &Command, split: &Split) -> Known {
         if !only_words && word == "--" {
             only_words = true;
         } else if !only_words && word.starts_with('-') && word.len() > 1 {
-            value_of = option(command, word);
+            // A query needs no command; its flags may come first.
+            let of_search = || option(root.find_subcommand("search")?, word);
+            let is_root = command.get_name() == root.get_name();
+            value_of = option(command, word).or_else(|| is_root.then(of_search)?);
         } else if let Some(found) = (place == 0).then(|| command.find_subcommand(word)).flatten() {
             command = found;
         } else {
