@@ -50,6 +50,18 @@ impl Labels {
         self.0.is_empty()
     }
 
+    /// Those of the names.
+    pub(crate) fn only(&self, names: &[String]) -> Self {
+        let belongs = |(name, _): &(&str, &str)| names.iter().any(|one| one == name);
+        self.iter().filter(belongs).collect()
+    }
+
+    /// All but those of the names.
+    pub(crate) fn except(&self, names: &[String]) -> Self {
+        let belongs = |(name, _): &(&str, &str)| !names.iter().any(|one| one == name);
+        self.iter().filter(belongs).collect()
+    }
+
     fn place(&self, name: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(known, _)| known.as_str().cmp(name))
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! text ─ lexer, grammar ─▶ Expr (as written, with spans) ─▶ Pipeline: a line → kept or not, its labels, its value
-//!                                                       └─▶ (metric) samples → series
+//!                                                       └─▶ metric: lines of a source → series
 //! ```
 //!
 //! What must hold: every fault is a [`Fault`] and never a panic, on any text and any line; memory and depth are bounded;
@@ -17,6 +17,7 @@ mod fault;
 mod grammar;
 mod labels;
 mod lexer;
+pub mod metric;
 mod names;
 pub mod pipeline;
 mod print;

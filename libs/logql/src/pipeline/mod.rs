@@ -134,6 +134,11 @@ pub(crate) fn check_replace(replace: &LabelReplace) -> Result<(), Fault> {
     }
 }
 
+/// Compiles an expression that has to match the whole of a text.
+pub(crate) fn anchored_regex(pattern: &str) -> Result<::regex::Regex, String> {
+    regex::compile_anchored(pattern)
+}
+
 fn is_label_name(name: &str) -> bool {
     let starts = name.starts_with(|first: char| first == '_' || first.is_ascii_alphabetic());
     starts && name.bytes().all(|byte| byte == b'_' || byte.is_ascii_alphanumeric())
