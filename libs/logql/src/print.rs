@@ -1,11 +1,14 @@
 //! An expression as a text that is parsed to the same expression.
+//!
+//! Parentheses stand only where they are needed: with more of them than it was written with, an expression could be
+//! nested deeper than is allowed.
 
 use std::fmt::{self, Display, Formatter, Write};
 
 use crate::ast::{
-    Binary, Expr, Extraction, Grouping, LabelChoice, LabelFilter, LabelFormat, LabelSource,
-    LineFilter, LogQuery, LogRange, Logfmt, Matcher, Metric, Quantity, RangeAggregation, Side,
-    Stage, Unwrap, VectorAggregation,
+    Binary, BinaryOperator, Expr, Extraction, Grouping, LabelChoice, LabelFilter, LabelFormat,
+    LabelSource, LineFilter, LogQuery, LogRange, Logfmt, Matcher, Metric, Quantity,
+    RangeAggregation, Side, Stage, Unwrap, VectorAggregation,
 };
 use crate::quantity::print_duration;
 
@@ -103,9 +106,11 @@ impl Display for LabelFilter {
         };
         for (index, one) in all.iter().enumerate() {
             f.write_str(if index == 0 { "" } else { separator })?;
-            match one {
-                Self::All(_) | Self::Any(_) => write!(f, "({one})")?,
-                _ => one.fmt(f)?,
+            match (self, one) {
+                (Self::Any(_), Self::All(_)) | (_, Self::Text(_) | Self::Quantity(_)) => {
+                    one.fmt(f)?
+                }
+                _ => write!(f, "({one})")?,
             }
         }
         Ok(())
@@ -213,7 +218,9 @@ impl Display for VectorAggregation {
 
 impl Display for Binary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        operand(f, &self.left.node)?;
+        let precedence = self.operator.precedence();
+        let is_power = self.operator == BinaryOperator::Power;
+        operand(f, &self.left.node, precedence + u8::from(is_power))?;
         write!(f, " {}", self.operator)?;
         if self.returns_bool {
             f.write_str(" bool")?;
@@ -230,13 +237,16 @@ impl Display for Binary {
             }
         }
         f.write_str(" ")?;
-        operand(f, &self.right.node)
+        operand(f, &self.right.node, precedence + u8::from(!is_power))
     }
 }
 
-fn operand(f: &mut Formatter<'_>, metric: &Metric) -> fmt::Result {
+/// An operand that has to bind at least as close as `precedence`.
+fn operand(f: &mut Formatter<'_>, metric: &Metric, precedence: u8) -> fmt::Result {
     match metric {
-        Metric::Binary(binary) => write!(f, "({binary})"),
+        Metric::Binary(binary) if binary.operator.precedence() < precedence => {
+            write!(f, "({binary})")
+        }
         metric => metric.fmt(f),
     }
 }

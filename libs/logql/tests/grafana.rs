@@ -93,16 +93,40 @@ fn operators_bind_as_in_prometheus() {
         ("1 + 2 * 3", "1 + (2 * 3)"),
         ("2 ^ 3 ^ 2", "2 ^ (3 ^ 2)"),
         ("1 - 2 - 3", "(1 - 2) - 3"),
-        ("(1 - 2) * 3", "(1 - 2) * 3"),
         ("1 > 2 + 3", "1 > (2 + 3)"),
         ("vector(1) or vector(2) and vector(3)", "vector(1) or (vector(2) and vector(3))"),
         ("vector(1) > 2 or vector(3)", "(vector(1) > 2) or vector(3)"),
         ("vector(1) unless vector(2) and vector(3)", "(vector(1) unless vector(2)) and vector(3)"),
         ("1 % 2 ^ 3", "1 % (2 ^ 3)"),
-        ("-1 - -2", "-1 - -2"),
+        ("-1 - -2", "(-1) - (-2)"),
+        ("-2 ^ 2", "(-2) ^ 2"),
     ] {
-        assert_eq!(parse(query).unwrap().to_string(), expected, "{query}");
+        assert_eq!(parse(query).unwrap(), parse(expected).unwrap(), "{query}");
     }
+    for (query, other) in
+        [("(1 - 2) * 3", "1 - 2 * 3"), ("1 - (2 - 3)", "1 - 2 - 3"), ("(2 ^ 3) ^ 2", "2 ^ 3 ^ 2")]
+    {
+        assert_ne!(parse(query).unwrap(), parse(other).unwrap(), "{query}");
+    }
+}
+
+#[test]
+fn printing_adds_no_parentheses() {
+    for query in [
+        "1 + 2 * 3 - 4",
+        "(1 - 2) * 3 ^ 2 ^ 1",
+        "1 - (2 - 3)",
+        "(2 ^ 3) ^ 2",
+        "{a=\"b\"} | x=\"1\" or y=\"2\" and (z=\"3\" or w > 4)",
+    ] {
+        assert_eq!(parse(query).unwrap().to_string(), query);
+    }
+    let long = format!("1{}", " * 3".repeat(150));
+    assert_eq!(parse(&long).unwrap().to_string(), long);
+    let deep =
+        format!("{{a=\"b\"}} | {}x=\"1\"{}", "x=\"1\" or y=\"1\" and (".repeat(60), ")".repeat(60));
+    let deep = parse(&deep).unwrap();
+    assert_eq!(parse(&deep.to_string()).unwrap(), deep);
 }
 
 #[test]
