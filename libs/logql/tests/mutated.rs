@@ -1,6 +1,7 @@
 //! Mutated queries and lines: no panic, no hang, bounded memory; what is parsed prints as a query for itself.
 
 use logql::ast::{Expr, LogQuery};
+use logql::metric::{Limits, MetricFault, Steps, TakeLine, Wanted, evaluate};
 use logql::pipeline::{Entry, Outcome, Pipeline};
 use logql::{Labels, parse};
 use proptest::prelude::*;
@@ -92,6 +93,7 @@ fn query_of(stages: &str) -> LogQuery {
 fn prints_for_itself(text: &str) -> bool {
     match parse(text) {
         Ok(expr) => {
+            run(&expr);
             let printed = expr.to_string();
             match parse(&printed) {
                 Ok(again) => assert_eq!(again, expr, "printed as {printed}"),
@@ -111,6 +113,38 @@ fn prints_for_itself(text: &str) -> bool {
                 assert!(place.line > 0 && place.column > 0);
             }
             false
+        }
+    }
+}
+
+/// Sends a few lines through whatever a query asks for.
+fn run(expr: &Expr) {
+    let stream: Labels = [("a", "b"), ("app", "a")].into_iter().collect();
+    let metadata: Labels = [("d", "1")].into_iter().collect();
+    let lines = [r#"{"a":{"b":[1]},"x":2,"f":"5ms"}"#, "x=1 f=5ms d=2 a - b c", "é"];
+    let entry = |at: i64| Entry {
+        timestamp_ns: at * 1_000_000_000,
+        line: lines[at as usize % lines.len()],
+        stream: &stream,
+        metadata: &metadata,
+    };
+    let metric = match expr {
+        Expr::Log(query) => {
+            let pipeline = Pipeline::compile(&query.node).expect("it was compiled before");
+            (0..3).for_each(|at| drop(pipeline.apply(&entry(at))));
+            return;
+        }
+        Expr::Metric(metric) => &metric.node,
+    };
+    let mut source = |wanted: &Wanted<'_>, take: &mut TakeLine<'_>| -> Result<(), MetricFault> {
+        let is_wanted =
+            |at: &i64| (wanted.after_ns..wanted.until_ns).contains(&(at * 1_000_000_000 - 1));
+        (0..9).filter(is_wanted).try_for_each(|at| take(&entry(at)))
+    };
+    let several = Steps::range(0, 9_000_000_000, 2_000_000_000).expect("few steps");
+    for steps in [Steps::instant(8_000_000_000), several] {
+        if let Err(fault) = evaluate(metric, &steps, &Limits::default(), &mut source) {
+            assert!(!fault.to_string().is_empty());
         }
     }
 }

@@ -3,8 +3,7 @@
 //! Which series belong together is decided at each step by the labels that matching leaves, their signature, as in
 //! Prometheus. Division by 0 is not a number, as in Loki.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{MetricFault, Row};
 use crate::ast::{BinaryOperator, Comparison, Group, Matching, Side};
@@ -87,9 +86,9 @@ pub fn combine(
     let many_is_left = group.is_none_or(|group| group.side == Side::Left);
     let (many, one) = if many_is_left { (left, right) } else { (right, left) };
     let signatures = Signatures::of(matching, &many, &one);
-    let mut results = Results::new(&many);
     let steps = many.first().map_or(0, |row| row.values.len());
-    let mut labels: BTreeMap<(usize, usize), Labels> = BTreeMap::new();
+    let mut results = Results::new(steps);
+    let mut places: HashMap<(usize, usize), usize> = HashMap::new();
     for step in 0..steps {
         let mut partners: Vec<Option<usize>> = vec![None; signatures.count];
         for (at, row) in one.iter().enumerate().filter(|(_, row)| row.values[step].is_some()) {
@@ -110,10 +109,10 @@ pub fn combine(
             }
             let (first, second) = if many_is_left { (value, other) } else { (other, value) };
             let Some(result) = operate(operator, returns_bool, first, second) else { continue };
-            let labels = labels.entry((at, partner)).or_insert_with(|| {
-                result_labels(matching, group, &row.labels, &one[partner].labels)
+            let place = *places.entry((at, partner)).or_insert_with(|| {
+                results.place(result_labels(matching, group, &row.labels, &one[partner].labels))
             });
-            if !results.set(labels, step, result) {
+            if !results.set(place, step, result) {
                 return Err(MetricFault::Matching(AMBIGUOUS));
             }
         }
@@ -129,7 +128,11 @@ fn combine_sets(
 ) -> Vec<Row> {
     let signatures = Signatures::of(matching, &left, &right);
     let steps = left.first().or(right.first()).map_or(0, |row| row.values.len());
-    let mut results = Results { steps, rows: BTreeMap::new() };
+    let mut results = Results::new(steps);
+    let mut places = |rows: &[Row]| -> Vec<usize> {
+        rows.iter().map(|row| results.place(row.labels.clone())).collect()
+    };
+    let (left_places, right_places) = (places(&left), places(&right));
     for step in 0..steps {
         let present = |rows: &[Row], of: &[usize]| {
             let mut present = vec![false; signatures.count];
@@ -140,22 +143,22 @@ fn combine_sets(
         };
         let in_left = present(&left, &signatures.first);
         let in_right = present(&right, &signatures.second);
-        for (row, signature) in left.iter().zip(&signatures.first) {
+        for ((row, signature), place) in left.iter().zip(&signatures.first).zip(&left_places) {
             let stays = match operator {
                 BinaryOperator::And => in_right[*signature],
                 BinaryOperator::Unless => !in_right[*signature],
                 _ => true,
             };
             if let Some(value) = row.values[step].filter(|_| stays) {
-                results.set(&row.labels, step, value);
+                results.set(*place, step, value);
             }
         }
         if operator != BinaryOperator::Or {
             continue;
         }
-        for (row, signature) in right.iter().zip(&signatures.second) {
+        for ((row, signature), place) in right.iter().zip(&signatures.second).zip(&right_places) {
             if let Some(value) = row.values[step].filter(|_| !in_left[*signature]) {
-                results.set(&row.labels, step, value);
+                results.set(*place, step, value);
             }
         }
     }
@@ -210,24 +213,32 @@ fn result_labels(
 /// Rows by their labels.
 struct Results {
     steps: usize,
-    rows: BTreeMap<Labels, Vec<Option<f64>>>,
+    places: BTreeMap<Labels, usize>,
+    rows: Vec<Row>,
 }
 
 impl Results {
-    fn new(like: &[Row]) -> Self {
-        Self { steps: like.first().map_or(0, |row| row.values.len()), rows: BTreeMap::new() }
+    fn new(steps: usize) -> Self {
+        Self { steps, places: BTreeMap::new(), rows: Vec::new() }
     }
 
-    /// Whether the place was free.
-    fn set(&mut self, labels: &Labels, step: usize, value: f64) -> bool {
-        let values = match self.rows.entry(labels.clone()) {
-            Entry::Occupied(row) => row.into_mut(),
-            Entry::Vacant(row) => row.insert(vec![None; self.steps]),
-        };
-        values[step].replace(value).is_none()
+    /// The place of the row with these labels, which is made if there is none.
+    fn place(&mut self, labels: Labels) -> usize {
+        let next = self.rows.len();
+        let place = *self.places.entry(labels.clone()).or_insert(next);
+        if place == next {
+            self.rows.push(Row { labels, values: vec![None; self.steps] });
+        }
+        place
     }
 
-    fn rows(self) -> Vec<Row> {
-        self.rows.into_iter().map(|(labels, values)| Row { labels, values }).collect()
+    /// Whether there was no value yet.
+    fn set(&mut self, place: usize, step: usize, value: f64) -> bool {
+        self.rows[place].values[step].replace(value).is_none()
+    }
+
+    fn rows(mut self) -> Vec<Row> {
+        self.rows.sort_by(|left, right| left.labels.cmp(&right.labels));
+        self.rows
     }
 }

@@ -3,10 +3,10 @@
 use super::aggregate::aggregate;
 use super::binary::{combine, operate, with_number};
 use super::range::evaluate_range;
-use super::{Answer, Limits, MetricFault, Point, Row, Series, Source, Steps};
+use super::{Answer, Budget, Limits, MetricFault, Point, Row, Series, Source, Steps};
 use crate::ast::{
-    Binary, BinaryOperator, Grouping, LabelReplace, Metric, RangeFunction, Side, VectorAggregation,
-    VectorFunction,
+    Binary, BinaryOperator, Grouping, LabelReplace, Metric, RangeAggregation, RangeFunction, Side,
+    VectorAggregation, VectorFunction,
 };
 use crate::fault::Fault;
 use crate::labels::Labels;
@@ -22,7 +22,7 @@ pub fn evaluate(
     limits: &Limits,
     source: &mut dyn Source,
 ) -> Result<Answer, MetricFault> {
-    let mut evaluation = Evaluation { steps, limits, source };
+    let mut evaluation = Evaluation { steps, limits, budget: Budget::new(limits), source };
     let point = |(time_ns, value): (i64, f64)| Point { time_ns, value };
     let rows = match evaluation.value(metric)? {
         Value::Number(number) => {
@@ -52,6 +52,7 @@ enum Value {
 struct Evaluation<'e> {
     steps: &'e Steps,
     limits: &'e Limits,
+    budget: Budget,
     source: &'e mut dyn Source,
 }
 
@@ -60,13 +61,7 @@ impl Evaluation<'_> {
         Ok(match metric {
             Metric::Literal(number) => Value::Number(*number),
             Metric::Vector(number) => Value::Rows(vec![self.constant(*number)]),
-            Metric::Range(aggregation) => Value::Rows(evaluate_range(
-                aggregation,
-                None,
-                self.steps,
-                self.limits,
-                self.source,
-            )?),
+            Metric::Range(aggregation) => Value::Rows(self.range(aggregation, None)?),
             Metric::Aggregate(aggregation) => Value::Rows(self.aggregation(aggregation)?),
             Metric::Binary(binary) => return self.binary(binary),
             Metric::LabelReplace(replace) => {
@@ -87,6 +82,15 @@ impl Evaluation<'_> {
         })
     }
 
+    fn range(
+        &mut self,
+        aggregation: &RangeAggregation,
+        summed: Option<&Grouping>,
+    ) -> Result<Vec<Row>, MetricFault> {
+        let Self { steps, limits, budget, source } = self;
+        evaluate_range(aggregation, summed, steps, limits, budget, *source)
+    }
+
     fn aggregation(&mut self, aggregation: &VectorAggregation) -> Result<Vec<Row>, MetricFault> {
         let VectorAggregation { function, parameter, of, grouping } = aggregation;
         // A sum of sums is made at once: each line may be a series of its own before it.
@@ -97,7 +101,7 @@ impl Evaluation<'_> {
         {
             let all = Grouping { without: false, labels: Vec::new() };
             let grouping = grouping.as_ref().unwrap_or(&all);
-            return evaluate_range(range, Some(grouping), self.steps, self.limits, self.source);
+            return self.range(range, Some(grouping));
         }
         let rows = self.rows(&of.node)?;
         Ok(aggregate(*function, *parameter, grouping.as_ref(), rows))

@@ -101,13 +101,13 @@ impl Steps {
 pub struct Limits {
     /// Series of each part of the expression and of the answer.
     pub series_max: usize,
-    /// Values that quantiles hold.
+    /// Values of all series and windows together, 16 bytes each.
     pub values_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { series_max: 500, values_max: 5_000_000 }
+        Self { series_max: 500, values_max: 16_000_000 }
     }
 }
 
@@ -150,9 +150,9 @@ pub enum MetricFault {
         "maximum of series ({0}) reached for a single query; ask for fewer streams, a shorter time, or aggregate by fewer labels"
     )]
     TooManySeries(usize),
-    /// A quantile has more values than [`Limits::values_max`].
+    /// It would hold more values than [`Limits::values_max`].
     #[error(
-        "maximum of values ({0}) reached for a quantile; ask for fewer streams or a shorter time"
+        "maximum of values ({0}) reached for a single query; ask for fewer streams, a shorter time or a longer step"
     )]
     TooManyValues(usize),
     /// More than [`STEPS_MAX`].
@@ -178,6 +178,33 @@ pub enum MetricFault {
     /// The source could not go on.
     #[error(transparent)]
     Source(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What is left of [`Limits::values_max`].
+#[derive(Debug)]
+struct Budget {
+    left: usize,
+    max: usize,
+}
+
+impl Budget {
+    fn new(limits: &Limits) -> Self {
+        Self { left: limits.values_max, max: limits.values_max }
+    }
+
+    fn take(&mut self, values: usize) -> Result<(), MetricFault> {
+        match self.left.checked_sub(values) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(MetricFault::TooManyValues(self.max)),
+        }
+    }
+
+    fn give_back(&mut self, values: usize) {
+        self.left += values;
+    }
 }
 
 /// A series with a place for each step.

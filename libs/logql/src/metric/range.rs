@@ -1,12 +1,16 @@
 //! Functions over ranges: the lines of a selector → a number for each series and step.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use super::window::Panes;
-use super::{Limits, MetricFault, Row, Source, Steps, Wanted};
+use super::{Budget, Limits, MetricFault, Row, Source, Steps, Wanted};
 use crate::ast::{Grouping, MatchOperator, RangeAggregation, RangeFunction};
 use crate::labels::Labels;
 use crate::pipeline::{ERROR_DETAILS_LABEL, ERROR_LABEL, Kept, Outcome, Pipeline};
+
+/// What a pane counts for, in values of 16 bytes.
+const PANE_VALUES: usize = 8;
 
 /// What is known of the samples of a pane or a window; two of them that follow each other can be added.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +104,7 @@ pub(super) fn evaluate_range(
     summed: Option<&Grouping>,
     steps: &Steps,
     limits: &Limits,
+    budget: &mut Budget,
     source: &mut dyn Source,
 ) -> Result<Vec<Row>, MetricFault> {
     let range = &aggregation.range;
@@ -110,7 +115,7 @@ pub(super) fn evaluate_range(
     let unwrapped = query.unwrapped().map(|unwrap| unwrap.label.as_str());
     let mut places: HashMap<Labels, usize> = HashMap::new();
     let mut all: Vec<Held> = Vec::new();
-    let mut values_count = 0;
+    let mut taken = 0;
     source.lines(&wanted, &mut |entry| {
         let Some(pane) = panes.of(entry.timestamp_ns) else { return Ok(()) };
         let Outcome::Kept(kept) = pipeline.apply(entry) else { return Ok(()) };
@@ -131,18 +136,24 @@ pub(super) fn evaluate_range(
         }
         let value = value_of(aggregation.function, &kept);
         if aggregation.function == RangeFunction::Quantile {
-            values_count += 1;
-            if values_count > limits.values_max {
-                return Err(MetricFault::TooManyValues(limits.values_max));
-            }
+            budget.take(1)?;
+            taken += 1;
             all[place].values.entry(pane).or_default().push(value);
             return Ok(());
         }
         let sample = Samples::one(entry.timestamp_ns, value);
-        let held = all[place].samples.entry(pane);
-        held.and_modify(|samples| *samples = samples.add(sample)).or_insert(sample);
+        match all[place].samples.entry(pane) {
+            Entry::Occupied(mut held) => *held.get_mut() = held.get().add(sample),
+            Entry::Vacant(free) => {
+                budget.take(PANE_VALUES)?;
+                taken += PANE_VALUES;
+                free.insert(sample);
+            }
+        }
         Ok(())
     })?;
+    budget.take(all.len().saturating_mul(steps.count()))?;
+    budget.give_back(taken);
     if aggregation.function == RangeFunction::Absent {
         return Ok(absent(aggregation, &panes, all));
     }

@@ -266,7 +266,7 @@ fn a_line_with_an_error_fails_the_query_unless_it_is_filtered_or_dropped() {
 
 #[test]
 fn what_a_query_holds_is_bounded() {
-    let limits = Limits { series_max: 3, values_max: 2 };
+    let limits = Limits { series_max: 3, values_max: 40 };
     let steps = Steps::instant(60 * SECOND);
     let run = |query: &str| evaluate(&metric(query), &steps, &limits, &mut source);
     let fault = run("count_over_time({env=\"e\"} | logfmt [1m])").unwrap_err().to_string();
@@ -276,8 +276,14 @@ fn what_a_query_holds_is_bounded() {
         shown(&run("sum(count_over_time({env=\"e\"} | logfmt [1m]))").unwrap(), false),
         "{} 6"
     );
-    let quantile = run("quantile_over_time(0.5, {env=\"e\"} | logfmt | unwrap n [1m]) by ()");
-    assert!(matches!(quantile, Err(MetricFault::TooManyValues(2))));
+    let wide = Steps::range(0, 100 * SECOND, SECOND).unwrap();
+    for query in [
+        "quantile_over_time(0.5, {app=\"a\"} | logfmt | keep n | unwrap n | __error__=`` [1m])",
+        "rate({app=\"a\"}[1m])",
+    ] {
+        let fault = evaluate(&metric(query), &wide, &limits, &mut source);
+        assert!(matches!(fault, Err(MetricFault::TooManyValues(40))), "{fault:?}");
+    }
     assert!(matches!(Steps::range(0, 11_001, 1), Err(MetricFault::TooManySteps)));
     assert_eq!(Steps::range(0, 11_000, 1).unwrap().count(), 11_001);
     assert!(matches!(Steps::range(0, 1, 0), Err(MetricFault::Steps)));
@@ -302,6 +308,14 @@ fn times_far_away_do_no_harm() {
     }
     let steps = Steps::range(i64::MIN, i64::MAX, i64::MAX).unwrap();
     assert!(at("sum(rate({app=\"a\"}[290y])) + 1", &steps).is_ok());
+}
+
+#[test]
+fn a_long_sum_does_not_run_out_of_stack() {
+    let query = format!("1{}", " + 1".repeat(200));
+    assert_eq!(shown(&at(&query, &Steps::instant(0)).unwrap(), false), "201");
+    let query = format!("{}vector(1){}", "sum(".repeat(60), ")".repeat(60));
+    assert_eq!(shown(&at(&query, &Steps::instant(0)).unwrap(), false), "{} 1");
 }
 
 #[test]

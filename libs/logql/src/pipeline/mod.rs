@@ -95,8 +95,16 @@ impl Pipeline {
 
     /// Sends a line through.
     pub fn apply<'a>(&self, entry: &Entry<'a>) -> Outcome<'a> {
+        // Most lines end at the filters in front, which need no labels.
+        let mut passed = 0;
+        for keeps in self.stages.iter().map_while(|stage| stage.keeps_line(entry.line)) {
+            if !keeps {
+                return Outcome::Dropped;
+            }
+            passed += 1;
+        }
         let mut step = Step::new(entry);
-        match self.stages.iter().all(|stage| stage.apply(&mut step)) {
+        match self.stages[passed..].iter().all(|stage| stage.apply(&mut step)) {
             true => Outcome::Kept(step.kept()),
             false => Outcome::Dropped,
         }

@@ -125,6 +125,14 @@ impl CompiledStage {
         })
     }
 
+    /// Whether a line goes on, if the stage looks at nothing else.
+    pub(super) fn keeps_line(&self, line: &str) -> Option<bool> {
+        match self {
+            Self::Line(filter) => Some(filter.keeps(line)),
+            _ => None,
+        }
+    }
+
     /// Whether the line goes on.
     pub(super) fn apply(&self, step: &mut Step<'_>) -> bool {
         match self {

@@ -87,6 +87,8 @@ fn label_filters_compare_texts_numbers_durations_and_sizes() {
         &[
             ("| json | level=\"error\"", true),
             ("| json | level!=\"error\"", false),
+            ("| json != \"error\"", false),
+            ("| json != \"nothing\" | level=\"error\"", true),
             ("| json | level=~\"err\"", false),
             ("| json | level=~\"err.*|warn\"", true),
             ("| json | level!~\"warn\"", true),
