@@ -6,7 +6,7 @@
 //! ```
 //!
 //! What must hold: every fault is a [`Fault`] and never a panic, on any text and any line; memory and depth are bounded;
-//! an [`Expr`] prints as a query that is parsed to the same. This crate does no I/O and knows neither HTTP nor where
+//! an [`ast::Expr`] prints as a query that is parsed to the same. This crate does no I/O and knows neither HTTP nor where
 //! lines are kept.
 //!
 //! Names and meanings are those of Loki's documentation, because Grafana builds on them, and so are the words of the faults

@@ -2,13 +2,14 @@
 //!
 //! * `selector`: `{app="a"}`
 //! * `pipeline`, `filter`: what follows it up to the end of the log query
-//! * `metric`: functions, aggregations and operators around log queries
+//! * `range`: functions over log queries; `metric`: aggregations and operators around them
 //!
 //! What is parsed here has been compiled as well: a query that gets through has no wrong regular expression or template.
 
 mod filter;
 mod metric;
 mod pipeline;
+mod range;
 mod selector;
 
 use crate::ast::{Expr, Matcher};

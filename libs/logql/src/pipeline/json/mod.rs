@@ -3,36 +3,12 @@
 //! Keys within keys are joined by `_`, arrays are skipped, numbers stay as they are written, `null` is no label. By a
 //! path, arrays and objects give their text. What stands behind the closing brace does not matter.
 
+mod reader;
+
+use reader::{JsonValue, Reader, unescaped};
+
 use super::labels::Extracted;
 use crate::ast::Extraction;
-
-/// Deepest nesting that is read.
-const DEPTH_MAX: usize = 64;
-
-/// What a JSON value is, as it stands in the line.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum JsonValue<'a> {
-    /// Without its quotes, escapes as they are.
-    String(&'a str),
-    Number(&'a str),
-    Bool(&'a str),
-    Null,
-    Object(&'a str),
-    Array(&'a str),
-}
-
-impl JsonValue<'_> {
-    /// As the value of a label.
-    fn text(self) -> String {
-        match self {
-            Self::String(escaped) => unescaped(escaped),
-            Self::Null => String::new(),
-            Self::Number(text) | Self::Bool(text) | Self::Object(text) | Self::Array(text) => {
-                text.to_owned()
-            }
-        }
-    }
-}
 
 /// A step of a path: `a`, `["a"]`, `[0]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +65,7 @@ impl JsonPath {
 /// # Errors
 /// The line is no JSON object; what stands before the fault was extracted.
 pub(super) fn extract_all(line: &str, extracted: &mut Extracted<'_, '_>) -> Result<(), String> {
-    let mut reader = Reader { text: line, at: 0, depth: 0 };
+    let mut reader = Reader::new(line, 0);
     let mut prefix = String::new();
     reader.skip_blanks();
     if reader.next() != Some(b'{') {
@@ -107,7 +83,7 @@ pub(super) fn extract_paths(
     paths: &[JsonPath],
     extracted: &mut Extracted<'_, '_>,
 ) -> Result<(), String> {
-    let value = Reader { text: line, at: 0, depth: 0 }.value()?;
+    let value = Reader::new(line, 0).value()?;
     for path in paths {
         let mut found = Some(value);
         for step in &path.steps {
@@ -130,7 +106,7 @@ pub(super) fn unpack(
     line: &str,
     extracted: &mut Extracted<'_, '_>,
 ) -> Result<Option<String>, String> {
-    let value = Reader { text: line, at: 0, depth: 0 }.value()?;
+    let value = Reader::new(line, 0).value()?;
     let JsonValue::Object(object) = value else { return Err("expected an object".to_owned()) };
     let mut packed = None;
     let mut texts = Vec::new();
@@ -165,7 +141,7 @@ fn flatten(
         }
         prefix.push_str(&unescaped(key));
         if reader.peek() == Some(b'{') {
-            reader.at += 1;
+            reader.skip();
             flatten(reader, prefix, extracted)?;
         } else {
             match reader.value()? {
@@ -175,7 +151,7 @@ fn flatten(
         }
         prefix.truncate(length);
     }
-    reader.depth -= 1;
+    reader.shallower();
     Ok(())
 }
 
@@ -190,7 +166,7 @@ fn inner<'a>(value: JsonValue<'a>, step: &Step) -> Result<Option<JsonValue<'a>>,
             found.is_none()
         })?,
         (JsonValue::Array(array), Step::Index(index)) => {
-            let mut reader = Reader { text: array, at: 1, depth: 0 };
+            let mut reader = Reader::new(array, 1);
             let mut at = 0;
             while reader.element(at == 0)? {
                 let value = reader.value()?;
@@ -210,7 +186,7 @@ fn members<'a>(
     object: &'a str,
     mut member: impl FnMut(String, JsonValue<'a>) -> bool,
 ) -> Result<(), String> {
-    let mut reader = Reader { text: object, at: 1, depth: 0 };
+    let mut reader = Reader::new(object, 1);
     let mut first = true;
     while let Some(key) = reader.key(first)? {
         first = false;
@@ -220,188 +196,6 @@ fn members<'a>(
         }
     }
     Ok(())
-}
-
-struct Reader<'a> {
-    text: &'a str,
-    at: usize,
-    depth: usize,
-}
-
-impl<'a> Reader<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        let next = self.peek();
-        self.at += usize::from(next.is_some());
-        next
-    }
-
-    fn skip_blanks(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
-            self.at += 1;
-        }
-    }
-
-    fn deeper(&mut self) -> Result<(), String> {
-        self.depth += 1;
-        if self.depth > DEPTH_MAX { Err(self.fault("nested too deep")) } else { Ok(()) }
-    }
-
-    fn fault(&self, what: &str) -> String {
-        format!("{what} at byte {}", self.at)
-    }
-
-    /// The key of the next member, the reader at its value; `None` behind the closing brace.
-    fn key(&mut self, first: bool) -> Result<Option<&'a str>, String> {
-        self.skip_blanks();
-        match self.peek() {
-            Some(b'}') => {
-                self.at += 1;
-                return Ok(None);
-            }
-            Some(b',') if !first => self.at += 1,
-            _ if first => {}
-            _ => return Err(self.fault("expected a comma or a closing brace")),
-        }
-        self.skip_blanks();
-        let key = self.string()?;
-        self.skip_blanks();
-        if self.next() != Some(b':') {
-            return Err(self.fault("expected a colon"));
-        }
-        self.skip_blanks();
-        Ok(Some(key))
-    }
-
-    /// Whether there is one more element; `false` behind the closing bracket.
-    fn element(&mut self, first: bool) -> Result<bool, String> {
-        self.skip_blanks();
-        match self.peek() {
-            Some(b']') => {
-                self.at += 1;
-                Ok(false)
-            }
-            Some(b',') if !first => {
-                self.at += 1;
-                Ok(true)
-            }
-            _ if first => Ok(true),
-            _ => Err(self.fault("expected a comma or a closing bracket")),
-        }
-    }
-
-    fn value(&mut self) -> Result<JsonValue<'a>, String> {
-        self.skip_blanks();
-        let start = self.at;
-        match self.peek() {
-            Some(b'"') => self.string().map(JsonValue::String),
-            Some(b'{') => {
-                self.at += 1;
-                self.deeper()?;
-                let mut first = true;
-                while self.key(first)?.is_some() {
-                    first = false;
-                    self.value()?;
-                }
-                self.depth -= 1;
-                Ok(JsonValue::Object(&self.text[start..self.at]))
-            }
-            Some(b'[') => {
-                self.at += 1;
-                self.deeper()?;
-                let mut first = true;
-                while self.element(first)? {
-                    first = false;
-                    self.value()?;
-                }
-                self.depth -= 1;
-                Ok(JsonValue::Array(&self.text[start..self.at]))
-            }
-            _ => self.bare(),
-        }
-    }
-
-    /// A number, `true`, `false` or `null`.
-    fn bare(&mut self) -> Result<JsonValue<'a>, String> {
-        let rest = &self.text[self.at..];
-        let ends = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '+' | '.'));
-        let text = &rest[..rest.find(ends).unwrap_or(rest.len())];
-        let value = match text {
-            "true" | "false" => JsonValue::Bool(text),
-            "null" => JsonValue::Null,
-            _ if text.starts_with(|c: char| c == '-' || c.is_ascii_digit())
-                && text.parse::<f64>().is_ok() =>
-            {
-                JsonValue::Number(text)
-            }
-            _ => return Err(self.fault("unexpected value")),
-        };
-        self.at += text.len();
-        Ok(value)
-    }
-
-    /// What is between two quotes.
-    fn string(&mut self) -> Result<&'a str, String> {
-        if self.next() != Some(b'"') {
-            return Err(self.fault("expected a string"));
-        }
-        let start = self.at;
-        loop {
-            match self.next() {
-                Some(b'"') => return Ok(&self.text[start..self.at - 1]),
-                Some(b'\\') => self.at += usize::from(self.peek().is_some()),
-                Some(_) => {}
-                None => return Err(self.fault("unclosed string")),
-            }
-        }
-    }
-}
-
-/// A text without its escapes; one that is wrong stays as it is, half of a surrogate pair becomes U+FFFD.
-fn unescaped(text: &str) -> String {
-    let mut unescaped = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        unescaped.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        let Some(letter) = rest.chars().next() else { break };
-        rest = &rest[letter.len_utf8()..];
-        match letter {
-            'n' => unescaped.push('\n'),
-            't' => unescaped.push('\t'),
-            'r' => unescaped.push('\r'),
-            'b' => unescaped.push('\u{8}'),
-            'f' => unescaped.push('\u{c}'),
-            'u' => match code_unit(rest) {
-                Some(unit) => {
-                    rest = &rest[4..];
-                    let low = rest.strip_prefix("\\u").and_then(code_unit);
-                    let pair = low.and_then(|low| char::decode_utf16([unit, low]).next()?.ok());
-                    let pair = pair.filter(|character| u32::from(*character) > 0xffff);
-                    if pair.is_some() {
-                        rest = &rest[6..];
-                    }
-                    let alone = char::from_u32(unit.into()).unwrap_or('\u{fffd}');
-                    unescaped.push(pair.unwrap_or(alone));
-                }
-                None => unescaped.push_str("\\u"),
-            },
-            other => unescaped.push(other),
-        }
-    }
-    unescaped.push_str(rest);
-    unescaped
-}
-
-fn code_unit(text: &str) -> Option<u16> {
-    let digits = text.get(..4)?;
-    digits
-        .bytes()
-        .all(|digit| digit.is_ascii_hexdigit())
-        .then(|| u16::from_str_radix(digits, 16).ok())?
 }
 
 #[cfg(test)]
