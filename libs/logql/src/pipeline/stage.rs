@@ -11,7 +11,7 @@ use super::label_filter::{CompiledChoice, CompiledLabelFilter, parse_number};
 use super::labels::{ERROR_DETAILS_LABEL, ERROR_LABEL, Extracted, LineError, LineLabels};
 use super::logfmt;
 use super::pattern::Pattern;
-use super::template::{Subject, Template};
+use super::template::{self, Subject, Template};
 use super::{Entry, Kept, is_label_name};
 use crate::ast::{
     Conversion, LabelChoice, LabelFilter, LabelFormat, LabelSource, LineOperator, Logfmt,
@@ -93,6 +93,14 @@ pub(super) fn count_regexes(stage: &Stage) -> usize {
             _ => 0,
         },
         Stage::Regexp(_) => 1,
+        Stage::LineFormat(template) => template::count_regexes(template),
+        Stage::LabelFormat(formats) => {
+            let of_format = |format: &LabelFormat| match &format.to {
+                LabelSource::Template(template) => template::count_regexes(template),
+                LabelSource::Label(_) => 0,
+            };
+            formats.iter().map(of_format).sum()
+        }
         Stage::Filter(filter) => of_filter(filter, &is_regex),
         Stage::Drop(choices) | Stage::Keep(choices) => of_choices(choices),
         _ => 0,

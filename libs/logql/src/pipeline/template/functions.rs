@@ -2,8 +2,12 @@
 //!
 //! Those of sprig take the text last, so that it can be piped into them; those with a capital take it first, as in Go.
 
+use std::sync::Arc;
+
+use regex::Regex;
+
 use super::print::printf;
-use super::{Value, bounded};
+use super::{Pattern, Value, bounded};
 use crate::pipeline::label_filter::parse_number;
 use crate::pipeline::regex::compile;
 use crate::quantity::{parse_bytes, parse_duration_ns};
@@ -18,6 +22,8 @@ pub(super) struct Function {
     call: Call,
 }
 
+/// Functions whose first argument is a regular expression; one of them begins with another.
+pub(super) const WITH_PATTERN: [&str; 2] = ["count", "regexReplaceAll"];
 /// Most arguments of a call.
 const ARGUMENTS_MAX: usize = 64;
 
@@ -56,12 +62,12 @@ static FUNCTIONS: [Function; 58] = [
     function("substr", 3, |of| substr(integer(of, 0)?, integer(of, 1)?, &text(of, 2))),
     function("default", 2, |of| Ok(of[usize::from(of[1].is_true())].clone())),
     function("len", 1, |of| number(text(of, 0).len())),
-    function("count", 2, |of| number(compile(&text(of, 0))?.find_iter(&text(of, 1)).count())),
+    function("count", 2, |of| number(pattern(of)?.find_iter(&text(of, 1)).count())),
     variadic("print", 1, |of| done(&of.iter().map(Value::to_string).collect::<String>())),
     variadic("printf", 1, |of| printf(&text(of, 0), &of[1..]).map(Value::Text)),
-    function("regexReplaceAll", 3, |of| regex_replace(&text(of, 0), &text(of, 1), &text(of, 2))),
+    function("regexReplaceAll", 3, |of| regex_replace(&*pattern(of)?, &text(of, 1), &text(of, 2))),
     function("regexReplaceAllLiteral", 3, |of| {
-        regex_replace(&text(of, 0), &text(of, 1), &text(of, 2).replace('$', "$$"))
+        regex_replace(&*pattern(of)?, &text(of, 1), &text(of, 2).replace('$', "$$"))
     }),
     variadic("and", 1, |of| {
         Ok(of.iter().find(|one| !one.is_true()).unwrap_or(&of[of.len() - 1]).clone())
@@ -118,6 +124,21 @@ impl Function {
         FUNCTIONS.iter().find(|function| function.name == name)
     }
 
+    /// The argument at a place, compiled if it is a regular expression.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn prepared(&self, at: usize, constant: Value) -> Result<Value, String> {
+        match constant {
+            Value::Text(text)
+                if at == 0 && WITH_PATTERN.iter().any(|name| self.name.starts_with(name)) =>
+            {
+                Ok(Value::Pattern(Pattern(Arc::new(compile(&text)?))))
+            }
+            constant => Ok(constant),
+        }
+    }
+
     pub(super) fn call(&self, arguments: &[Value]) -> Result<Value, String> {
         (self.call)(arguments).map_err(|fault| format!("{}: {fault}", self.name))
     }
@@ -126,6 +147,14 @@ impl Function {
 impl std::fmt::Debug for Function {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+/// The first argument, which may come from the line.
+fn pattern(of: &[Value]) -> Result<Arc<Regex>, String> {
+    match &of[0] {
+        Value::Pattern(pattern) => Ok(Arc::clone(&pattern.0)),
+        other => compile(&other.to_string()).map(Arc::new),
     }
 }
 
@@ -148,6 +177,7 @@ fn float(value: &Value) -> f64 {
         Value::Bool(truth) => f64::from(u8::from(*truth)),
         Value::Text(text) => parse_number(text).unwrap_or(0.0),
         Value::Time(time_ns) => *time_ns as f64,
+        Value::Pattern(_) => 0.0,
     }
 }
 
@@ -221,8 +251,7 @@ fn substr(start: i64, end: i64, text: &str) -> Result<Value, String> {
     done(&text.chars().skip(start).take(end.saturating_sub(start)).collect::<String>())
 }
 
-fn regex_replace(pattern: &str, text: &str, replacement: &str) -> Result<Value, String> {
-    let regex = compile(pattern)?;
+fn regex_replace(regex: &Regex, text: &str, replacement: &str) -> Result<Value, String> {
     let mut output = String::new();
     let mut at = 0;
     for captures in regex.captures_iter(text) {

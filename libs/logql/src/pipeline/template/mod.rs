@@ -11,7 +11,10 @@ mod functions;
 mod parse;
 mod print;
 
+use std::sync::Arc;
+
 use functions::Function;
+use regex::Regex;
 
 use super::labels::LineLabels;
 
@@ -59,6 +62,22 @@ enum Value {
     Bool(bool),
     /// Nanoseconds since the epoch.
     Time(i64),
+    Pattern(Pattern),
+}
+
+/// A regular expression that stands in the template, compiled once and not for each line.
+#[derive(Clone, Debug)]
+struct Pattern(Arc<Regex>);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+/// How many regular expressions a template compiles at most.
+pub(super) fn count_regexes(template: &str) -> usize {
+    functions::WITH_PATTERN.iter().map(|name| template.matches(name).count()).sum()
 }
 
 /// What a template is about.
@@ -146,7 +165,7 @@ impl Value {
             Self::Integer(number) => *number != 0,
             Self::Float(number) => *number != 0.0,
             Self::Bool(truth) => *truth,
-            Self::Time(_) => true,
+            Self::Time(_) | Self::Pattern(_) => true,
         }
     }
 }
@@ -217,6 +236,7 @@ mod tests {
             ("{{if .empty}}a{{else if eq .n \"12\"}}b{{else}}c{{end}}", "b"),
             ("{{if and .app (not .empty)}}yes{{end}}{{if or .empty .missing}}no{{end}}", "yes"),
             ("{{ if gt (int .n) 5 }}large{{ end }}", "large"),
+            (r#"{{ count "/" .path }}{{ count .empty .app }}"#, "25"),
             ("{{ title \"two words\" }}", "Two Words"),
         ] {
             assert_eq!(render(template).as_deref(), Ok(expected), "{template}");
@@ -243,6 +263,7 @@ mod tests {
             "{{if .a}}{{else}}{{else}}{{end}}",
             "{{/* open",
             "{{ . }}",
+            r#"{{ regexReplaceAll "(" .a "x" }}"#,
         ] {
             assert!(Template::compile(template).is_err(), "{template}");
         }
@@ -256,7 +277,7 @@ mod tests {
         for template in [
             r"{{ div 1 0 }}",
             r#"{{ unixEpoch "x" }}"#,
-            r#"{{ regexReplaceAll "(" .app "x" }}"#,
+            r#"{{ regexReplaceAll (default "(" .missing) .app "x" }}"#,
             r#"{{ gt .app 5 }}"#,
         ] {
             assert!(render(template).is_err(), "{template}");

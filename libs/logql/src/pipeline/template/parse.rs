@@ -181,7 +181,12 @@ impl Reader<'_> {
         self.rest = &self.rest[word.len()..];
         let mut operands = Vec::new();
         while let Some(operand) = self.operand()? {
-            operands.push(operand);
+            operands.push(match operand {
+                Operand::Constant(value) => {
+                    Operand::Constant(function.prepared(operands.len(), value)?)
+                }
+                operand => operand,
+            });
         }
         let count = operands.len() + usize::from(is_piped);
         if !(function.least..=function.most).contains(&count) {

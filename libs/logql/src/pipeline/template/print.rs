@@ -16,6 +16,7 @@ impl Display for Value {
             Self::Integer(number) => number.fmt(f),
             Self::Float(number) => f.write_str(&float(*number)),
             Self::Bool(truth) => truth.fmt(f),
+            Self::Pattern(pattern) => f.write_str(pattern.0.as_str()),
             Self::Time(time_ns) => {
                 let seconds = time_ns - time_ns.rem_euclid(1_000_000_000);
                 let text = Timestamp(seconds).to_string();
@@ -151,7 +152,7 @@ fn verb_length(text: &str, at: usize) -> usize {
 
 fn go_type(value: &Value) -> &'static str {
     match value {
-        Value::Text(_) => "string",
+        Value::Text(_) | Value::Pattern(_) => "string",
         Value::Integer(_) => "int",
         Value::Float(_) => "float64",
         Value::Bool(_) => "bool",
