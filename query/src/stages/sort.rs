@@ -34,7 +34,23 @@ struct Sort {
 }
 
 /// Key, batch, place in it.
-type Entry = (Vec<Cell>, u32, u32);
+type Entry = (Key, u32, u32);
+
+/// The values that a row is sorted by. Of one there is no list: a million of them are given back in a moment.
+#[derive(Debug)]
+enum Key {
+    One(Cell),
+    Several(Box<[Cell]>),
+}
+
+impl Key {
+    fn cells(&self) -> &[Cell] {
+        match self {
+            Self::One(cell) => std::slice::from_ref(cell),
+            Self::Several(cells) => cells,
+        }
+    }
+}
 
 /// If only the first so many are wanted: rows beyond which the others are forgotten, or memory, in blocks.
 const ROWS_KEPT: usize = 65_536;
@@ -78,8 +94,11 @@ impl Stage for Sort {
             self.keys.iter().map(|(field, _)| batch.column(field).into_iter()).collect();
         let number = self.batches.len() as u32;
         for place in 0..batch.len() {
-            let key: Vec<Cell> =
-                columns.iter_mut().map(|column| column.next().unwrap_or_default()).collect();
+            let mut cells = columns.iter_mut().map(|column| column.next().unwrap_or_default());
+            let key = match cells.len() {
+                1 => Key::One(cells.next().unwrap_or_default()),
+                _ => Key::Several(cells.collect()),
+            };
             self.bytes += entry_bytes(&key);
             self.order.push((key, number, place as u32));
         }
@@ -117,7 +136,7 @@ impl Sort {
     fn sort(&mut self) -> Result<(), QueryError> {
         let (keys, order) = (&self.keys, std::mem::take(&mut self.order));
         self.order = sort_within(order, &self.allowance, |(a, ..), (b, ..)| {
-            keys.iter().zip(a.iter().zip(b)).fold(
+            keys.iter().zip(a.cells().iter().zip(b.cells())).fold(
                 Ordering::Equal,
                 |order, ((_, descending), (a, b))| {
                     order.then_with(|| match (a.is_null(), b.is_null()) {
@@ -160,7 +179,7 @@ impl Sort {
                 let all: usize = batches.iter().map(Batch::len).sum();
                 let copied = if self.order.len() * 2 < all { self.bytes / 2 } else { 0 };
                 let _copy = Held::take(&self.allowance, copied)?;
-                out.push(Batch::Records(self.gather_records(&batches)));
+                out.push(Batch::Records(self.gather_records(&batches)?));
                 return Ok(());
             }
         };
@@ -179,24 +198,28 @@ impl Sort {
         Ok(())
     }
 
-    fn gather_records(&self, batches: &[Batch]) -> Records {
-        let mut gathered =
-            Records { pieces: Vec::new(), order: Some(Vec::with_capacity(self.order.len())) };
+    fn gather_records(&self, batches: &[Batch]) -> Result<Records, QueryError> {
+        let mut gathered = Records { pieces: Vec::new(), order: None };
         // The places of each batch, its pieces renumbered behind those before it.
         let mut places: Vec<Vec<(u32, u32)>> = Vec::with_capacity(batches.len());
         for batch in batches {
             let Batch::Records(records) = batch else { continue };
+            self.allowance.check()?;
             let first = gathered.pieces.len() as u32;
             places.push(records.places().map(|(piece, row)| (piece + first, row)).collect());
             gathered.pieces.extend(records.pieces.iter().cloned());
         }
-        let order =
-            self.order.iter().map(|(_, batch, place)| places[*batch as usize][*place as usize]);
-        gathered.order = Some(order.collect());
-        gathered.compacted()
+        let mut order = Vec::with_capacity(self.order.len());
+        for block in self.order.chunks(BLOCK_ROWS) {
+            self.allowance.check()?;
+            let place_of = |(_, batch, place): &Entry| places[*batch as usize][*place as usize];
+            order.extend(block.iter().map(place_of));
+        }
+        gathered.order = Some(order);
+        Ok(gathered.compacted())
     }
 }
 
-fn entry_bytes(key: &[Cell]) -> usize {
-    ENTRY_BYTES + key.iter().map(Cell::memory_bytes).sum::<usize>()
+fn entry_bytes(key: &Key) -> usize {
+    ENTRY_BYTES + key.cells().iter().map(Cell::memory_bytes).sum::<usize>()
 }
