@@ -12,7 +12,7 @@ use crate::protobuf::{
 };
 
 /// Bytes of tags and lengths around a run of records, at most, without the resource's attributes.
-const RUN_OVERHEAD_BYTES: usize = 64;
+const RUN_OVERHEAD_BYTES: usize = 128;
 
 /// Gathers records into one request.
 #[derive(Debug, Default)]
