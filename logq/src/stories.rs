@@ -2,36 +2,29 @@
 
 use std::io::Write;
 
+use agent::access::AccessArguments;
 use anyhow::{Context, Result};
+use reqwest::Url;
 use serde_json::{Value, json};
 
-use crate::arguments::{Diff, OutputForm, ReportForm, Stories, StoryOf, TraceOf};
+use crate::arguments::{Asking, Diff, OutputForm, ReportForm, Stories, StoryOf, TraceOf, View};
 use crate::client;
 use crate::exit::Exit;
 use crate::look;
 use crate::output::{self, Out, Style, row};
 
 pub(crate) async fn trace(asked: &TraceOf) -> Result<Exit> {
-    let path = format!("/api/v1/traces/{}", asked.id);
-    view(&path, &asked.view, output::waterfall).await
+    view(["traces", &asked.id], &asked.view, output::waterfall).await
 }
 
 pub(crate) async fn story(asked: &StoryOf) -> Result<Exit> {
-    let path = format!("/api/v1/correlations/{}", encoded(&asked.id));
-    view(&path, &asked.view, output::tale).await
+    view(["correlations", &asked.id], &asked.view, output::tale).await
 }
 
 /// Gets one object and draws it.
-async fn view(
-    path: &str,
-    view: &crate::arguments::View,
-    draw: fn(&Value, Style) -> String,
-) -> Result<Exit> {
-    let mut url = format!("{}{path}", view.addr.trim_end_matches('/'));
-    if let Some(rows) = view.rows {
-        url.push_str(&format!("?rows={rows}"));
-    }
-    let told = match get(&view.addr, &view.access, &url).await {
+async fn view(path: [&str; 2], view: &View, draw: fn(&Value, Style) -> String) -> Result<Exit> {
+    let rows = view.rows.map(|rows| ("rows", rows.to_string()));
+    let told = match get(&view.addr, &view.access, &path, rows.as_slice()).await {
         Ok(told) => told,
         Err(exit) => return Ok(exit),
     };
@@ -47,12 +40,17 @@ async fn view(
         _ => {}
     }
     out.close();
-    if told["complete"] == false {
-        let reason = told["reason"].as_str().unwrap_or("no reason was given");
-        eprintln!("logq: this is not all of it: {reason}");
-        return Ok(Exit::Partial);
+    Ok(partial(&told).unwrap_or(Exit::Success))
+}
+
+/// Says why an answer is not whole, if it is not.
+fn partial(told: &Value) -> Option<Exit> {
+    if told["complete"] != false {
+        return None;
     }
-    Ok(Exit::Success)
+    let reason = told["reason"].as_str().unwrap_or("no reason was given");
+    eprintln!("logq: this is not all of it: {reason}");
+    Some(Exit::Partial)
 }
 
 pub(crate) async fn stories(asked: &Stories) -> Result<Exit> {
@@ -96,28 +94,28 @@ pub(crate) async fn stories(asked: &Stories) -> Result<Exit> {
             ])
         }
     });
-    print(&rows.collect::<Vec<_>>(), asked.asking.output)
+    let exit = print(&rows.collect::<Vec<_>>(), asked.asking.output)?;
+    if told["more"] == true {
+        eprintln!("{}", output::dimmed_error("there are more interactions; -n lists more of them"));
+    }
+    Ok(partial(&told).unwrap_or(exit))
 }
 
 pub(crate) async fn diff(asked: &Diff) -> Result<Exit> {
-    let mut url = format!("{}/api/v1/diff", asked.asking.addr.trim_end_matches('/'));
     let parameters = [
-        ("query", &asked.query),
-        ("other", &asked.other),
-        ("since", &asked.time.since),
-        ("until", &asked.time.until),
+        ("query", asked.query.clone()),
+        ("other", asked.other.clone()),
+        ("since", asked.time.since.clone()),
+        ("until", asked.time.until.clone()),
     ];
-    for (index, (name, value)) in parameters.into_iter().enumerate() {
-        let sign = if index == 0 { '?' } else { '&' };
-        url.push_str(&format!("{sign}{name}={}", encoded(value)));
-    }
-    let told = match get(&asked.asking.addr, &asked.asking.access, &url).await {
+    let Asking { addr, access, .. } = &asked.asking;
+    let told = match get(addr, access, &["diff"], &parameters).await {
         Ok(told) => told,
         Err(exit) => return Ok(exit),
     };
     if asked.asking.output == OutputForm::Json {
         println!("{told}");
-        return Ok(Exit::Success);
+        return Ok(partial(&told).unwrap_or(Exit::Success));
     }
     let (ours, theirs) = (&told["interactions"], &told["others"]);
     let rows = told["traits"].as_array().cloned().unwrap_or_default();
@@ -134,11 +132,26 @@ pub(crate) async fn diff(asked: &Diff) -> Result<Exit> {
             ])
         })
         .collect();
+    for (count, query) in [(ours, &asked.query), (theirs, &asked.other)] {
+        if *count == 0 {
+            eprintln!(
+                "logq: no interaction of `{query}` is there to be compared; --since looks further back"
+            );
+            return Ok(Exit::Failure);
+        }
+    }
     if rows.is_empty() {
         eprintln!("logq: nothing sets {ours} interactions apart from {theirs} others");
         return Ok(Exit::Failure);
     }
-    print(&rows, asked.asking.output)
+    let exit = print(&rows, asked.asking.output)?;
+    if told["more"] == true {
+        eprintln!(
+            "{}",
+            output::dimmed_error("there are more interactions; the newest of each were compared")
+        );
+    }
+    Ok(partial(&told).unwrap_or(exit))
 }
 
 fn print(rows: &[String], form: OutputForm) -> Result<Exit> {
@@ -152,23 +165,24 @@ fn print(rows: &[String], form: OutputForm) -> Result<Exit> {
 
 async fn get(
     addr: &str,
-    access: &agent::access::AccessArguments,
-    url: &str,
+    access: &AccessArguments,
+    path: &[&str],
+    parameters: &[(&str, String)],
 ) -> Result<Value, Exit> {
     let client = client::new(addr, access)?;
-    look::read(addr, client.get(url)).await
-}
-
-/// A text as a part of a URL.
-fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                encoded.push(char::from(byte));
-            }
-            other => encoded.push_str(&format!("%{other:02X}")),
+    let wrong = |error: &dyn std::fmt::Display| {
+        eprintln!("logq: {addr} is no address: {error}; write it like http://127.0.0.1:3100");
+        Exit::Usage
+    };
+    let mut url = Url::parse(addr).map_err(|error| wrong(&error))?;
+    match url.path_segments_mut() {
+        Ok(mut segments) => {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
         }
+        Err(()) => return Err(wrong(&"it has no path")),
     }
-    encoded
+    if !parameters.is_empty() {
+        url.query_pairs_mut().extend_pairs(parameters);
+    }
+    look::read(addr, client.get(url)).await
 }

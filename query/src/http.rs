@@ -97,16 +97,20 @@ impl QueryApi {
         jaeger::routes(stories::routes(routes)).with_state(Arc::clone(self))
     }
 
-    /// Looks for something on a thread that may block, in the queue like a query.
+    /// Looks for something on a thread that may block, in the queue like a query and within its bounds, all of it together.
+    /// It stops when nobody waits for it any more.
     pub(crate) async fn look<T: Send + 'static>(
         &self,
         tenant: &Arc<str>,
-        look: impl FnOnce(&Queries) -> Result<T, QueryError> + Send + 'static,
+        look: impl FnOnce(&Queries, &Arc<Account>) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
         let entered = self.enter(tenant).await?;
         let queries = self.queries.clone();
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let account = queries.account(&cancelled);
+        let _guard = CancelOnDrop(cancelled);
         let looked = tokio::task::spawn_blocking(move || {
-            let looked = look(&queries);
+            let looked = look(&queries, &account);
             drop(entered);
             looked
         });
@@ -160,11 +164,11 @@ async fn looked<T: Serialize + Send + 'static>(
     api: &Arc<QueryApi>,
     tenant: &Arc<str>,
     request: HttpRequest,
-    look: fn(&Queries, &Request) -> Result<T, QueryError>,
+    look: fn(&Queries, &Request, &Arc<Account>) -> Result<T, QueryError>,
 ) -> Response {
     let look = async {
         let request = parameters::read(request, tenant).await?;
-        api.look(tenant, move |queries| look(queries, &request)).await
+        api.look(tenant, move |queries, account| look(queries, &request, account)).await
     };
     look.await.map(Json).map_err(refused).into_response()
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use ql::{Field, Filter, Leaf};
 use record::Timestamp;
@@ -13,6 +12,7 @@ use store::{Allowance, Columns, Source, View};
 use crate::batch::Batch;
 use crate::error::QueryError;
 use crate::json;
+use crate::memory::Account;
 use crate::queries::{Prepared, Queries, Request};
 use crate::stages::{Flow, STAGES};
 
@@ -96,9 +96,13 @@ impl Queries {
     ///
     /// # Errors
     /// As [`Queries::prepare`]; when an index cannot be read.
-    pub(crate) fn explain(&self, request: &Request) -> Result<Explanation, QueryError> {
+    pub(crate) fn explain(
+        &self,
+        request: &Request,
+        account: &Arc<Account>,
+    ) -> Result<Explanation, QueryError> {
         let Prepared { plan, time, tenant, .. } = self.prepare(request)?;
-        let allowance = self.account(&Arc::new(AtomicBool::new(false))) as Arc<dyn Allowance>;
+        let allowance = Arc::clone(account) as Arc<dyn Allowance>;
         let view = self.store.view();
         let (sources, pruned) = view.sources(&tenant, plan.signal.name(), time.clone());
         let (mut segments, mut memory) = (Part::default(), Part::default());
@@ -145,13 +149,16 @@ impl Queries {
     ///
     /// # Errors
     /// As a query.
-    pub(crate) fn fields(&self, request: &Request) -> Result<FieldsSeen, QueryError> {
+    pub(crate) fn fields(
+        &self,
+        request: &Request,
+        account: &Arc<Account>,
+    ) -> Result<FieldsSeen, QueryError> {
         let request = Request { limit: Some(SAMPLE_RECORDS), ..request.clone() };
         let prepared = self.prepare(&request)?;
         let mut fields: BTreeMap<String, FieldSeen> = BTreeMap::new();
         let mut lines = Vec::new();
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let summary = self.run(prepared, &cancelled, &mut |batch: Batch| {
+        let summary = self.run_on(Arc::clone(account), prepared, &mut |batch: Batch| {
             lines.clear();
             json::write_lines(&batch, &mut lines);
             for line in lines.split(|byte| *byte == b'\n') {

@@ -38,6 +38,11 @@ pub(crate) struct Clocks {
 }
 
 impl Clocks {
+    /// Whether all times are right as they were told.
+    pub(crate) fn agree(&self) -> bool {
+        self.offsets.iter().all(|offset| *offset == 0)
+    }
+
     pub(crate) fn offset(&self, index: usize) -> i64 {
         self.offsets.get(index).copied().unwrap_or_default()
     }

@@ -43,6 +43,9 @@ pub(crate) struct Forest {
 
 type Key = (TraceId, SpanId);
 
+/// Spans of one id among which a parent is looked for; a sender that gives all its spans the same id must not cost time.
+const SAME_ID_MAX: usize = 16;
+
 impl Forest {
     /// `time` gives an entry's time by one clock for all.
     pub(crate) fn of(entries: &[Entry], time: &dyn Fn(usize) -> i64) -> Self {
@@ -61,7 +64,9 @@ impl Forest {
                 if !same.is_empty() {
                     forest.nodes[node].note = Some(TWICE);
                 }
-                same.push(node);
+                if same.len() < SAME_ID_MAX {
+                    same.push(node);
+                }
             }
         }
         forest.join_parents(entries, &mut by_id);

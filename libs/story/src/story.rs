@@ -194,8 +194,9 @@ impl Story {
     /// Tells what the entries of one correlation say together.
     pub fn of(correlation_id: &str, entries: &[Entry], telling: &Telling) -> Self {
         let as_told = Forest::of(entries, &|index| entries[index].time);
+        let events_as_told = told(entries, &|_| 0);
         let mut arrows = arrows_of(entries, &as_told);
-        arrows.extend(arrows_told(entries, &told(entries, &|_| 0)));
+        arrows.extend(arrows_told(entries, &events_as_told));
         let first = as_told
             .roots
             .iter()
@@ -204,8 +205,10 @@ impl Story {
         let clocks = Clocks::of(entries, &arrows, first);
         let time = |index: usize| entries[index].time.saturating_add(clocks.offset(index));
         let end = |index: usize| entries[index].end().saturating_add(clocks.offset(index));
-        let forest = Forest::of(entries, &time);
-        let told = told(entries, &|index| clocks.offset(index));
+        let (forest, told) = match clocks.agree() {
+            true => (as_told, events_as_told),
+            false => (Forest::of(entries, &time), told(entries, &|index| clocks.offset(index))),
+        };
         let things = Things::of(entries, &told);
         let ordered = order(entries, &arrows, &time);
         let started = (0..entries.len()).map(time).min().unwrap_or_default();
@@ -349,6 +352,9 @@ fn kept(ordered: &[usize], rows_max: usize, first_error: Option<usize>) -> (Vec<
             kept.push(Place::Elided(std::mem::take(&mut run)));
         }
         kept.push(Place::Row(index));
+    }
+    if run > 0 {
+        kept.push(Place::Elided(run));
     }
     (kept, elided)
 }

@@ -104,7 +104,7 @@ impl Trace {
         let clocks = Clocks::of(entries, &arrows, first);
         let time = |index: usize| entries[index].time.saturating_add(clocks.offset(index));
         let end = |index: usize| entries[index].end().saturating_add(clocks.offset(index));
-        let forest = Forest::of(entries, &time);
+        let forest = if clocks.agree() { as_told } else { Forest::of(entries, &time) };
         let started = (0..entries.len()).map(time).min().unwrap_or_default();
         let ended = (0..entries.len()).map(end).max().unwrap_or_default();
         let mut services: Vec<(i64, &str)> = Vec::new();
@@ -219,6 +219,9 @@ fn elide(rows: Vec<TraceRow>, rows_max: usize) -> (Vec<TraceRow>, usize) {
             left_out = (0, 0);
         }
         kept.push(row);
+    }
+    if left_out.0 > 0 {
+        kept.push(TraceRow::Elided { rows: left_out.0, errors: left_out.1 });
     }
     (kept, elided)
 }

@@ -1,5 +1,6 @@
 //! A story as text: how it ended first, then who took part, what is missing, and everything in causal order.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -31,7 +32,7 @@ pub(crate) fn tale(story: &Value, style: Style) -> String {
     let mut out = String::new();
     head(story, style, &mut out);
     out.push('\n');
-    let rows = story["rows"].as_array().map_or(&[][..], Vec::as_slice);
+    let rows = list(&story["rows"]);
     let service = rows.iter().map(|row| row["service"].as_str().unwrap_or_default().width());
     let service = service.max().unwrap_or(0).min(SERVICE_WIDTH_MAX);
     let whole = story["duration_ms"].as_f64().unwrap_or_default();
@@ -42,29 +43,68 @@ pub(crate) fn tale(story: &Value, style: Style) -> String {
 }
 
 fn head(story: &Value, style: Style, out: &mut String) {
-    let list = |value: &'_ Value| value.as_array().cloned().unwrap_or_default();
-    let state = story["outcome"]["state"].as_str().unwrap_or_default();
+    let state = text(&story["outcome"], "state");
     let colour = match state {
         "completed" => "\x1b[1;32m",
         "failed" | "stuck" => "\x1b[1;31m",
         "unknown" => BOLD,
         _ => "\x1b[1;33m",
     };
-    let reason = story["outcome"]["reason"].as_str().unwrap_or_default();
-    let id = printable(story["correlation_id"].as_str().unwrap_or_default()).into_owned();
-    let _ = writeln!(
-        out,
-        "{} {}: {}",
-        style.paint(&id_colour(&id), &id),
-        style.paint(colour, state),
-        printable(reason)
-    );
+    let id = printable(text(story, "correlation_id")).into_owned();
+    let reason = printable(text(&story["outcome"], "reason")).into_owned();
+    let (id, state) = (style.paint(&id_colour(&id), &id).into_owned(), style.paint(colour, state));
+    let _ = writeln!(out, "{id} {state}: {reason}");
     let mut line = |name: &str, text: &str| {
         let name = format!("{name:<12}");
         let _ = writeln!(out, "{} {}", style.paint(DIM, &name), printable(text));
     };
-    let traces = list(&story["traces"]);
-    let traces = match &traces[..] {
+    line("began", &extent(story));
+    let services: Vec<String> = list(&story["services"]).iter().map(service).collect();
+    line("services", &services.join(", "));
+    let first = &story["first_error"];
+    if first.is_object() {
+        let at = milliseconds(first["at_ms"].as_f64().unwrap_or_default());
+        line(
+            "first error",
+            &format!("+{at} {}: {}", text(first, "service"), text(first, "message")),
+        );
+    }
+    list(&story["sagas"]).iter().for_each(|one| line("saga", &saga(one)));
+    let messages = list(&story["messages"]);
+    messages.iter().take(LISTED_MAX).for_each(|one| line("message", &message(one, style)));
+    if messages.len() > LISTED_MAX {
+        line("", &format!("and {} more messages", messages.len() - LISTED_MAX));
+    }
+    let missing = missing(list(&story["holes"]));
+    missing.iter().take(LISTED_MAX).for_each(|what| line("missing", what));
+    if missing.len() > LISTED_MAX {
+        line("", &format!("and {} more things are missing", missing.len() - LISTED_MAX));
+    }
+    clocks(story, 12, style, out);
+    if story["complete"] == false {
+        let reason = story["reason"].as_str().unwrap_or("no reason was given");
+        let _ = writeln!(out, "{}", style.paint(ERROR, &format!("not all of it: {reason}")));
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn tries(count: &Value) -> String {
+    match count.as_u64().unwrap_or_default() {
+        0 | 1 => String::new(),
+        tries => format!(" after {tries} tries"),
+    }
+}
+
+/// When it began, how long it took, and what was found of it.
+fn extent(story: &Value) -> String {
+    let traces = match list(&story["traces"]) {
         [] => String::new(),
         [one] => format!(", trace {}", cell_text(one)),
         more => format!(", {} traces", more.len()),
@@ -76,106 +116,62 @@ fn head(story: &Value, style: Style, out: &mut String) {
         more => format!("{more} {name}"),
     };
     let counted = format!("{}, {}", plural("records", "record"), plural("spans", "span"));
-    line("began", &format!("{started}, took {took}; {counted}{traces}"));
-    let services = list(&story["services"]);
-    let services = services.iter().map(|service| {
-        let errors = service["errors"].as_u64().unwrap_or_default();
-        let errors = match errors {
-            0 => String::new(),
-            1 => " (1 error)".to_owned(),
-            more => format!(" ({more} errors)"),
-        };
-        format!("{} {}{errors}", cell_text(&service["name"]), service["entries"])
+    format!("{started}, took {took}; {counted}{traces}")
+}
+
+fn service(service: &Value) -> String {
+    let errors = match service["errors"].as_u64().unwrap_or_default() {
+        0 => String::new(),
+        1 => " (1 error)".to_owned(),
+        more => format!(" ({more} errors)"),
+    };
+    format!("{} {}{errors}", text(service, "name"), service["entries"])
+}
+
+fn saga(saga: &Value) -> String {
+    let step = |step: &Value| {
+        let error = step["error"].as_str().map_or_else(String::new, |error| format!(" ({error})"));
+        let (name, state) = (text(step, "name"), text(step, "state"));
+        format!("{} {name} {state}{}{error}", step["number"], tries(&step["attempts"]))
+    };
+    let steps: Vec<String> = list(&saga["steps"]).iter().map(step).collect();
+    let (name, id, state) = (text(saga, "name"), text(saga, "id"), text(saga, "state"));
+    format!("{name} {id} {state}: {}", steps.join(" · "))
+}
+
+fn message(message: &Value, style: Style) -> String {
+    let delivery = |delivery: &Value| {
+        let state = cell_text(&delivery[1]).replace('_', " ");
+        format!("{} {state}{}", cell_text(&delivery[0]), tries(&delivery[2]))
+    };
+    let deliveries: Vec<String> = list(&message["deliveries"]).iter().map(delivery).collect();
+    let what = message["what"].as_str().map_or_else(String::new, |what| format!("{what} "));
+    let arrow = if style.unicode { "→" } else { "->" };
+    let (id, to) = (text(message, "id"), text(message, "destination"));
+    format!("{what}{id} to {to} {arrow} {}", deliveries.join(", ")).trim_end().to_owned()
+}
+
+/// What is missing; the same thing several times is told once.
+fn missing(holes: &[Value]) -> Vec<String> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut told: Vec<(&str, usize)> = Vec::new();
+    for hole in holes {
+        let what = text(hole, "what");
+        let place = *places.entry(what).or_insert_with(|| {
+            told.push((what, 0));
+            told.len() - 1
+        });
+        told[place].1 += 1;
+    }
+    let told = told.into_iter().map(|(what, times)| match times {
+        1 => what.to_owned(),
+        times => format!("{what}, {times} times"),
     });
-    line("services", &services.collect::<Vec<_>>().join(", "));
-    let first = &story["first_error"];
-    if first.is_object() {
-        let at = milliseconds(first["at_ms"].as_f64().unwrap_or_default());
-        line(
-            "first error",
-            &format!("+{at} {}: {}", cell_text(&first["service"]), cell_text(&first["message"])),
-        );
-    }
-    for saga in list(&story["sagas"]) {
-        let steps = list(&saga["steps"]);
-        let steps = steps.iter().map(|step| {
-            let tries = match step["attempts"].as_u64().unwrap_or_default() {
-                0 | 1 => String::new(),
-                tries => format!(" after {tries} tries"),
-            };
-            let error =
-                step["error"].as_str().map_or_else(String::new, |error| format!(" ({error})"));
-            format!(
-                "{} {} {}{tries}{error}",
-                step["number"],
-                cell_text(&step["name"]),
-                cell_text(&step["state"])
-            )
-        });
-        let steps = steps.collect::<Vec<_>>().join(" · ");
-        line(
-            "saga",
-            &format!(
-                "{} {} {}: {steps}",
-                cell_text(&saga["name"]),
-                cell_text(&saga["id"]),
-                cell_text(&saga["state"])
-            ),
-        );
-    }
-    let messages = list(&story["messages"]);
-    for message in messages.iter().take(LISTED_MAX) {
-        let deliveries = list(&message["deliveries"]);
-        let deliveries = deliveries.iter().map(|delivery| {
-            let tries = match delivery[2].as_i64().unwrap_or_default() {
-                0 | 1 => String::new(),
-                tries => format!(" after {tries} tries"),
-            };
-            format!(
-                "{} {}{tries}",
-                cell_text(&delivery[0]),
-                cell_text(&delivery[1]).replace('_', " ")
-            )
-        });
-        let deliveries = deliveries.collect::<Vec<_>>().join(", ");
-        let what = message["what"].as_str().map_or_else(String::new, |what| format!("{what} "));
-        let arrow = if style.unicode { "→" } else { "->" };
-        let to = cell_text(&message["destination"]);
-        line(
-            "message",
-            format!("{what}{} to {to} {arrow} {deliveries}", cell_text(&message["id"])).trim_end(),
-        );
-    }
-    if messages.len() > LISTED_MAX {
-        line("", &format!("and {} more messages", messages.len() - LISTED_MAX));
-    }
-    // The same thing that is missing several times is told once.
-    let mut holes: Vec<(String, usize)> = Vec::new();
-    for hole in list(&story["holes"]) {
-        let what = cell_text(&hole["what"]);
-        match holes.iter_mut().find(|(known, _)| *known == what) {
-            Some((_, times)) => *times += 1,
-            None => holes.push((what, 1)),
-        }
-    }
-    for (what, times) in holes.iter().take(LISTED_MAX) {
-        match times {
-            1 => line("missing", what),
-            times => line("missing", &format!("{what}, {times} times")),
-        }
-    }
-    if holes.len() > LISTED_MAX {
-        line("", &format!("and {} more things are missing", holes.len() - LISTED_MAX));
-    }
-    clocks(story, 12, style, out);
-    if story["complete"] == false {
-        let reason = story["reason"].as_str().unwrap_or("no reason was given");
-        let _ = writeln!(out, "{}", style.paint(ERROR, &format!("not all of it: {reason}")));
-    }
+    told.collect()
 }
 
 fn tell(row: &Value, service_width: usize, whole_ms: f64, style: Style, out: &mut String) {
-    let text = |name: &str| row[name].as_str().unwrap_or_default();
+    let text = |name: &str| text(row, name);
     if let Some(elided) = row["elided"].as_u64().filter(|elided| *elided > 0) {
         let line = format!("{:10} … {elided} more are left out; --rows shows more", "");
         let _ = writeln!(out, "{}", style.paint(DIM, &line));

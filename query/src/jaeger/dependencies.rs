@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use ql::{Field, Filter};
 use record::{SpanId, TraceId, span};
@@ -18,6 +17,7 @@ use super::{DEPENDENCY_SPANS_MAX, UNKNOWN_SERVICE};
 use crate::batch::Batch;
 use crate::cell::Cell;
 use crate::error::QueryError;
+use crate::memory::Account;
 use crate::queries::{Prepared, Queries};
 use crate::stages::Flow;
 
@@ -59,15 +59,15 @@ impl Queries {
         &self,
         tenant: &str,
         time: Range<i64>,
+        account: &Arc<Account>,
     ) -> Result<Vec<Dependency>, QueryError> {
-        let account = self.account(&Arc::new(AtomicBool::new(false)));
-        let mut held = Held::nothing(&(Arc::clone(&account) as Arc<dyn Allowance>));
+        let mut held = Held::nothing(&(Arc::clone(account) as Arc<dyn Allowance>));
         let fields = "fields trace_id, span_id, parent_span_id, service, kind";
         let prepared =
             Prepared::within(plan(Filter::All, fields)?, tenant, time, DEPENDENCY_SPANS_MAX);
         let (mut rows, mut stopped) = (Rows::default(), None);
         self.run_on(
-            Arc::clone(&account),
+            Arc::clone(account),
             prepared,
             &mut |batch| match rows.add(&batch, &mut held) {
                 Ok(()) => Flow::More,

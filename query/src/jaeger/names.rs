@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use ql::{Field, Filter};
 use record::span;
@@ -12,6 +11,7 @@ use super::search::{of_service, plan};
 use super::{NAMES_MAX, UNKNOWN_SERVICE};
 use crate::cell::Cell;
 use crate::error::QueryError;
+use crate::memory::Account;
 use crate::queries::{Prepared, Queries};
 use crate::stages::Flow;
 
@@ -29,9 +29,13 @@ impl Queries {
     ///
     /// # Errors
     /// As a query.
-    pub(super) fn services(&self, tenant: &str) -> Result<Vec<String>, QueryError> {
+    pub(super) fn services(
+        &self,
+        tenant: &str,
+        account: &Arc<Account>,
+    ) -> Result<Vec<String>, QueryError> {
         let mut names = BTreeSet::new();
-        self.groups(tenant, Filter::All, &[Field::Service], &mut |[service]| {
+        self.groups(tenant, account, Filter::All, &[Field::Service], &mut |[service]| {
             names.insert(if service.is_empty() { UNKNOWN_SERVICE.to_owned() } else { service });
         })?;
         Ok(names.into_iter().collect())
@@ -45,9 +49,10 @@ impl Queries {
         &self,
         tenant: &str,
         service: &str,
+        account: &Arc<Account>,
     ) -> Result<Vec<String>, QueryError> {
         let mut names = BTreeSet::new();
-        self.groups(tenant, of_service(service), &[Field::Message], &mut |[name]| {
+        self.groups(tenant, account, of_service(service), &[Field::Message], &mut |[name]| {
             names.insert(name);
         })?;
         names.remove("");
@@ -63,12 +68,16 @@ impl Queries {
         tenant: &str,
         service: &str,
         kind: Option<&str>,
+        account: &Arc<Account>,
     ) -> Result<Vec<Operation>, QueryError> {
         let of_kind = Field::Attribute(span::KIND.to_owned());
         let wanted = kind.map(|kind| Filter::equals(&of_kind, kind)).into_iter();
         let filter = Filter::and(wanted.chain([of_service(service)]).collect());
         let mut operations = BTreeSet::new();
-        self.groups(tenant, filter, &[Field::Message, of_kind], &mut |[name, span_kind]| {
+        self.groups(tenant, account, filter, &[Field::Message, of_kind], &mut |[
+            name,
+            span_kind,
+        ]| {
             if !name.is_empty() {
                 operations.insert(Operation { name, span_kind });
             }
@@ -81,6 +90,7 @@ impl Queries {
     fn groups<const N: usize>(
         &self,
         tenant: &str,
+        account: &Arc<Account>,
         filter: Filter,
         fields: &[Field; N],
         take: &mut dyn FnMut([String; N]),
@@ -89,7 +99,7 @@ impl Queries {
         let by = names.join(", ");
         let stages = format!("stats count() by {by} | sort -count | head {NAMES_MAX}");
         let prepared = Prepared::of_all_times(plan(filter, &stages)?, tenant, NAMES_MAX);
-        self.run(prepared, &Arc::new(AtomicBool::new(false)), &mut |batch| {
+        self.run_on(Arc::clone(account), prepared, &mut |batch| {
             let columns = fields.each_ref().map(|field| batch.column(field));
             for row in 0..batch.len() {
                 take(columns.each_ref().map(|column| match column.get(row) {

@@ -13,6 +13,7 @@ use super::answers::{self, Envelope};
 use super::parameters::{self, Given};
 use crate::error::QueryError;
 use crate::http::QueryApi;
+use crate::memory::Account;
 use crate::queries::Queries;
 
 /// What stands behind a service in the path of its operations.
@@ -40,7 +41,9 @@ pub(crate) fn routes(routes: Routes<Arc<QueryApi>>) -> Routes<Arc<QueryApi>> {
 
 async fn services(State(api): State<Arc<QueryApi>>, principal: Principal) -> Response {
     let tenant = Arc::clone(&principal.tenant);
-    let find = move |queries: &Queries| queries.services(&tenant).map(Envelope::counted);
+    let find = move |queries: &Queries, account: &Arc<Account>| {
+        queries.services(&tenant, account).map(Envelope::counted)
+    };
     answered(&api, &principal, Ok(find)).await
 }
 
@@ -53,8 +56,8 @@ async fn operations_of_service(
     let find = path_of(path).and_then(|path| {
         let nothing = || QueryError::NotFound("there is only SERVICE/operations".to_owned());
         let service = path.strip_suffix(OPERATIONS).ok_or_else(nothing)?.to_owned();
-        Ok(move |queries: &Queries| {
-            queries.operation_names(&tenant, &service).map(Envelope::counted)
+        Ok(move |queries: &Queries, account: &Arc<Account>| {
+            queries.operation_names(&tenant, &service, account).map(Envelope::counted)
         })
     });
     answered(&api, &principal, find).await
@@ -67,8 +70,8 @@ async fn operations(
 ) -> Response {
     let tenant = Arc::clone(&principal.tenant);
     let find = Given::of(query.as_deref()).operations().map(|(service, kind)| {
-        move |queries: &Queries| {
-            let found = queries.operations(&tenant, &service, kind.as_deref());
+        move |queries: &Queries, account: &Arc<Account>| {
+            let found = queries.operations(&tenant, &service, kind.as_deref(), account);
             found.map(Envelope::counted)
         }
     });
@@ -82,12 +85,12 @@ async fn traces(
 ) -> Response {
     let tenant = Arc::clone(&principal.tenant);
     let find = Given::of(query.as_deref()).traces().map(|asked| {
-        move |queries: &Queries| match asked {
+        move |queries: &Queries, account: &Arc<Account>| match asked {
             parameters::Traces::Search(search) => {
-                queries.search_traces(&tenant, &search).map(Envelope::new)
+                queries.search_traces(&tenant, &search, account).map(Envelope::new)
             }
             parameters::Traces::Ids(ids) => {
-                let traces = queries.traces_of(&tenant, &ids)?;
+                let traces = queries.traces_of(&tenant, &ids, account)?;
                 let missing = ids.iter().filter(|id| traces.list.iter().all(|it| it.id != **id));
                 let missing = missing.map(ToString::to_string).collect();
                 let partial = traces.partial.clone();
@@ -105,7 +108,11 @@ async fn trace(
 ) -> Response {
     let tenant = Arc::clone(&principal.tenant);
     let find = path_of(path).and_then(|id| parameters::trace_id(&id)).map(|id| {
-        move |queries: &Queries| match queries.traces_of(&tenant, &[id])? {
+        move |queries: &Queries, account: &Arc<Account>| match queries.traces_of(
+            &tenant,
+            &[id],
+            account,
+        )? {
             traces if traces.list.is_empty() => Err(answers::not_found(traces.partial.as_deref())),
             traces => Ok(Envelope::new(traces)),
         }
@@ -120,7 +127,9 @@ async fn dependencies(
 ) -> Response {
     let tenant = Arc::clone(&principal.tenant);
     let find = Given::of(query.as_deref()).dependencies().map(|time| {
-        move |queries: &Queries| queries.dependencies(&tenant, time).map(Envelope::new)
+        move |queries: &Queries, account: &Arc<Account>| {
+            queries.dependencies(&tenant, time, account).map(Envelope::new)
+        }
     });
     answered(&api, &principal, find).await
 }
@@ -135,7 +144,7 @@ async fn answered<T: Serialize>(
     api: &Arc<QueryApi>,
     principal: &Principal,
     find: Result<
-        impl FnOnce(&Queries) -> Result<Envelope<T>, QueryError> + Send + 'static,
+        impl FnOnce(&Queries, &Arc<Account>) -> Result<Envelope<T>, QueryError> + Send + 'static,
         QueryError,
     >,
 ) -> Response {
@@ -143,8 +152,8 @@ async fn answered<T: Serialize>(
         Ok(find) => find,
         Err(error) => return answers::refused(&error),
     };
-    let written = api.look(&principal.tenant, move |queries| {
-        let envelope = find(queries)?;
+    let written = api.look(&principal.tenant, move |queries, account| {
+        let envelope = find(queries, account)?;
         let mut body = serde_json::to_vec(&envelope).expect("only texts are keys of our types");
         body.push(b'\n');
         Ok(body)

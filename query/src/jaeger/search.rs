@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::{Bound, Range};
+use std::sync::Arc;
 
 use ql::{Field, Filter, Number, Operand, Test};
 use record::{TraceId, span};
@@ -10,9 +11,11 @@ use super::traces::Traces;
 use super::{SPANS_MAX, UNKNOWN_SERVICE, tags};
 use crate::cell::Cell;
 use crate::error::QueryError;
+use crate::memory::Account;
 use crate::plan::Plan;
 use crate::queries::{Prepared, Queries};
 use crate::stages::Flow;
+use crate::stories::Gathered;
 
 /// What is asked of one span of each trace.
 #[derive(Debug)]
@@ -78,14 +81,15 @@ impl Queries {
         &self,
         tenant: &str,
         search: &Search,
+        account: &Arc<Account>,
     ) -> Result<Traces, QueryError> {
-        let mut gathered = self.gathered(SPANS_MAX);
+        let mut gathered = Gathered::new(account, SPANS_MAX);
         let plan = plan(search.filter(), "fields trace_id")?;
         let rows_max = self.limits().rows_max;
         let prepared = Prepared::within(plan, tenant, search.time.clone(), rows_max);
         let (mut ids, mut seen) = (Vec::new(), HashSet::new());
         // It ends with the trace that fills the answer, however many spans match.
-        let summary = self.run_on(gathered.account.clone(), prepared, &mut |batch| {
+        let summary = self.run_on(Arc::clone(account), prepared, &mut |batch| {
             for cell in batch.column(&Field::TraceId) {
                 let Cell::Text(text) = cell else { continue };
                 let Some(id) = TraceId::from_hex(&text) else { continue };

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use record::{Signal, TraceId};
 use serde::Serialize;
@@ -12,8 +13,9 @@ use story::Entry;
 use super::shapes::Trace;
 use super::{SPANS_MAX, SPANS_OF_A_TRACE_MAX};
 use crate::error::QueryError;
+use crate::memory::Account;
 use crate::queries::Queries;
-use crate::stories::Gathered;
+use crate::stories::{Gathered, of_traces};
 
 /// Ids that one query asks for: few, so that the first traces are whole when not all fit.
 const IDS_IN_A_QUERY: usize = 20;
@@ -35,8 +37,13 @@ impl Queries {
     ///
     /// # Errors
     /// As a query.
-    pub(super) fn traces_of(&self, tenant: &str, ids: &[TraceId]) -> Result<Traces, QueryError> {
-        self.whole_traces(tenant, ids, self.gathered(SPANS_MAX))
+    pub(super) fn traces_of(
+        &self,
+        tenant: &str,
+        ids: &[TraceId],
+        account: &Arc<Account>,
+    ) -> Result<Traces, QueryError> {
+        self.whole_traces(tenant, ids, Gathered::new(account, SPANS_MAX))
     }
 
     /// Traces in the order of their ids, each once; only those with a span.
@@ -64,20 +71,18 @@ impl Queries {
                 gathered.partial = Some(format!("only {SPANS_MAX} spans fit into an answer"));
                 break;
             }
-            let ids: Vec<String> = ids.iter().map(TraceId::to_string).collect();
-            let filter = format!("trace_id:({})", ids.join(" OR "));
-            self.gather(tenant, Signal::Spans, &filter, &keep, &mut gathered)?;
+            self.gather(tenant, Signal::Spans, of_traces(ids), &keep, &mut gathered)?;
         }
         let counts = counts.into_inner();
         let Gathered { entries, partial, held, .. } = gathered;
-        let mut of_traces: HashMap<TraceId, Vec<Entry>> = HashMap::new();
+        let mut by_trace: HashMap<TraceId, Vec<Entry>> = HashMap::new();
         for entry in entries {
             if let Some(id) = entry.trace_id {
-                of_traces.entry(id).or_default().push(entry);
+                by_trace.entry(id).or_default().push(entry);
             }
         }
         let list = ids.iter().filter_map(|id| {
-            let entries = of_traces.remove(id)?;
+            let entries = by_trace.remove(id)?;
             let too_many = counts.get(id).is_some_and(|count| *count > SPANS_OF_A_TRACE_MAX);
             let cut = too_many
                 .then(|| format!("only the newest {SPANS_OF_A_TRACE_MAX} spans of it are told"));

@@ -4,13 +4,16 @@
 //! its outcome. A trait is ranked by how much larger its share is on one side than on the other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 use story::{Entry, Story};
 use templates::{Bounds, Miner};
 
+use super::{Asked, Gathered};
 use crate::error::QueryError;
+use crate::memory::Account;
 use crate::queries::Queries;
 
 /// Interactions of each side that are looked at, the newest.
@@ -40,6 +43,12 @@ pub(crate) struct Sides {
 /// What sets them apart.
 #[derive(Debug, Serialize)]
 pub(crate) struct Difference {
+    complete: bool,
+    /// Why not everything was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Whether there are more interactions than were compared, older ones.
+    more: bool,
     /// Interactions of the first query.
     interactions: usize,
     /// Interactions of the other one, without those of the first.
@@ -69,19 +78,33 @@ impl Queries {
     ///
     /// # Errors
     /// As a query; when one has stages.
-    pub(crate) fn difference(&self, sides: &Sides) -> Result<Difference, QueryError> {
+    pub(crate) fn difference(
+        &self,
+        sides: &Sides,
+        account: &Arc<Account>,
+    ) -> Result<Difference, QueryError> {
         let ids = |query: &str| {
-            let (since, until) = (sides.since.as_deref(), sides.until.as_deref());
-            self.correlations(&sides.tenant, query, since, until, INTERACTIONS_MAX)
+            let asked = Asked {
+                tenant: &sides.tenant,
+                query,
+                since: sides.since.as_deref(),
+                until: sides.until.as_deref(),
+            };
+            self.correlations(&asked, INTERACTIONS_MAX, account)
         };
-        let first = ids(&sides.query)?;
+        let (of_first, of_other) = (ids(&sides.query)?, ids(&sides.other)?);
+        let more = of_first.more || of_other.more;
+        let mut reason = of_first.partial.or(of_other.partial);
+        let first = of_first.ids;
         let known: BTreeSet<&String> = first.iter().collect();
         let others: Vec<String> =
-            ids(&sides.other)?.into_iter().filter(|id| !known.contains(id)).collect();
+            of_other.ids.into_iter().filter(|id| !known.contains(id)).collect();
         let mut miner = Miner::new(Bounds::default());
         let mut gathered = Vec::new();
         for id in first.iter().chain(&others) {
-            let entries = self.correlation_entries(&sides.tenant, id)?.entries;
+            let Gathered { entries, partial, .. } =
+                self.correlation_entries(&sides.tenant, id, account)?;
+            reason = reason.or(partial);
             let story = Story::of(id, &entries, &self.telling(0));
             let shapes: Vec<u32> = entries
                 .iter()
@@ -103,6 +126,9 @@ impl Queries {
             .collect();
         let (ours, theirs) = all.split_at(first.len());
         Ok(Difference {
+            complete: reason.is_none(),
+            reason,
+            more,
             interactions: ours.len(),
             others: theirs.len(),
             traits: ranked(ours, theirs),

@@ -13,6 +13,7 @@ use super::ROWS_DEFAULT;
 use super::diff::Sides;
 use crate::error::QueryError;
 use crate::http::{QueryApi, refused};
+use crate::memory::Account;
 use crate::parameters;
 use crate::queries::Queries;
 
@@ -76,7 +77,9 @@ async fn trace(
         Ok(asked) => asked,
         Err(error) => return refused(error),
     };
-    let tell = move |queries: &Queries| queries.trace(&tenant, trace, rows).map(Told::new);
+    let tell = move |queries: &Queries, account: &Arc<Account>| {
+        queries.trace(&tenant, trace, rows, account).map(Told::new)
+    };
     answered(&api, &principal, tell).await
 }
 
@@ -91,7 +94,9 @@ async fn story(
         Err(error) => return refused(error),
     };
     let tenant = Arc::clone(&principal.tenant);
-    let tell = move |queries: &Queries| queries.story(&tenant, &id, rows).map(Told::new);
+    let tell = move |queries: &Queries, account: &Arc<Account>| {
+        queries.story(&tenant, &id, rows, account).map(Told::new)
+    };
     answered(&api, &principal, tell).await
 }
 
@@ -104,7 +109,8 @@ async fn stories(
         Ok(request) => request,
         Err(error) => return refused(error),
     };
-    answered(&api, &principal, move |queries: &Queries| queries.stories(&request)).await
+    let tell = move |queries: &Queries, account: &Arc<Account>| queries.stories(&request, account);
+    answered(&api, &principal, tell).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -126,13 +132,14 @@ async fn diff(
         Err(error) => return refused(error),
     };
     let sides = Sides { tenant: principal.tenant.to_string(), query, other, since, until };
-    answered(&api, &principal, move |queries: &Queries| queries.difference(&sides)).await
+    let tell = move |queries: &Queries, account: &Arc<Account>| queries.difference(&sides, account);
+    answered(&api, &principal, tell).await
 }
 
 async fn answered<T: Serialize + Send + 'static>(
     api: &Arc<QueryApi>,
     principal: &Principal,
-    tell: impl FnOnce(&Queries) -> Result<T, QueryError> + Send + 'static,
+    tell: impl FnOnce(&Queries, &Arc<Account>) -> Result<T, QueryError> + Send + 'static,
 ) -> Response {
     match api.look(&principal.tenant, tell).await {
         Ok(told) => axum::Json(told).into_response(),

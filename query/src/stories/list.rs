@@ -1,9 +1,13 @@
 //! `/api/v1/stories`: the interactions of what a query finds, a line each.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use story::{FirstError, Outcome, Story};
 
+use super::Asked;
 use crate::error::QueryError;
+use crate::memory::Account;
 use crate::queries::{Queries, Request};
 
 /// Interactions where nothing else is asked for.
@@ -30,6 +34,12 @@ pub(crate) struct Line {
 /// All of them.
 #[derive(Debug, Serialize)]
 pub(crate) struct Stories {
+    complete: bool,
+    /// Why not everything was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Whether there are more than were asked for.
+    more: bool,
     /// The newest first.
     stories: Vec<Line>,
 }
@@ -39,14 +49,25 @@ impl Queries {
     ///
     /// # Errors
     /// As a query; when it has stages.
-    pub(crate) fn stories(&self, request: &Request) -> Result<Stories, QueryError> {
+    pub(crate) fn stories(
+        &self,
+        request: &Request,
+        account: &Arc<Account>,
+    ) -> Result<Stories, QueryError> {
         let most = request.limit.unwrap_or(STORIES_DEFAULT).min(STORIES_MAX);
-        let (since, until) = (request.since.as_deref(), request.until.as_deref());
-        let ids = self.correlations(&request.tenant, &request.query, since, until, most)?;
-        let mut stories = Vec::with_capacity(ids.len());
-        for id in ids {
-            let gathered = self.correlation_entries(&request.tenant, &id)?;
+        let asked = Asked {
+            tenant: &request.tenant,
+            query: &request.query,
+            since: request.since.as_deref(),
+            until: request.until.as_deref(),
+        };
+        let found = self.correlations(&asked, most, account)?;
+        let mut reason = found.partial;
+        let mut stories = Vec::with_capacity(found.ids.len());
+        for id in found.ids {
+            let gathered = self.correlation_entries(&request.tenant, &id, account)?;
             let story = Story::of(&id, &gathered.entries, &self.telling(0));
+            reason = reason.or(gathered.partial);
             stories.push(Line {
                 correlation_id: id,
                 started: record::Timestamp(story.started).to_string(),
@@ -59,6 +80,6 @@ impl Queries {
                 outcome: story.outcome,
             });
         }
-        Ok(Stories { stories })
+        Ok(Stories { complete: reason.is_none(), reason, more: found.more, stories })
     }
 }

@@ -9,19 +9,20 @@ mod list;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
+use ql::{Field, Filter};
 use record::{Signal, Timestamp, TraceId};
 use serde_json::{Map, Value};
 use store::{Allowance, Held};
 use story::{Entry, Story, Telling, Trace};
 
 use crate::batch::Batch;
+use crate::cell::Cell;
 use crate::error::QueryError;
 use crate::json;
 use crate::memory::Account;
 use crate::plan::Plan;
-use crate::queries::{Prepared, Queries};
+use crate::queries::{Prepared, Queries, Request};
 use crate::stages::Flow;
 
 pub(crate) use http::routes;
@@ -49,14 +50,39 @@ pub(crate) struct Gathered {
     pub(crate) account: Arc<Account>,
 }
 
-impl Queries {
-    /// Nothing yet, and room for `most` entries.
-    pub(crate) fn gathered(&self, most: usize) -> Gathered {
-        let account = self.account(&Arc::new(AtomicBool::new(false)));
-        let held = Held::nothing(&(Arc::clone(&account) as Arc<dyn Allowance>));
-        Gathered { entries: Vec::new(), partial: None, most, held, account }
-    }
+/// Which interactions are meant: those of what a query finds in a time.
+#[derive(Debug)]
+struct Asked<'a> {
+    tenant: &'a str,
+    query: &'a str,
+    since: Option<&'a str>,
+    until: Option<&'a str>,
+}
 
+/// Ids, the newest first.
+#[derive(Debug)]
+struct Correlations {
+    ids: Vec<String>,
+    /// Whether there are more than were asked for.
+    more: bool,
+    /// Why not everything was looked at.
+    partial: Option<String>,
+}
+
+impl Gathered {
+    /// Nothing yet, and room for `most` entries; all within one account.
+    pub(crate) fn new(account: &Arc<Account>, most: usize) -> Self {
+        let held = Held::nothing(&(Arc::clone(account) as Arc<dyn Allowance>));
+        Self { entries: Vec::new(), partial: None, most, held, account: Arc::clone(account) }
+    }
+}
+
+/// What belongs to some of these traces.
+pub(crate) fn of_traces(ids: &[TraceId]) -> Filter {
+    Filter::or(ids.iter().map(|id| Filter::equals(&Field::TraceId, &id.to_string())).collect())
+}
+
+impl Queries {
     /// Adds what a filter finds of one signal, at any time, but for what `keep` does not want.
     ///
     /// # Errors
@@ -65,11 +91,11 @@ impl Queries {
         &self,
         tenant: &str,
         signal: Signal,
-        filter: &str,
+        filter: Filter,
         keep: &dyn Fn(&Map<String, Value>) -> bool,
         gathered: &mut Gathered,
     ) -> Result<(), QueryError> {
-        let plan = Plan::new(&format!("from {} {filter}", signal.name()))?;
+        let plan = Plan::of_filter(filter, signal.name());
         let most = gathered.most;
         let only_the_newest = || Some(format!("only the newest {most} records and spans are told"));
         let room = most.saturating_sub(gathered.entries.len());
@@ -121,10 +147,11 @@ impl Queries {
         &self,
         tenant: &str,
         trace: TraceId,
+        account: &Arc<Account>,
     ) -> Result<Gathered, QueryError> {
-        let mut gathered = self.gathered(ENTRIES_MAX);
+        let mut gathered = Gathered::new(account, ENTRIES_MAX);
         for signal in [Signal::Spans, Signal::Logs] {
-            self.gather(tenant, signal, &format!("trace_id:{trace}"), &|_| true, &mut gathered)?;
+            self.gather(tenant, signal, of_traces(&[trace]), &|_| true, &mut gathered)?;
         }
         Ok(gathered)
     }
@@ -137,11 +164,12 @@ impl Queries {
         &self,
         tenant: &str,
         correlation: &str,
+        account: &Arc<Account>,
     ) -> Result<Gathered, QueryError> {
-        let mut gathered = self.gathered(ENTRIES_MAX);
-        let filter = format!("correlation_id:{}", Value::from(correlation));
+        let mut gathered = Gathered::new(account, ENTRIES_MAX);
+        let filter = Filter::equals(&Field::CorrelationId, correlation);
         for signal in [Signal::Spans, Signal::Logs] {
-            self.gather(tenant, signal, &filter, &|_| true, &mut gathered)?;
+            self.gather(tenant, signal, filter.clone(), &|_| true, &mut gathered)?;
         }
         let traces: BTreeSet<TraceId> =
             gathered.entries.iter().filter_map(|entry| entry.trace_id).collect();
@@ -151,13 +179,12 @@ impl Queries {
                 traces.len()
             ));
         }
-        let traces: Vec<String> = traces.iter().take(TRACES_MAX).map(TraceId::to_string).collect();
+        let traces: Vec<TraceId> = traces.into_iter().take(TRACES_MAX).collect();
         // What names another correlation belongs to that one; what names this one is here already.
         let of_nobody = |line: &Map<String, Value>| !line.contains_key("correlation_id");
         for ids in traces.chunks(IDS_IN_A_QUERY) {
-            let filter = format!("trace_id:({})", ids.join(" OR "));
             for signal in [Signal::Spans, Signal::Logs] {
-                self.gather(tenant, signal, &filter, &of_nobody, &mut gathered)?;
+                self.gather(tenant, signal, of_traces(ids), &of_nobody, &mut gathered)?;
             }
         }
         Ok(gathered)
@@ -178,8 +205,9 @@ impl Queries {
         tenant: &str,
         correlation: &str,
         rows_max: usize,
+        account: &Arc<Account>,
     ) -> Result<(Story, Option<String>), QueryError> {
-        let gathered = self.correlation_entries(tenant, correlation)?;
+        let gathered = self.correlation_entries(tenant, correlation, account)?;
         if gathered.entries.is_empty() {
             return Err(QueryError::NotFound(format!(
                 "nothing is known of the correlation {correlation:?}"
@@ -198,52 +226,53 @@ impl Queries {
         tenant: &str,
         trace: TraceId,
         rows_max: usize,
+        account: &Arc<Account>,
     ) -> Result<(Trace, Option<String>), QueryError> {
-        let gathered = self.trace_entries(tenant, trace)?;
+        let gathered = self.trace_entries(tenant, trace, account)?;
         if gathered.entries.is_empty() {
             return Err(QueryError::NotFound(format!("nothing is known of the trace {trace}")));
         }
         Ok((Trace::of(trace, &gathered.entries, rows_max), gathered.partial))
     }
 
-    /// The correlations of what a query finds, the newest first.
+    /// The correlations of what a query finds.
     fn correlations(
         &self,
-        tenant: &str,
-        query: &str,
-        since: Option<&str>,
-        until: Option<&str>,
+        asked: &Asked<'_>,
         most: usize,
-    ) -> Result<Vec<String>, QueryError> {
+        account: &Arc<Account>,
+    ) -> Result<Correlations, QueryError> {
         // Its own faults first: with carets into what was written.
-        let plan = Plan::new(query)?;
+        let plan = Plan::new(asked.query)?;
         if !plan.stages.is_empty() || plan.around.is_some() {
             let detail = "is a filter, without stages: it says which interactions are meant";
             return Err(QueryError::Parameter { name: "query", detail: detail.to_owned() });
         }
-        let text = format!(
-            "{query} | stats max(timestamp) as newest by correlation_id | sort -newest | head {}",
-            most + 1
+        let stages = format!(
+            "stats max(timestamp) as newest by correlation_id | sort -newest | head {}",
+            most + 2
         );
-        let request = crate::queries::Request {
-            query: text,
-            tenant: tenant.to_owned(),
-            since: since.map(str::to_owned),
-            until: until.map(str::to_owned),
-            ..Default::default()
+        let request = Request {
+            query: format!("{} | {stages}", asked.query),
+            tenant: asked.tenant.to_owned(),
+            since: asked.since.map(str::to_owned),
+            until: asked.until.map(str::to_owned),
+            ..Request::default()
         };
         let mut ids = Vec::new();
-        let cancelled = Arc::new(AtomicBool::new(false));
-        self.run(self.prepare(&request)?, &cancelled, &mut |batch| {
-            let field = ql::Field::CorrelationId;
-            let cells = batch.column(&field);
-            ids.extend(cells.iter().filter_map(|cell| match cell {
-                crate::cell::Cell::Text(text) => Some(text.to_string()),
-                _ => None,
-            }));
+        let prepared = self.prepare(&request)?;
+        let summary = self.run_on(Arc::clone(account), prepared, &mut |batch| {
+            // What has no correlation is a row too.
+            ids.extend(batch.column(&Field::CorrelationId).into_iter().filter_map(
+                |cell| match cell {
+                    Cell::Text(text) => Some(text.to_string()),
+                    _ => None,
+                },
+            ));
             Flow::More
         })?;
+        let more = ids.len() > most;
         ids.truncate(most);
-        Ok(ids)
+        Ok(Correlations { ids, more, partial: summary.reason })
     }
 }

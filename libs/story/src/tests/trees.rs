@@ -172,6 +172,11 @@ fn the_middle_of_what_is_long_is_left_out_with_a_count_and_the_first_error_stays
         .sum();
     assert_eq!(told, 500);
     assert!(trace.rows.iter().any(|row| matches!(row, TraceRow::Span { error: true, .. })));
+    // Also where there is room for nothing.
+    let story = Story::of("c", &entries, &Telling { rows_max: 0, ..later() });
+    assert_eq!(story.rows.iter().map(|row| row.elided).sum::<usize>(), 499);
+    let trace = Trace::of(TraceId::from_hex(TRACE).unwrap(), &spans, 0);
+    assert!(matches!(trace.rows[..], [TraceRow::Elided { rows: 500, errors: 1 }]));
 }
 
 #[test]
@@ -183,6 +188,18 @@ fn ten_thousand_spans_and_fifty_thousand_records_are_told_in_a_moment() {
     let deep: Vec<Entry> =
         (1..=10_000).map(|n| span(n, n - 1, "a", "internal", n as f64, 1.0, json!({}))).collect();
     assert_eq!(trace(&deep).spans, 10_000);
+    // All of one id, and each a child of it.
+    let same: Vec<Entry> =
+        (1..=30_000).map(|n| span(7, 7 + n % 2, "a", "server", n as f64, 1.0, json!({}))).collect();
+    assert_eq!(trace(&same).spans, 30_000);
+    let retries: Vec<Entry> = (0..30_000)
+        .map(|n| {
+            let retry =
+                json!({"retry.operation": format!("o{n}"), "attempt": 1, "error.type": "x"});
+            log("a", f64::from(n), "retry.scheduled", retry)
+        })
+        .collect();
+    assert_eq!(story(&retries).holes.len(), 1);
     let records: Vec<Entry> = (0..50_000).map(|n| log("a", f64::from(n), "", json!({}))).collect();
     assert_eq!(story(&records).records, 50_000);
     // Ten times what a release build takes on a slow machine.
