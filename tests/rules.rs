@@ -121,6 +121,7 @@ fn history_says_when_a_rule_would_have_fired_and_what_a_change_would_have_made_o
     let fired = rule["fired"].as_array().unwrap();
     assert_eq!(fired.len(), 3, "{fired:#?}");
     for alert in fired {
+        assert_eq!(alert["samples"][0]["message"], "failed 29");
         assert_eq!(
             (&alert["labels"]["service"], &alert["values"]["n"], &alert["state"]),
             (&json!("payments"), &json!(30), &json!("resolved"))
@@ -132,6 +133,7 @@ fn history_says_when_a_rule_would_have_fired_and_what_a_change_would_have_made_o
     }
     let text = backtest(&old, &[]);
     assert!(text.stdout.contains("service=payments  n=30"), "{}", text.stdout);
+    assert!(text.stdout.contains("ERROR payments failed "), "{}", text.stdout);
     let said = server.logq(&[
         "rules",
         "diff",

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::find::nanos;
-use crate::judge::{Alert, State};
+use crate::judge::{ALERTNAME, Alert, State};
 use crate::lab::Lab;
 use crate::read::duration_of;
 use crate::rules::Rules;
@@ -27,6 +27,8 @@ use crate::runner::QueryRunner;
 
 /// When all tests begin: 2026-01-01T00:00:00Z.
 pub const BEGIN: i64 = 1_767_225_600_000_000_000;
+/// How long a test may be.
+const LENGTH_MAX: Duration = Duration::from_secs(31 * 86_400);
 /// Records of one line of a test.
 const REPEAT_MAX: u32 = 10_000;
 
@@ -103,7 +105,9 @@ impl Case {
                 .filter(|repeat| *repeat <= REPEAT_MAX)
                 .ok_or_else(|| format!("repeat: a number up to {REPEAT_MAX}"))?;
             for number in 0..repeat {
-                let time = BEGIN + nanos(at) + nanos(every) * i64::from(number);
+                let later =
+                    nanos(every).saturating_mul(i64::from(number)).saturating_add(nanos(at));
+                let time = BEGIN.saturating_add(later);
                 let mut line = record.clone();
                 line.insert("timestamp".to_owned(), record::Timestamp(time).to_string().into());
                 lines.push(Value::Object(line).to_string());
@@ -120,13 +124,14 @@ impl Case {
         let mut wrong = Vec::new();
         let mut expected = Vec::new();
         for one in &self.expect {
-            let at = duration_of(&one.at)
-                .ok_or_else(|| format!("at: {} is no length of time", one.at))?;
-            expected.push((nanos(at), one));
+            let at = duration_of(&one.at).filter(|at| *at <= LENGTH_MAX);
+            let wrong = || format!("at: {} is no length of time up to 31d", one.at);
+            expected.push((nanos(at.ok_or_else(wrong)?), one));
         }
         expected.sort_by_key(|(at, _)| *at);
-        let step =
-            rules.groups.iter().map(|group| nanos(group.interval)).min().unwrap_or(crate::SECOND);
+        // Every moment at which it may be some group's turn.
+        let intervals = rules.groups.iter().map(|group| nanos(group.interval).max(1));
+        let step = intervals.reduce(common_step).unwrap_or(crate::SECOND);
         let mut lab = Lab::new(rules);
         let mut at = 0;
         for (wanted, one) in expected {
@@ -139,7 +144,7 @@ impl Case {
             let in_state = |state: State| {
                 let about = |alert: &&Alert| {
                     self.only.is_empty()
-                        || self.only.iter().any(|name| alert.labels.get("alertname") == Some(name))
+                        || self.only.iter().any(|name| alert.labels.get(ALERTNAME) == Some(name))
                 };
                 lab.alerts().filter(|alert| alert.state == state).filter(about).collect::<Vec<_>>()
             };
@@ -150,6 +155,11 @@ impl Case {
         }
         Ok(wrong)
     }
+}
+
+/// The largest step that meets all multiples of both.
+fn common_step(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { common_step(b, a % b) }
 }
 
 /// Each expected alert has to be there, with these labels at least, and no other.

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use ql::{Field, Filter};
+use serde_json::{Map, Value};
 
 use crate::find::{Found, filter_of, whole};
 use crate::runner::{QueryRunner, RunError};
 
 /// Correlations that an alert names.
 const CORRELATIONS_MAX: usize = 100;
+/// Of them those whose records its filter finds.
+const SHOWN_MAX: usize = 5;
 
 /// Correlations whose time was up between `from` and `at` and that nothing followed in.
 ///
@@ -21,8 +24,7 @@ pub(crate) fn find(
     at: i64,
     runner: &dyn QueryRunner,
 ) -> Result<Vec<Found>, RunError> {
-    let began =
-        times(after, "min", from.saturating_sub(within), at.saturating_sub(within), runner)?;
+    let began = first_times(after, from.saturating_sub(within), at.saturating_sub(within), runner)?;
     if began.is_empty() {
         return Ok(Vec::new());
     }
@@ -42,37 +44,34 @@ pub(crate) fn find(
     let count = missing.len();
     let correlations: Vec<String> =
         missing.into_iter().take(CORRELATIONS_MAX).map(|(_, id)| id.clone()).collect();
-    let ids: Vec<String> =
-        correlations.iter().take(5).map(|id| Value::from(id.as_str()).to_string()).collect();
+    let shown = correlations.iter().take(SHOWN_MAX);
+    let shown = shown.map(|id| Filter::equals(&Field::CorrelationId, id)).collect();
     Ok(vec![Found {
         values: BTreeMap::from([
             ("missing".to_owned(), Value::from(count)),
             ("began".to_owned(), Value::from(began.len())),
         ]),
-        filter: format!("correlation_id:({})", ids.join(" OR ")),
+        filter: Filter::or(shown).to_string(),
         correlations,
         ..Found::default()
     }])
 }
 
-/// The first or last time of each correlation.
-fn times(
+/// The first time of each correlation.
+fn first_times(
     query: &str,
-    function: &str,
     from: i64,
     until: i64,
     runner: &dyn QueryRunner,
 ) -> Result<BTreeMap<String, i64>, RunError> {
-    let text =
-        format!("{} | stats {function}(timestamp) as at by correlation_id", filter_of(query));
+    let text = format!("{} | stats min(timestamp) as at by correlation_id", filter_of(query));
     let rows = whole(runner, &text, from, until)?;
-    Ok(rows
-        .iter()
-        .filter_map(|row| Some((text_of(row, "correlation_id")?, time_of(row)?)))
-        .collect())
+    let time_of =
+        |row: &Map<String, Value>| Some((text_of(row, "correlation_id")?, time(row.get("at")?)?));
+    Ok(rows.iter().filter_map(time_of).collect())
 }
 
-/// The first and the last time of each correlation: one of them lies within, if any does that matters.
+/// The different times of each correlation, as many as `values()` lists.
 fn all_times(
     query: &str,
     from: i64,
@@ -81,29 +80,15 @@ fn all_times(
 ) -> Result<BTreeMap<String, Vec<i64>>, RunError> {
     let text = format!("{} | stats values(timestamp) as at by correlation_id", filter_of(query));
     let rows = whole(runner, &text, from, until)?;
-    let mut times: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    for row in rows {
-        let Some(id) = text_of(&row, "correlation_id") else { continue };
-        let list = match row.get("at") {
-            Some(Value::Array(list)) => list.iter().filter_map(time).collect(),
-            // Lists are given out as JSON text.
-            Some(Value::String(text)) => match serde_json::from_str::<Vec<Value>>(text) {
-                Ok(list) => list.iter().filter_map(time).collect(),
-                Err(_) => time_of(&row).into_iter().collect(),
-            },
-            _ => Vec::new(),
-        };
-        times.insert(id, list);
-    }
-    Ok(times)
+    let times_of = |row: &Map<String, Value>| {
+        let list = row.get("at")?.as_array()?.iter().filter_map(time).collect();
+        Some((text_of(row, "correlation_id")?, list))
+    };
+    Ok(rows.iter().filter_map(times_of).collect())
 }
 
-fn text_of(row: &serde_json::Map<String, Value>, name: &str) -> Option<String> {
+fn text_of(row: &Map<String, Value>, name: &str) -> Option<String> {
     row.get(name)?.as_str().map(str::to_owned)
-}
-
-fn time_of(row: &serde_json::Map<String, Value>) -> Option<i64> {
-    time(row.get("at")?)
 }
 
 fn time(value: &Value) -> Option<i64> {

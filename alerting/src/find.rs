@@ -2,21 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use ql::{Arguments, Field, Filter};
 use serde_json::{Map, Value};
 
 use crate::expect;
 use crate::rules::{Kind, Rule};
 use crate::runner::{QueryRunner, RunError};
 
-/// Alerts of one rule at a moment; further ones are left out and counted.
-pub(crate) const FOUND_MAX: usize = 500;
-/// Records that are shown with an alert.
-const SAMPLES: usize = 5;
+/// Alerts of one rule at a moment; further ones are left out.
+const FOUND_MAX: usize = 500;
 
 /// Something that is so at a moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
-    /// What tells it from others of its rule: the texts of its row.
+    /// What tells it from others of its rule.
     pub labels: BTreeMap<String, String>,
     /// The numbers of its row.
     pub values: BTreeMap<String, Value>,
@@ -139,16 +138,6 @@ fn ratio(
     Ok(found.take(FOUND_MAX).collect())
 }
 
-/// The records behind what was found, the newest first; none where they cannot be had.
-pub fn samples(
-    found: &Found,
-    from: i64,
-    at: i64,
-    runner: &dyn QueryRunner,
-) -> Vec<Map<String, Value>> {
-    runner.run(&found.filter, from, at, SAMPLES).map(|answer| answer.rows).unwrap_or_default()
-}
-
 /// All rows, or an error: of a part of them nothing can be concluded.
 pub(crate) fn whole(
     runner: &dyn QueryRunner,
@@ -165,18 +154,25 @@ pub(crate) fn whole(
 
 /// What tells rows apart are labels, all else is values.
 fn found_of(row: Map<String, Value>, query: &str) -> Found {
-    let keys = keys_of(query);
+    // A stage behind the last `stats` may have renamed them or left them out.
+    let keys = keys_of(query).filter(|keys| keys.iter().all(|key| row.contains_key(key)));
+    let is_label = |name: &String, value: &Value| match (&keys, value) {
+        (_, Value::String(text)) if is_time(text) => false,
+        (Some(keys), _) => keys.contains(name),
+        (None, value) => value.is_string(),
+    };
     let mut found = Found::default();
     for (name, value) in row {
         match value {
-            Value::String(text)
-                if keys.as_ref().map_or(!is_time(&text), |keys| keys.contains(&name)) =>
-            {
+            Value::Null => {}
+            Value::String(text) if is_label(&name, &Value::String(text.clone())) => {
                 found.labels.insert(name, text);
             }
-            Value::Null => {}
-            other => {
-                found.values.insert(name, other);
+            value if is_label(&name, &value) => {
+                found.labels.insert(name, value.to_string());
+            }
+            value => {
+                found.values.insert(name, value);
             }
         }
     }
@@ -185,33 +181,25 @@ fn found_of(row: Map<String, Value>, query: &str) -> Found {
 }
 
 /// The columns by which the last `stats` of a query groups; `None` where there is none, and every text tells rows apart.
-fn keys_of(query: &str) -> Option<Vec<String>> {
+pub(crate) fn keys_of(query: &str) -> Option<Vec<String>> {
     let parsed = ql::parse(query).ok()?;
     let stats = parsed.stages.iter().rfind(|stage| stage.name.node == "stats")?;
-    let args = &stats.args.node;
-    let by = args.rfind(" by ").map(|at| &args[at + 4..]);
-    let names = by.into_iter().flat_map(|by| by.split(',')).map(str::trim);
-    Some(names.map(|name| ql::Field::resolve(name.trim_matches('`')).name().to_owned()).collect())
+    let mut arguments = Arguments::new(stats);
+    arguments.aggregates().ok()?;
+    let keys = arguments.group_keys().ok()?;
+    Some(keys.iter().map(|key| key.column().to_owned()).collect())
 }
 
+/// Times differ from moment to moment: they tell nothing apart.
 fn is_time(text: &str) -> bool {
     record::Timestamp::parse_rfc3339(text).is_some()
 }
 
-/// The filter of a query with one more condition for each label that is a field.
+/// The filter of a query with one more condition for each label.
 fn narrowed(query: &str, labels: &BTreeMap<String, String>) -> String {
-    let conditions = labels.iter().map(|(name, value)| {
-        let field = ql::Field::resolve(name);
-        format!("{field}:{}", Value::from(value.as_str()))
-    });
-    let filter = filter_of(query);
-    let filter = match filter.trim() {
-        "" | "*" => String::new(),
-        filter => format!("({filter})"),
-    };
-    let all: Vec<String> =
-        std::iter::once(filter).chain(conditions).filter(|part| !part.is_empty()).collect();
-    if all.is_empty() { "*".to_owned() } else { all.join(" ") }
+    let filter = ql::parse(query).map_or(Filter::All, |parsed| parsed.filter);
+    let of_labels = labels.iter().map(|(name, value)| Filter::equals(&Field::resolve(name), value));
+    Filter::and(std::iter::once(filter).chain(of_labels).collect()).to_string()
 }
 
 /// What stands in front of the first stage.
@@ -228,4 +216,37 @@ fn key(labels: &BTreeMap<String, String>) -> String {
 
 pub(crate) fn nanos(duration: std::time::Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn labels(query: &str, row: Value) -> String {
+        let Value::Object(row) = row else { panic!("{row}") };
+        let found = found_of(row, query);
+        let labels = found.labels.iter().map(|(name, value)| format!("{name}={value}"));
+        format!("{} | {}", labels.collect::<Vec<_>>().join(" "), found.filter)
+    }
+
+    #[test]
+    fn rows_are_told_apart_by_what_they_are_grouped_by() {
+        let by = "x | stats count() as n, last(msg) as said by service, http.status";
+        let row = json!({"service": "a b", "http.status": 500, "n": 3, "said": "hi"});
+        assert_eq!(
+            labels(by, row),
+            r#"http.status=500 service=a b | x http.status:=500 service:="a b""#
+        );
+        // Renamed behind it: then every text does.
+        let renamed = "x | stats count() as n by service | rename service as app";
+        assert_eq!(labels(renamed, json!({"app": "a", "n": 3})), "app=a | x app:=a");
+        let binned = "x | stats count() by bin(5m)";
+        assert_eq!(labels(binned, json!({"bin(5m)": "2026-01-01T00:00:00Z", "count": 3})), " | x");
+        assert_eq!(
+            labels("* | top 3 sku", json!({"sku": "tea", "count": 3, "percent": 5.0})),
+            "sku=tea | sku:=tea"
+        );
+    }
 }

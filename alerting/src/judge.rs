@@ -1,6 +1,6 @@
 //! Which alerts there are: pending, firing, resolved, from what was found at each moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::find::{Found, nanos};
 use crate::rules::Rule;
 
 /// The label with the rule's name.
-const ALERTNAME: &str = "alertname";
+pub(crate) const ALERTNAME: &str = "alertname";
 
 /// What an alert is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,11 +72,11 @@ impl Judge {
     /// Takes what was found at `at`, which is later than the moment before; says what changed.
     pub fn step(&mut self, rule: &Rule, at: i64, found: Vec<Found>) -> Vec<Transition> {
         let mut transitions = Vec::new();
-        let mut is_so: BTreeMap<String, ()> = BTreeMap::new();
+        let mut is_so: BTreeSet<String> = BTreeSet::new();
         for one in found {
             let labels = labels_of(rule, &one);
             let key = serde_json::to_string(&labels).unwrap_or_default();
-            is_so.insert(key.clone(), ());
+            is_so.insert(key.clone());
             let alert = self.alerts.entry(key).or_insert_with(|| Alert {
                 labels,
                 values: BTreeMap::new(),
@@ -98,7 +98,7 @@ impl Judge {
             }
         }
         self.alerts.retain(|key, alert| {
-            if is_so.contains_key(key) {
+            if is_so.contains(key) {
                 return true;
             }
             match alert.state {

@@ -2,10 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+use serde_json::{Map, Value};
+
 use crate::find::{Memory, filter_of, find, nanos, whole};
 use crate::judge::{Alert, Judge, State, Transition};
 use crate::rules::{Kind, Rule, Rules};
 use crate::runner::{QueryRunner, RunError};
+
+/// Records that are shown of an alert.
+const SAMPLES: usize = 5;
+/// Alerts of a rule of which records are shown.
+const SAMPLED_MAX: usize = 10;
 
 /// Evaluates rules at moments of the past.
 #[derive(Debug)]
@@ -24,9 +32,19 @@ pub struct RuleHistory {
     /// Evaluations that failed, and why the first of them did.
     pub failures: (usize, Option<String>),
     /// Alerts that fired, with when they were over if they were.
-    pub fired: Vec<Alert>,
+    pub fired: Vec<Fired>,
     /// Time in which at least one alert fired, nanoseconds.
     pub firing_nanos: i64,
+}
+
+/// An alert of the past.
+#[derive(Clone, Debug, Serialize)]
+pub struct Fired {
+    /// As it was at its end.
+    #[serde(flatten)]
+    pub alert: Alert,
+    /// Records behind it when it began to fire, the newest first; told of the first alerts only.
+    pub samples: Vec<Map<String, Value>>,
 }
 
 /// What all rules of a file would have done.
@@ -47,7 +65,8 @@ impl<'a> Lab<'a> {
         Self { rules, states: vec![Default::default(); count] }
     }
 
-    /// Evaluates every rule at a moment; later than the one before.
+    /// Evaluates the rules whose turn it is at a moment, which is later than the one before: turns are whole intervals
+    /// since 1970, as those of the engine are.
     ///
     /// # Errors
     /// For each rule that could not be evaluated.
@@ -56,11 +75,14 @@ impl<'a> Lab<'a> {
         at: i64,
         runner: &dyn QueryRunner,
     ) -> Vec<(&'a Rule, Result<Vec<Transition>, RunError>)> {
-        let rules = self.rules.groups.iter().flat_map(|group| &group.rules);
-        let states = self.states.iter_mut();
+        let rules = self.rules.groups.iter().flat_map(|group| {
+            let interval = nanos(group.interval).max(1);
+            group.rules.iter().map(move |rule| (rule, at.rem_euclid(interval) == 0))
+        });
         rules
-            .zip(states)
-            .map(|(rule, (judge, memory))| {
+            .zip(&mut self.states)
+            .filter(|((_, is_turn), _)| *is_turn)
+            .map(|((rule, _), (judge, memory))| {
                 let found = find(rule, at, memory, runner);
                 (rule, found.map(|found| judge.step(rule, at, found)))
             })
@@ -72,29 +94,19 @@ impl<'a> Lab<'a> {
         self.states.iter().flat_map(|(judge, _)| judge.alerts())
     }
 
-    /// Evaluates each rule at its group's interval (or every `step`) over a range of history. `told` is called with the
-    /// share that is done.
+    /// Evaluates each rule at its group's interval (or every `step`) over a range of history.
     pub fn backtest(
         rules: &Rules,
         from: i64,
         until: i64,
         step: Option<std::time::Duration>,
         runner: &dyn QueryRunner,
-        told: &mut dyn FnMut(f64),
     ) -> Backtest {
-        let mut backtest = Backtest { from, until, rules: Vec::new() };
-        let total: usize = rules.groups.iter().map(|group| group.rules.len()).sum();
-        for group in &rules.groups {
+        let of_group = rules.groups.iter().flat_map(|group| {
             let step = nanos(step.unwrap_or(group.interval)).max(1);
-            for rule in &group.rules {
-                let done = backtest.rules.len() as f64;
-                let history = history(rule, (from, until, step), runner, &mut |share| {
-                    told((done + share) / total.max(1) as f64);
-                });
-                backtest.rules.push(history);
-            }
-        }
-        backtest
+            group.rules.iter().map(move |rule| history(rule, (from, until, step), runner))
+        });
+        Backtest { from, until, rules: of_group.collect() }
     }
 }
 
@@ -102,7 +114,6 @@ fn history(
     rule: &Rule,
     (from, until, step): (i64, i64, i64),
     runner: &dyn QueryRunner,
-    told: &mut dyn FnMut(f64),
 ) -> RuleHistory {
     let mut history = RuleHistory { alert: rule.alert.clone(), ..RuleHistory::default() };
     let (mut judge, mut memory) = (Judge::default(), Memory::default());
@@ -110,40 +121,47 @@ fn history(
     let mut open: BTreeMap<BTreeMap<String, String>, usize> = BTreeMap::new();
     let occupied = Occupied::of(rule, from, until, step, runner);
     // Moments are whole steps since 1970, as those of the engine are.
-    let mut at = from.div_euclid(step).saturating_add(1).saturating_mul(step);
-    while at <= until {
+    let first = from.div_euclid(step).saturating_add(1).saturating_mul(step);
+    let moments = std::iter::successors(Some(first), |at| at.checked_add(step));
+    for at in moments.take_while(|at| *at <= until) {
         // Where no record matches nothing is asked: what is found then is known.
         let found = match occupied.as_ref().filter(|occupied| !occupied.is(at)) {
             Some(_) => Ok(Vec::new()),
             None => find(rule, at, &mut memory, runner),
         };
-        match found {
-            Ok(found) => {
-                history.evaluations += 1;
-                for Transition { alert, .. } in judge.step(rule, at, found) {
-                    if alert.state == State::Firing {
-                        open.insert(alert.labels.clone(), history.fired.len());
-                        history.fired.push(alert);
-                    } else if let Some(place) = open.remove(&alert.labels) {
-                        history.fired[place] = alert;
-                    }
-                }
-                if judge.alerts().any(|alert| alert.state == State::Firing) {
-                    history.firing_nanos = history.firing_nanos.saturating_add(step);
-                }
-            }
+        let found = match found {
+            Ok(found) => found,
             Err(error) => {
                 history.failures.0 += 1;
                 history.failures.1.get_or_insert(error.0);
+                continue;
+            }
+        };
+        history.evaluations += 1;
+        for Transition { alert, .. } in judge.step(rule, at, found) {
+            if alert.state == State::Firing {
+                open.insert(alert.labels.clone(), history.fired.len());
+                let samples = match history.fired.len() < SAMPLED_MAX {
+                    true => {
+                        samples(&alert.filter, at.saturating_sub(nanos(rule.window)), at, runner)
+                    }
+                    false => Vec::new(),
+                };
+                history.fired.push(Fired { alert, samples });
+            } else if let Some(place) = open.remove(&alert.labels) {
+                history.fired[place].alert = alert;
             }
         }
-        told((at.saturating_sub(from)) as f64 / (until.saturating_sub(from)).max(1) as f64);
-        at = match at.checked_add(step) {
-            Some(next) => next,
-            None => break,
-        };
+        if judge.alerts().any(|alert| alert.state == State::Firing) {
+            history.firing_nanos = history.firing_nanos.saturating_add(step);
+        }
     }
     history
+}
+
+/// The records that a filter finds, the newest first; none where they cannot be had.
+fn samples(filter: &str, from: i64, at: i64, runner: &dyn QueryRunner) -> Vec<Map<String, Value>> {
+    runner.run(filter, from, at, SAMPLES).map(|answer| answer.rows).unwrap_or_default()
 }
 
 /// When records match that a rule looks for, so that moments without any need no query.
@@ -178,7 +196,7 @@ impl Occupied {
         );
         let rows = whole(runner, &text, from.saturating_sub(reach), until).ok()?;
         let times = rows.iter().filter_map(|row| {
-            let text = row.values().find_map(serde_json::Value::as_str)?;
+            let text = row.values().find_map(Value::as_str)?;
             record::Timestamp::parse_rfc3339(text).map(|time| time.0)
         });
         Some(Self { bins: times.collect(), bin, reach })

@@ -21,9 +21,9 @@ mod runner;
 mod tests;
 
 pub use cases::{BEGIN, Case, Cases};
-pub use find::{Found, Memory, find, samples};
+pub use find::{Found, Memory, find};
 pub use judge::{Alert, Judge, State, Transition};
-pub use lab::{Backtest, Lab, RuleHistory};
+pub use lab::{Backtest, Fired, Lab, RuleHistory};
 pub use read::{Fault, Faults, QueryFault, read};
 pub use rules::{Group, Kind, Rule, Rules};
 pub use runner::{Answer, QueryRunner, RunError};

@@ -163,21 +163,28 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A list of names, or one.
+    /// A list of fields, or one.
     pub(super) fn names(&mut self, fields: &mut Fields<'_>, name: &str) -> Vec<String> {
         let Some((_, node)) = fields.remove(name) else { return Vec::new() };
-        if let Some(one) = text_of(node) {
-            return vec![one];
-        }
-        let YamlData::Sequence(list) = &node.data else {
-            self.fault(node, format!("`{name}` is a list of fields"));
-            return Vec::new();
+        let list: Vec<&MarkedYaml<'_>> = match &node.data {
+            YamlData::Sequence(list) => list.iter().collect(),
+            _ => vec![node],
         };
         let mut names = Vec::new();
         for one in list {
-            match text_of(one) {
+            // It becomes a part of a query, and has to be one field there.
+            let is_field = |text: &String| {
+                let query = format!("* | stats count() by {text}");
+                crate::find::keys_of(&query).is_some_and(|keys| keys.len() == 1)
+                    && (self.check)(&query).is_empty()
+            };
+            match text_of(one).filter(is_field) {
                 Some(text) => names.push(text),
-                None => self.fault(one, format!("`{name}` is a list of fields")),
+                None => {
+                    let message =
+                        format!("`{name}` is a list of fields; an odd name stands in quotes");
+                    self.fault(one, message);
+                }
             }
         }
         names
@@ -251,29 +258,10 @@ fn text_of(node: &MarkedYaml<'_>) -> Option<String> {
     }
 }
 
-/// `30s`, `1h30m`, `0`.
+/// `30s`, `1h30m`, `0`; as the language writes lengths of time.
 pub(crate) fn duration_of(text: &str) -> Option<Duration> {
-    const UNITS: [(&str, u64); 7] = [
-        ("ms", 1),
-        ("s", 1_000),
-        ("m", 60_000),
-        ("h", 3_600_000),
-        ("d", 86_400_000),
-        ("w", 604_800_000),
-        ("y", 31_536_000_000),
-    ];
-    if text == "0" {
-        return Some(Duration::ZERO);
+    match text {
+        "0" => Some(Duration::ZERO),
+        text => Some(Duration::from_nanos(ql::duration_nanos(text)?.try_into().ok()?)),
     }
-    let (mut rest, mut millis) = (text, 0_u64);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0)?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let length = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let (_, unit) = UNITS.iter().find(|(name, _)| *name == &rest[..length])?;
-        millis = millis.checked_add(number.checked_mul(*unit)?)?;
-        rest = &rest[length..];
-    }
-    (!text.is_empty()).then(|| Duration::from_millis(millis))
 }

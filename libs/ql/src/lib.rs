@@ -61,6 +61,7 @@ pub use number::Number;
 pub use pattern::Pattern;
 pub use phrase::{PHRASE_TOKENS_MAX, Phrase, Word};
 pub use pipeline::{QUERY_BYTES_MAX, STAGES_MAX, parse, parse_filter, stages_behind_faults};
+pub use quantity::duration_nanos;
 pub use query::{Query, StageCall};
 pub use record::Signal;
 pub use severity_range::SeverityRange;

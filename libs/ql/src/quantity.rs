@@ -66,7 +66,7 @@ const NAME_UNITS: [(&str, i128); 22] = [
 ];
 
 /// Nanoseconds of a duration with its units (`1.5s`, `1h30m`, `-5ms`); `None` for all else, also for a bare number.
-pub(crate) fn duration_nanos(text: &str) -> Option<i128> {
+pub fn duration_nanos(text: &str) -> Option<i128> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),

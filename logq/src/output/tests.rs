@@ -1,3 +1,5 @@
+//! What answers look like: golden lines of every form, and that no record breaks a line.
+
 use proptest::prelude::*;
 
 use super::*;

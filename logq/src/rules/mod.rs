@@ -6,11 +6,11 @@ mod over_records;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use alerting::{Backtest, Cases, Lab, QueryFault, RuleHistory, Rules};
+use alerting::{Backtest, Cases, Fired, Lab, QueryFault, RuleHistory, Rules};
 use anyhow::{Context, Result};
 use query::{Plan, QueryError};
 use record::{Timestamp, time_parameter};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use self::over_http::OverHttp;
 use self::over_records::OverRecords;
@@ -19,7 +19,7 @@ use crate::arguments::{
 };
 use crate::client;
 use crate::exit::Exit;
-use crate::output::{milliseconds, print_lines, row};
+use crate::output::{ColorChoice, Printer, Style, milliseconds, print_lines, row};
 
 /// Times at which a rule would have fired that are listed.
 const LISTED_MAX: usize = 10;
@@ -61,17 +61,17 @@ fn read(file: &Path) -> Result<Rules, Exit> {
     })
 }
 
+fn counted(count: usize, of: &str) -> String {
+    format!("{count} {of}{}", if count == 1 { "" } else { "s" })
+}
+
 fn check(files: &[PathBuf]) -> Exit {
     let mut exit = Exit::Success;
     for file in files {
         match read(file) {
             Ok(rules) => {
                 let count: usize = rules.groups.iter().map(|group| group.rules.len()).sum();
-                println!(
-                    "{}: {count} rules in {} groups are fine",
-                    file.display(),
-                    rules.groups.len()
-                );
+                println!("{}: fine, {}", file.display(), counted(count, "rule"));
             }
             Err(wrong) => exit = wrong,
         }
@@ -144,9 +144,8 @@ async fn try_over(rules: Rules, past: &Past) -> Result<Result<Backtest, Exit>> {
     }
     let runner = OverHttp::new(client, &past.addr, tokio::runtime::Handle::current());
     let step = past.step;
-    let backtest = tokio::task::spawn_blocking(move || {
-        Lab::backtest(&rules, from, until, step, &runner, &mut |_| {})
-    });
+    let backtest =
+        tokio::task::spawn_blocking(move || Lab::backtest(&rules, from, until, step, &runner));
     Ok(Ok(backtest.await?))
 }
 
@@ -175,7 +174,7 @@ async fn backtest_of(asked: &BacktestRules) -> Result<Exit> {
     print_lines(&rows.collect::<Vec<_>>(), asked.output)?;
     for rule in backtest.rules.iter().filter(|rule| !rule.fired.is_empty()) {
         println!("\n{}", rule.alert);
-        for alert in rule.fired.iter().take(LISTED_MAX) {
+        for Fired { alert, samples } in rule.fired.iter().take(LISTED_MAX) {
             let from = Timestamp(alert.fired_at.unwrap_or(alert.active_at));
             let took = match alert.resolved_at {
                 Some(over) => milliseconds(over.saturating_sub(from.0) as f64 / 1e6),
@@ -190,6 +189,9 @@ async fn backtest_of(asked: &BacktestRules) -> Result<Exit> {
                 labels.join(" "),
                 values.collect::<Vec<_>>().join(" ")
             );
+            if let Some(newest) = samples.first() {
+                print!("    {}", record_line(newest)?);
+            }
         }
         if rule.fired.len() > LISTED_MAX {
             println!("  and {} times more", rule.fired.len() - LISTED_MAX);
@@ -197,6 +199,17 @@ async fn backtest_of(asked: &BacktestRules) -> Result<Exit> {
     }
     say_failures(&backtest);
     Ok(exit_of(&[&backtest]))
+}
+
+/// A record as a search shows it, with its end of line.
+fn record_line(record: &Map<String, Value>) -> Result<String> {
+    let style = Style::of_stdout(ColorChoice::Auto);
+    let mut out = Vec::new();
+    let mut printer = Printer::new(&mut out, OutputForm::Text, style, "*");
+    printer.line(serde_json::to_string(record)?.as_bytes())?;
+    printer.finish()?;
+    drop(printer);
+    Ok(String::from_utf8(out)?)
 }
 
 async fn difference(asked: &DiffRules) -> Result<Exit> {
