@@ -9,7 +9,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use record::Signal;
-use service::doors::Refused;
 use service::grpc::{self, ACCEPT_ENCODING, DETAILS};
 use service::principal::Principal;
 use wire::{DecodeError, Format};
@@ -61,11 +60,6 @@ async fn export(
         }
         Err(refusal) => refused(&refusal),
     }
-}
-
-/// Somebody does not come in, said in the form of gRPC.
-pub(crate) fn not_let_in(_: &HeaderMap, refused: &Refused) -> Response {
-    grpc::status(wire::grpc_code(refused.status()), &refused.to_string())
 }
 
 /// Why it is not taken, and when to come again.

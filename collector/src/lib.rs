@@ -32,6 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use service::doors::{Access, Routes};
+use service::grpc::{EXPORT_LOGS, EXPORT_SPANS, not_let_in};
 use service::principal::Right;
 use tokio::sync::Semaphore;
 use wire::Limits;
@@ -138,18 +139,10 @@ impl Collector {
     pub fn grpc_routes(self: &Arc<Self>) -> Routes {
         const INGEST: Access = Access::Right(Right::Ingest);
         Routes::new()
-            .post(
-                "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-                INGEST,
-                grpc::export_logs,
-            )
-            .worded(grpc::not_let_in)
-            .post(
-                "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-                INGEST,
-                grpc::export_spans,
-            )
-            .worded(grpc::not_let_in)
+            .post(EXPORT_LOGS, INGEST, grpc::export_logs)
+            .worded(not_let_in)
+            .post(EXPORT_SPANS, INGEST, grpc::export_spans)
+            .worded(not_let_in)
             .with_state(Arc::clone(self))
     }
 

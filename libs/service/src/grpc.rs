@@ -18,6 +18,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Full};
 
+use crate::doors::Refused;
+
+/// The call that takes logs, after OTLP's `logs_service.proto`.
+pub const EXPORT_LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+/// The call that takes spans, after `trace_service.proto`.
+pub const EXPORT_SPANS: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+
 /// The header that names how messages are packed.
 pub const ENCODING: &str = "grpc-encoding";
 /// The header that tells which packings are known.
@@ -36,9 +43,11 @@ const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 pub mod code {
     pub const INVALID_ARGUMENT: u8 = 3;
     pub const ALREADY_EXISTS: u8 = 6;
+    pub const PERMISSION_DENIED: u8 = 7;
     pub const RESOURCE_EXHAUSTED: u8 = 8;
     pub const UNIMPLEMENTED: u8 = 12;
     pub const UNAVAILABLE: u8 = 14;
+    pub const UNAUTHENTICATED: u8 = 16;
 }
 
 /// The code for an HTTP status of a refused export: what OTLP's exporters try again is UNAVAILABLE, they give up on all
@@ -67,11 +76,11 @@ pub struct Message {
 #[error("the gRPC message {0}")]
 pub struct BadFrame(pub &'static str);
 
-/// The one message of a request.
+/// The one message of a request, of which [`ENCODING`] names how it is packed or does not.
 ///
 /// # Errors
-/// There is none, or there are several.
-pub fn message(body: &Bytes) -> Result<Message, BadFrame> {
+/// There is none, there are several, or it is packed and nobody says how.
+pub fn message(body: &Bytes, is_named: bool) -> Result<Message, BadFrame> {
     let Some((prefix, rest)) = body.split_first_chunk::<PREFIX_BYTES>() else {
         return Err(BadFrame("is cut off before its length"));
     };
@@ -80,6 +89,9 @@ pub fn message(body: &Bytes) -> Result<Message, BadFrame> {
         std::cmp::Ordering::Greater => Err(BadFrame("is shorter than it says")),
         std::cmp::Ordering::Less => Err(BadFrame("is followed by more; this call takes one")),
         std::cmp::Ordering::Equal if packed > 1 => Err(BadFrame("begins with neither 0 nor 1")),
+        std::cmp::Ordering::Equal if packed == 1 && !is_named => {
+            Err(BadFrame("says that it is packed, and grpc-encoding not how"))
+        }
         std::cmp::Ordering::Equal => {
             Ok(Message { packed: packed == 1, bytes: body.slice(PREFIX_BYTES..) })
         }
@@ -116,6 +128,16 @@ pub fn status(code: u8, message: &str) -> Response {
     response
 }
 
+/// What somebody gets who does not come in.
+pub fn not_let_in(_: &HeaderMap, refused: &Refused) -> Response {
+    let code = match refused.status() {
+        401 => code::UNAUTHENTICATED,
+        403 => code::PERMISSION_DENIED,
+        _ => code::INVALID_ARGUMENT,
+    };
+    status(code, &refused.to_string())
+}
+
 /// What any other call gets, metrics above all: logs and spans are what is kept here.
 pub async fn not_served(uri: Uri) -> Response {
     status(code::UNIMPLEMENTED, &format!("{} is not served; logs and traces are", uri.path()))
@@ -141,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_message_is_what_its_prefix_says() {
-        let of = |body: &'static [u8]| message(&Bytes::from_static(body));
+        let of = |body: &'static [u8]| message(&Bytes::from_static(body), true);
         let taken = of(b"\x00\x00\x00\x00\x02ab").unwrap();
         assert_eq!(taken, Message { packed: false, bytes: Bytes::from_static(b"ab") });
         let taken = of(b"\x01\x00\x00\x00\x00").unwrap();
@@ -157,6 +179,9 @@ mod tests {
             let error = of(body).unwrap_err();
             assert!(error.to_string().contains(detail), "{body:?}: {error}");
         }
+        let unnamed = |body: &'static [u8]| message(&Bytes::from_static(body), false);
+        assert!(unnamed(b"\x00\x00\x00\x00\x00").is_ok());
+        assert!(unnamed(b"\x01\x00\x00\x00\x00").unwrap_err().to_string().contains("not how"));
     }
 
     #[test]

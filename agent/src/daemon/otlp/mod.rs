@@ -10,33 +10,31 @@
 //! come again; a body of `body_max`, as sent and unpacked each, within [`BODY_WAIT_MAX`]. So bodies take no more memory
 //! than 2 · `REQUESTS_MAX` · `body_max`. A request that waits for the disk holds none.
 
+mod grpc;
+mod http;
+mod records;
+
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
-use bumpalo::Bump;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_ENCODING;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use record::{RecordRef, Signal, SourceRef, Timestamp, ValueRef};
-use service::doors::{Access, Entrance, Refused, Routes};
-use service::grpc;
-use service::http::{ServerLimits, serve};
-use service::principal::Right;
+use record::Timestamp;
+use service::doors::Entrance;
+use service::grpc::{BadFrame, ENCODING, message};
 use service::shutdown::Shutdown;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 use wire::{DecodeError, Decoded, Encoding, Format, Limits};
 
-use super::intake::{Covered, Intake, Stopped, WhenFull};
+use self::records::Records;
+use super::intake::{Intake, Stopped, WhenFull};
 use super::status::SourceView;
 use super::stream::Pipeline;
-use crate::draft::Attributes;
-use crate::interpret::{CorrelationPattern, SourceSettings, number_later_ones};
 use crate::reading::Reading;
 
 /// Requests that are read and decoded at once.
@@ -59,8 +57,6 @@ const DURABLE_WAIT_MAX: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_millis(20);
 /// How often it is looked whether the spool takes something.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-/// Why records are dropped that cannot be read; the sender is told.
-const REJECTED: &str = "rejected";
 
 /// What the user says about a receiver.
 #[derive(Clone, Debug)]
@@ -106,14 +102,6 @@ enum Framing {
     Grpc,
 }
 
-/// Makes records of what is received.
-struct Records {
-    settings: SourceSettings,
-    correlation: Option<CorrelationPattern>,
-    pipeline: Pipeline,
-    arena: Bump,
-}
-
 /// Why a request is not taken.
 #[derive(Debug, Error)]
 enum Refusal {
@@ -124,7 +112,7 @@ enum Refusal {
     #[error("the body was cut off: {0}; send it again")]
     BodyCutOff(String),
     #[error(transparent)]
-    Frame(#[from] grpc::BadFrame),
+    Frame(#[from] BadFrame),
     #[error("the body did not come within {} s; send it again", BODY_WAIT_MAX.as_secs())]
     BodySlow,
     #[error("{REQUESTS_MAX} requests are being taken already; send this one again")]
@@ -150,22 +138,10 @@ impl Refusal {
         }
     }
 
-    fn answer(&self, format: Format) -> Response {
-        let status = self.status();
-        let body = wire::status(format, wire::grpc_code(status), &self.to_string());
-        let retry = matches!(status, 429 | 503).then_some([(RETRY_AFTER, "1")]);
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, [(CONTENT_TYPE, format.content_type())], retry, body).into_response()
+    /// When to come again, where that helps.
+    fn retry_after(&self) -> Option<Duration> {
+        matches!(self.status(), 429 | 503).then_some(RETRY_WAIT)
     }
-}
-
-/// Somebody does not come in.
-fn not_let_in(headers: &HeaderMap, refused: &Refused) -> Response {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let format = Format::of_otlp(Signal::Logs, content_type).unwrap_or(Format::OtlpJson);
-    let body = wire::status(format, wire::grpc_code(refused.status()), &refused.to_string());
-    let status = StatusCode::from_u16(refused.status()).unwrap_or(StatusCode::FORBIDDEN);
-    (status, [(CONTENT_TYPE, format.content_type())], body).into_response()
 }
 
 impl Receiver {
@@ -175,14 +151,12 @@ impl Receiver {
         pipeline: Pipeline,
         view: Arc<SourceView>,
     ) -> Self {
-        let mut settings = reading.settings;
-        let correlation = settings.correlation.take().map(CorrelationPattern::new);
         Self {
             slots: Arc::new(Semaphore::new(REQUESTS_MAX)),
             limits: Limits { decoded_bytes_max: options.body_bytes_max, ..Limits::default() },
             intake: Arc::clone(&pipeline.intake),
             when_full: pipeline.when_full,
-            records: Mutex::new(Records { settings, correlation, pipeline, arena: Bump::new() }),
+            records: Mutex::new(Records::new(reading.settings, pipeline)),
             view,
         }
     }
@@ -210,10 +184,11 @@ impl Receiver {
         };
         let receiver = Arc::new(self);
         let served = runtime.block_on(async {
-            let over_http = Arc::clone(&receiver).serve_http(http, entrance, stopping.clone());
+            let over_http =
+                self::http::serve(Arc::clone(&receiver), http, entrance, stopping.clone());
             match grpc {
                 Some(grpc) => {
-                    let over_grpc = Arc::clone(&receiver).serve_grpc(grpc, entrance, stopping);
+                    let over_grpc = self::grpc::serve(receiver, grpc, entrance, stopping);
                     futures_util::future::try_join(over_http, over_grpc).await.map(|_| ())
                 }
                 None => over_http.await.map(|_| ()),
@@ -222,57 +197,6 @@ impl Receiver {
         if let Err(error) = served {
             fail(error);
         }
-    }
-
-    async fn serve_http(
-        self: Arc<Self>,
-        listener: TcpListener,
-        entrance: &Entrance,
-        stopping: Shutdown,
-    ) -> std::io::Result<usize> {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let addr = listener.local_addr()?;
-        tracing::info!(source = self.view.name, %addr, "takes OTLP");
-        self.view.show(|shown| shown.http = Some(addr.to_string()));
-        const INGEST: Access = Access::Right(Right::Ingest);
-        let router = Routes::new()
-            .post("/v1/logs", INGEST, receive_logs)
-            .worded(not_let_in)
-            .post("/otlp/v1/logs", INGEST, receive_logs)
-            .worded(not_let_in)
-            .post("/v1/traces", INGEST, receive_spans)
-            .worded(not_let_in)
-            .post("/otlp/v1/traces", INGEST, receive_spans)
-            .worded(not_let_in)
-            .with_state(self)
-            .behind(&entrance.doors);
-        let listener = entrance.listener(listener);
-        serve(listener, router, stopping.requested(), ServerLimits::default()).await
-    }
-
-    async fn serve_grpc(
-        self: Arc<Self>,
-        listener: TcpListener,
-        entrance: &Entrance,
-        stopping: Shutdown,
-    ) -> std::io::Result<usize> {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let addr = listener.local_addr()?;
-        tracing::info!(source = self.view.name, %addr, "takes OTLP over gRPC");
-        self.view.show(|shown| shown.grpc = Some(addr.to_string()));
-        const INGEST: Access = Access::Right(Right::Ingest);
-        const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
-        const SPANS: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-        let router = Routes::new()
-            .post(LOGS, INGEST, export_logs)
-            .worded(grpc_not_let_in)
-            .post(SPANS, INGEST, export_spans)
-            .worded(grpc_not_let_in)
-            .with_state(self)
-            .behind(&entrance.doors)
-            .fallback(grpc::not_served);
-        let listener = entrance.listener(listener).http2();
-        serve(listener, router, stopping.requested(), ServerLimits::default()).await
     }
 
     async fn ingest(
@@ -284,7 +208,7 @@ impl Receiver {
     ) -> Result<Decoded, Refusal> {
         let packed_as = match framing {
             Framing::Http => CONTENT_ENCODING.as_str(),
-            Framing::Grpc => grpc::ENCODING,
+            Framing::Grpc => ENCODING,
         };
         let encoding = headers.get(packed_as).and_then(|value| value.to_str().ok());
         let mut encoding = Encoding::from_header(encoding)?;
@@ -293,12 +217,9 @@ impl Receiver {
         let body = tokio::time::timeout(BODY_WAIT_MAX, self.read(body));
         let mut body = body.await.map_err(|_| Refusal::BodySlow)??;
         if framing == Framing::Grpc {
-            let message = grpc::message(&body)?;
+            let message = message(&body, encoding != Encoding::Identity)?;
             if !message.packed {
                 encoding = Encoding::Identity;
-            } else if encoding == Encoding::Identity {
-                let how = "says that it is packed, and grpc-encoding not how";
-                return Err(grpc::BadFrame(how).into());
             }
             body = message.bytes;
         }
@@ -396,155 +317,4 @@ impl Receiver {
         }
         Ok(())
     }
-}
-
-impl Records {
-    /// Gives the number of the batch that the record is in.
-    fn take(&mut self, signal: Signal, record: &RecordRef<'_>) -> Result<Option<u64>, Stopped> {
-        self.arena.reset();
-        let Self { settings, correlation, pipeline, arena } = self;
-        let pattern = correlation.as_mut().filter(|_| record.correlation_id.is_none());
-        let found = pattern.and_then(|pattern| pattern.find(record.message));
-        let mut lost: Attributes<'_> = Vec::new();
-        let service = prefer("service.name", &settings.service, record.service, &mut lost);
-        let host = prefer("host.name", &settings.host, record.host, &mut lost);
-        let mut attributes = Vec::new();
-        if !lost.is_empty() {
-            attributes.extend_from_slice(record.attributes);
-            attributes.append(&mut lost);
-            number_later_ones(&mut attributes, arena);
-        }
-        let record = RecordRef {
-            service,
-            host,
-            correlation_id: record.correlation_id.or(found),
-            attributes: if attributes.is_empty() { record.attributes } else { &attributes },
-            source: SourceRef { agent: Some(&settings.agent), ..record.source },
-            ..*record
-        };
-        pipeline.record_of(signal, &record, Covered::Nothing)
-    }
-
-    fn count(&mut self, bytes: usize, decoded: &Decoded) -> Result<(), Stopped> {
-        let counts = &mut self.pipeline.counts;
-        counts.bytes += bytes as u64;
-        counts.timestamps_replaced += decoded.timestamps_replaced;
-        counts.dropped += u64::from(decoded.rejected_total);
-        for _ in 0..decoded.rejected_total {
-            self.pipeline.intake.drop_record(Some(REJECTED), Covered::Nothing)?;
-        }
-        Ok(())
-    }
-}
-
-/// The user's word wins; what the record says is kept if it differs.
-fn prefer<'a>(
-    name: &'a str,
-    wanted: &'a Option<String>,
-    own: Option<&'a str>,
-    lost: &mut Attributes<'a>,
-) -> Option<&'a str> {
-    let Some(wanted) = wanted.as_deref() else { return own };
-    if let Some(own) = own.filter(|own| *own != wanted) {
-        lost.push((name, ValueRef::String(own)));
-    }
-    Some(wanted)
-}
-
-async fn receive_logs(
-    State(receiver): State<Arc<Receiver>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    receive(Signal::Logs, receiver, headers, body).await
-}
-
-async fn receive_spans(
-    State(receiver): State<Arc<Receiver>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    receive(Signal::Spans, receiver, headers, body).await
-}
-
-async fn receive(
-    signal: Signal,
-    receiver: Arc<Receiver>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let format = match Format::of_otlp(signal, content_type) {
-        Ok(format) => format,
-        Err(error) => return Refusal::from(error).answer(Format::OtlpJson),
-    };
-    match receiver.ingest(format, Framing::Http, &headers, body).await {
-        Ok(decoded) => {
-            let why = decoded.rejected.first().map(|first| first.detail.as_str());
-            let rejected = u64::from(decoded.rejected_total);
-            let body = wire::export_response(format, rejected, why.unwrap_or_default());
-            ([(CONTENT_TYPE, format.content_type())], body).into_response()
-        }
-        Err(refusal) => {
-            tracing::debug!(%refusal, "a request was refused");
-            refusal.answer(format)
-        }
-    }
-}
-
-async fn export_logs(
-    State(receiver): State<Arc<Receiver>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    export(Signal::Logs, receiver, headers, body).await
-}
-
-async fn export_spans(
-    State(receiver): State<Arc<Receiver>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    export(Signal::Spans, receiver, headers, body).await
-}
-
-async fn export(
-    signal: Signal,
-    receiver: Arc<Receiver>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    if !grpc::is_grpc(&headers) {
-        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
-    }
-    let format = Format::otlp_protobuf(signal);
-    match receiver.ingest(format, Framing::Grpc, &headers, body).await {
-        Ok(decoded) => {
-            let why = decoded.rejected.first().map(|first| first.detail.as_str());
-            let rejected = u64::from(decoded.rejected_total);
-            grpc::answer(&wire::export_response(format, rejected, why.unwrap_or_default()))
-        }
-        Err(refusal) => {
-            tracing::debug!(%refusal, "a request was refused");
-            grpc_refused(&refusal)
-        }
-    }
-}
-
-/// Why it is not taken, and when to come again.
-fn grpc_refused(refusal: &Refusal) -> Response {
-    let (code, message) = (grpc::code_of_export(refusal.status()), refusal.to_string());
-    let mut response = grpc::status(code, &message);
-    if matches!(refusal.status(), 429 | 503)
-        && let Ok(details) =
-            HeaderValue::from_str(&wire::grpc_retry_details(code, &message, RETRY_WAIT))
-    {
-        response.headers_mut().insert(grpc::DETAILS, details);
-    }
-    response
-}
-
-/// Somebody does not come in, said in the form of gRPC.
-fn grpc_not_let_in(_: &HeaderMap, refused: &Refused) -> Response {
-    grpc::status(wire::grpc_code(refused.status()), &refused.to_string())
 }
