@@ -30,19 +30,19 @@ struct Account {
 }
 
 pub(crate) async fn run(audit: &Audit) -> Result<Exit> {
-    let client = match crate::client::new(&audit.addr, &audit.access) {
+    let client = match crate::client::new(&audit.collector.addr, &audit.collector.access) {
         Ok(client) => client,
         Err(exit) => return Ok(exit),
     };
-    let ledger = match ask(&client, &audit.addr, "/api/v1/ledger").await? {
+    let ledger = match ask(&client, &audit.collector.addr, "/api/v1/ledger").await? {
         Ok(ledger) => ledger,
         Err(exit) => return Ok(exit),
     };
-    let agents = match ask(&client, &audit.addr, "/api/v1/agents").await? {
+    let agents = match ask(&client, &audit.collector.addr, "/api/v1/agents").await? {
         Ok(agents) => agents,
         Err(exit) => return Ok(exit),
     };
-    let not_ours = || format!("{} is no collector of logq", audit.addr);
+    let not_ours = || format!("{} is no collector of logq", audit.collector.addr);
     let account = Account {
         collected: Collected::deserialize(&ledger).with_context(not_ours)?,
         agents: AgentList::deserialize(&agents).with_context(not_ours)?,

@@ -63,17 +63,19 @@ struct Snapshot<'a> {
 
 pub(crate) async fn run(arguments: Backup) -> Result<Exit> {
     let started = Instant::now();
-    let client = match crate::client::new(&arguments.addr, &arguments.access) {
+    let client = match crate::client::new(&arguments.collector.addr, &arguments.collector.access) {
         Ok(client) => client,
         Err(exit) => return Ok(exit),
     };
     let folder = &arguments.folder;
-    match back_up(&client, folder, &arguments.addr).await {
+    match back_up(&client, folder, &arguments.collector.addr).await {
         Ok((manifest, copied)) => {
             print(&manifest, &copied, started.elapsed());
             Ok(Exit::Success)
         }
-        Err(Failure::Unreachable(error)) => Ok(crate::client::unreachable(&arguments.addr, &error)),
+        Err(Failure::Unreachable(error)) => {
+            Ok(crate::client::unreachable(&arguments.collector.addr, &error))
+        }
         Err(Failure::Backup(error)) => Ok(failed(&error)),
         Err(other) => {
             eprintln!("logq: {other}");

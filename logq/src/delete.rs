@@ -51,7 +51,7 @@ pub(crate) async fn run(delete: &Delete) -> Result<Exit> {
             return Ok(Exit::Usage);
         }
     }
-    let client = match crate::client::new(&delete.addr, &delete.access) {
+    let client = match crate::client::new(&delete.collector.addr, &delete.collector.access) {
         Ok(client) => client,
         Err(exit) => return Ok(exit),
     };
@@ -101,7 +101,7 @@ pub(crate) async fn run(delete: &Delete) -> Result<Exit> {
 }
 
 fn whose(delete: &Delete) -> String {
-    let access = &delete.access;
+    let access = &delete.collector.access;
     match &access.tenant {
         Some(tenant) => format!("tenant {tenant}"),
         None if access.token.is_some() || access.token_file.is_some() => {
@@ -187,7 +187,7 @@ impl Server<'_> {
     }
 
     fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.delete.addr.trim_end_matches('/'))
+        format!("{}{path}", self.delete.collector.addr.trim_end_matches('/'))
     }
 
     /// What the collector answers, or how to end if it does not.
@@ -197,15 +197,17 @@ impl Server<'_> {
     ) -> Result<Result<T, Exit>> {
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Ok(Err(crate::client::unreachable(&self.delete.addr, &error))),
+            Err(error) => {
+                return Ok(Err(crate::client::unreachable(&self.delete.collector.addr, &error)));
+            }
         };
         let status = response.status();
         let body = response.bytes().await.context("the answer was cut off")?;
         if status.is_success() {
-            let not_ours = || format!("{} is no collector of logq", self.delete.addr);
+            let not_ours = || format!("{} is no collector of logq", self.delete.collector.addr);
             return serde_json::from_slice(&body).map(Ok).with_context(not_ours);
         }
-        if let Some(exit) = crate::client::not_let_in(&self.delete.addr, status, &body) {
+        if let Some(exit) = crate::client::not_let_in(&self.delete.collector.addr, status, &body) {
             return Ok(Err(exit));
         }
         match serde_json::from_slice::<ErrorAnswer>(&body) {

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::arguments::{Asking, Follow, Search, Wait};
+use crate::arguments::{Follow, Search, Wait};
 use crate::client;
 use crate::exit::Exit;
 use crate::lines::Lines;
@@ -120,14 +120,14 @@ pub(crate) async fn tail(follow: &Follow) -> Result<Exit> {
     if let Err(exit) = checked(&follow.query) {
         return Ok(exit);
     }
-    let client = match client::new(&follow.asking.addr, &follow.asking.access) {
+    let client = match follow.asking.server.client() {
         Ok(client) => client,
         Err(exit) => return Ok(exit),
     };
     let style = Style::of_stdout(ColorChoice::Auto);
     let mut printer = Printer::new(Out::new(false), follow.asking.output, style, &follow.query);
     let mut follower =
-        Follower { client, addr: &follow.asking.addr, query: &follow.query, after: None };
+        Follower { client, addr: &follow.asking.server.addr, query: &follow.query, after: None };
     let mut retry = RETRY_FIRST;
     let mut ever = false;
     loop {
@@ -143,7 +143,7 @@ pub(crate) async fn tail(follow: &Follow) -> Result<Exit> {
             Ended::Lost(reason) => {
                 ever |= connected;
                 if !ever {
-                    eprintln!("logq: cannot reach {}: {reason}", follow.asking.addr);
+                    eprintln!("logq: cannot reach {}: {reason}", follow.asking.server.addr);
                     return Ok(Exit::Unreachable);
                 }
                 if connected {
@@ -163,15 +163,14 @@ pub(crate) async fn search(search: Search) -> Result<Exit> {
         Exit::Success | Exit::Failure => {}
         other => return Ok(other),
     }
-    let asking = Asking { output: search.output, addr: search.addr, access: search.access };
-    tail(&Follow { query: search.query, asking }).await
+    tail(&Follow { query: search.query, asking: search.asking }).await
 }
 
 pub(crate) async fn wait(wait: &Wait) -> Result<Exit> {
     if let Err(exit) = checked(&wait.query) {
         return Ok(exit);
     }
-    let client = match client::new(&wait.asking.addr, &wait.asking.access) {
+    let client = match wait.asking.server.client() {
         Ok(client) => client,
         Err(exit) => return Ok(exit),
     };
@@ -213,7 +212,7 @@ async fn look_and_follow(client: &reqwest::Client, wait: &Wait) -> Result<Result
     }
     let mut follower = Follower {
         client: client.clone(),
-        addr: &wait.asking.addr,
+        addr: &wait.asking.server.addr,
         query: &wait.query,
         after: Some(after),
     };
@@ -253,7 +252,7 @@ async fn answer(
     route: &str,
     body: &serde_json::Value,
 ) -> Result<Vec<u8>, Ended> {
-    let url = format!("{}/api/v1/{route}", wait.asking.addr.trim_end_matches('/'));
+    let url = wait.asking.server.url(route);
     let lost = |error: &reqwest::Error| Ended::Lost(client::reason(error));
     let sent = client.post(&url).json(body).send().await;
     let response = sent.map_err(|error| lost(&error))?;
@@ -262,7 +261,7 @@ async fn answer(
         status if status.is_success() => {
             response.bytes().await.map(Vec::from).map_err(|error| lost(&error))
         }
-        _ => Err(Ended::Refused(crate::search::refused(&wait.asking.addr, response).await)),
+        _ => Err(Ended::Refused(crate::search::refused(&wait.asking.server.addr, response).await)),
     }
 }
 

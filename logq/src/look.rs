@@ -53,12 +53,12 @@ pub(crate) async fn services(look: &Look) -> Result<Exit> {
 }
 
 pub(crate) async fn stats(stats: &Stats) -> Result<Exit> {
-    let client = match client::new(&stats.asking.addr, &stats.asking.access) {
+    let client = match stats.asking.server.client() {
         Ok(client) => client,
         Err(exit) => return Ok(exit),
     };
-    let url = format!("{}/api/v1/stats", stats.asking.addr.trim_end_matches('/'));
-    let stored = match read(&stats.asking.addr, client.get(&url)).await {
+    let url = stats.asking.server.url("stats");
+    let stored = match read(&stats.asking.server.addr, client.get(&url)).await {
         Ok(stored) => stored,
         Err(exit) => return Ok(exit),
     };
@@ -95,24 +95,22 @@ pub(crate) async fn explain(look: &Look) -> Result<Exit> {
 
 /// What the query would do, then what it did.
 pub(crate) async fn explained(search: &Search) -> Result<Exit> {
-    let asking =
-        Asking { output: search.output, addr: search.addr.clone(), access: search.access.clone() };
-    let times = Times { since: search.since.clone(), until: search.until.clone() };
-    if let Err(exit) = explanation(&search.query, &times, &asking).await {
+    let server = &search.asking.server;
+    if let Err(exit) = explanation(&search.query, &search.time, &search.asking).await {
         return Ok(exit);
     }
-    let client = match client::new(&search.addr, &search.access) {
+    let client = match server.client() {
         Ok(client) => client,
         Err(exit) => return Ok(exit),
     };
-    let mut body = body(&search.query, &times);
+    let mut body = body(&search.query, &search.time);
     if let Some(Limit::Rows(rows)) = search.limit {
         body["limit"] = json!(rows);
     }
-    let url = format!("{}/api/v1/query", search.addr.trim_end_matches('/'));
+    let url = server.url("query");
     let mut response = match client.post(&url).json(&body).send().await {
         Ok(response) => response,
-        Err(error) => return Ok(client::unreachable(&search.addr, &error)),
+        Err(error) => return Ok(client::unreachable(&server.addr, &error)),
     };
     let (mut lines, mut summary) = (crate::lines::Lines::default(), Value::Null);
     loop {
@@ -130,7 +128,7 @@ pub(crate) async fn explained(search: &Search) -> Result<Exit> {
         }
     }
     let summary = &summary["summary"];
-    if search.output == OutputForm::Json {
+    if search.asking.output == OutputForm::Json {
         println!("{summary}");
         return Ok(Exit::Success);
     }
@@ -194,12 +192,9 @@ async fn search(query: String, times: &Times, asking: &Asking) -> Result<Exit> {
         explain: false,
         no_pager: false,
         color: ColorChoice::Auto,
-        since: times.since.clone(),
-        until: times.until.clone(),
+        time: times.clone(),
         limit: None,
-        output: asking.output,
-        addr: asking.addr.clone(),
-        access: asking.access.clone(),
+        asking: asking.clone(),
     };
     crate::search::run(&search).await
 }
@@ -209,9 +204,9 @@ fn body(query: &str, times: &Times) -> Value {
 }
 
 pub(crate) async fn post(asking: &Asking, route: &str, body: &Value) -> Result<Value, Exit> {
-    let client = client::new(&asking.addr, &asking.access)?;
-    let url = format!("{}/api/v1/{route}", asking.addr.trim_end_matches('/'));
-    read(&asking.addr, client.post(&url).json(body)).await
+    let client = asking.server.client()?;
+    let url = asking.server.url(route);
+    read(&asking.server.addr, client.post(&url).json(body)).await
 }
 
 pub(crate) async fn read(addr: &str, request: reqwest::RequestBuilder) -> Result<Value, Exit> {

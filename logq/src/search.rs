@@ -78,14 +78,14 @@ pub(crate) async fn run_through(search: &Search, pager: bool) -> Result<Exit> {
     for warning in &plan.warnings {
         eprintln!("{}\n", warning.render(&search.query));
     }
-    let client = match client::new(&search.addr, &search.access) {
+    let client = match search.asking.server.client() {
         Ok(client) => client,
         Err(exit) => return Ok(exit),
     };
-    let for_a_person = matches!(search.output, OutputForm::Text | OutputForm::Table);
+    let for_a_person = matches!(search.asking.output, OutputForm::Text | OutputForm::Table);
     let out = Out::new(pager && for_a_person && !search.no_pager);
     let style = Style::of_stdout(search.color);
-    let mut printer = Printer::new(out, search.output, style, &search.query);
+    let mut printer = Printer::new(out, search.asking.output, style, &search.query);
     let (mut rows, mut took_ms, mut below) = (0, 0.0, None);
     loop {
         let ended = page(&client, search, below.as_deref(), &mut printer).await?;
@@ -144,10 +144,10 @@ async fn page(
     };
     let mut progress = Progress::new();
     let request = json!({
-        "query": search.query, "since": search.since, "until": search.until, "limit": limit,
+        "query": search.query, "since": search.time.since, "until": search.time.until, "limit": limit,
         "below": below, "progress": progress.wanted(),
     });
-    let url = format!("{}/api/v1/query", search.addr.trim_end_matches('/'));
+    let url = search.asking.server.url("query");
     let answer = tokio::select! {
         answer = client.post(&url).json(&request).send() => answer,
         _ = tokio::signal::ctrl_c() => return Ok(Ended::Interrupted),
@@ -156,12 +156,12 @@ async fn page(
         Ok(response) => response,
         Err(error) => {
             finish(printer)?;
-            return Ok(Ended::Failed(client::unreachable(&search.addr, &error)));
+            return Ok(Ended::Failed(client::unreachable(&search.asking.server.addr, &error)));
         }
     };
     if !response.status().is_success() {
         finish(printer)?;
-        return Ok(Ended::Failed(refused(&search.addr, response).await));
+        return Ok(Ended::Failed(refused(&search.asking.server.addr, response).await));
     }
     let mut lines = Lines::default();
     let mut last = None;

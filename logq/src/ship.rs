@@ -20,8 +20,8 @@ pub(crate) async fn run(arguments: Ship) -> Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
-    let mut options = ShipOptions::new(arguments.addr, arguments.files);
-    options.credentials = arguments.access.credentials();
+    let mut options = ShipOptions::new(arguments.collector.addr, arguments.files);
+    options.credentials = arguments.collector.access.credentials();
     options.service = arguments.service;
     options.host = arguments.host;
     options.format = format;

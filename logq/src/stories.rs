@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
-use agent::access::AccessArguments;
 use anyhow::{Context, Result};
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use crate::arguments::{Asking, Diff, OutputForm, ReportForm, Stories, StoryOf, TraceOf, View};
-use crate::client;
+use crate::arguments::{
+    Diff, OutputForm, QueryServer, ReportForm, Stories, StoryOf, TraceOf, View,
+};
 use crate::exit::Exit;
 use crate::look;
 use crate::output::{self, Out, Style, row};
@@ -24,7 +24,7 @@ pub(crate) async fn story(asked: &StoryOf) -> Result<Exit> {
 /// Gets one object and draws it.
 async fn view(path: [&str; 2], view: &View, draw: fn(&Value, Style) -> String) -> Result<Exit> {
     let rows = view.rows.map(|rows| ("rows", rows.to_string()));
-    let told = match get(&view.addr, &view.access, &path, rows.as_slice()).await {
+    let told = match get(&view.server, &path, rows.as_slice()).await {
         Ok(told) => told,
         Err(exit) => return Ok(exit),
     };
@@ -108,8 +108,7 @@ pub(crate) async fn diff(asked: &Diff) -> Result<Exit> {
         ("since", asked.time.since.clone()),
         ("until", asked.time.until.clone()),
     ];
-    let Asking { addr, access, .. } = &asked.asking;
-    let told = match get(addr, access, &["diff"], &parameters).await {
+    let told = match get(&asked.asking.server, &["diff"], &parameters).await {
         Ok(told) => told,
         Err(exit) => return Ok(exit),
     };
@@ -164,12 +163,11 @@ fn print(rows: &[String], form: OutputForm) -> Result<Exit> {
 }
 
 async fn get(
-    addr: &str,
-    access: &AccessArguments,
+    server: &QueryServer,
     path: &[&str],
     parameters: &[(&str, String)],
 ) -> Result<Value, Exit> {
-    let client = client::new(addr, access)?;
+    let (client, addr) = (server.client()?, &server.addr);
     let wrong = |error: &dyn std::fmt::Display| {
         eprintln!("logq: {addr} is no address: {error}; write it like http://127.0.0.1:3100");
         Exit::Usage

@@ -41,7 +41,6 @@ use self::load::Loader;
 use self::range::Range;
 use self::state::State;
 use crate::arguments::Browse;
-use crate::client;
 use crate::exit::Exit;
 
 pub(crate) use self::complete::{Wanted, wanted};
@@ -69,12 +68,12 @@ pub(crate) async fn run(browse: &Browse) -> Result<Exit> {
         eprintln!("{error}");
         return Ok(Exit::Usage);
     }
-    let client = match client::new(&browse.addr, &browse.access) {
+    let client = match browse.server.client() {
         Ok(client) => client,
         Err(exit) => return Ok(exit),
     };
     let (sender, events) = mpsc::channel(EVENTS_WAITING_MAX);
-    let loader = Loader::new(client, &browse.addr, sender);
+    let loader = Loader::new(client, &browse.server.addr, sender);
     let state = State::new(&browse.query, range, now);
     // From here on a panic gives back the terminal first.
     let mut terminal = ratatui::try_init().context("cannot use the terminal")?;

@@ -15,7 +15,7 @@ use self::words::Split;
 use crate::arguments::{Arguments, Complete, Completions, Look};
 use crate::browse::{Question, Server, Wanted};
 use crate::exit::Exit;
-use crate::{browse, client, contexts};
+use crate::{browse, contexts};
 
 pub(crate) use self::words::Shell;
 
@@ -302,8 +302,8 @@ fn server(split: &Split) -> Option<Server> {
     let matches = command.try_get_matches_from(&words).ok()?;
     let (_, matches) = matches.subcommand()?;
     let look = Look::from_arg_matches(matches).ok()?;
-    let client = client::new(&look.asking.addr, &look.asking.access).ok()?;
-    Some(Server::new(client, &look.asking.addr))
+    let client = look.asking.server.client().ok()?;
+    Some(Server::new(client, &look.asking.server.addr))
 }
 
 #[cfg(test)]

@@ -134,15 +134,16 @@ async fn try_over(rules: Rules, past: &Past) -> Result<Result<Backtest, Exit>> {
         (Ok(from), Ok(until)) => (from.0, until.0),
         (Err(exit), _) | (_, Err(exit)) => return Ok(Err(exit)),
     };
-    let client = match client::new(&past.addr, &past.access) {
+    let server = &past.asking.server;
+    let client = match server.client() {
         Ok(client) => client,
         Err(exit) => return Ok(Err(exit)),
     };
     // A server that is not there is told once, not by every evaluation.
-    if let Err(error) = client.get(format!("{}/health/live", past.addr)).send().await {
-        return Ok(Err(client::unreachable(&past.addr, &error)));
+    if let Err(error) = client.get(format!("{}/health/live", server.addr)).send().await {
+        return Ok(Err(client::unreachable(&server.addr, &error)));
     }
-    let runner = OverHttp::new(client, &past.addr, tokio::runtime::Handle::current());
+    let runner = OverHttp::new(client, &server.addr, tokio::runtime::Handle::current());
     let step = past.step;
     let backtest =
         tokio::task::spawn_blocking(move || Lab::backtest(&rules, from, until, step, &runner));
@@ -158,7 +159,7 @@ async fn backtest_of(asked: &BacktestRules) -> Result<Exit> {
         Ok(backtest) => backtest,
         Err(exit) => return Ok(exit),
     };
-    if asked.output == OutputForm::Json {
+    if asked.past.asking.output == OutputForm::Json {
         println!("{}", json_of(&backtest));
         return Ok(exit_of(&[&backtest]));
     }
@@ -171,7 +172,16 @@ async fn backtest_of(asked: &BacktestRules) -> Result<Exit> {
             ("failed", rule.failures.0.into()),
         ])
     });
-    print_lines(&rows.collect::<Vec<_>>(), asked.output)?;
+    print_lines(&rows.collect::<Vec<_>>(), asked.past.asking.output)?;
+    if asked.past.asking.output == OutputForm::Text {
+        list_fired(&backtest)?;
+    }
+    say_failures(&backtest);
+    Ok(exit_of(&[&backtest]))
+}
+
+/// Of each rule, when it would have fired, for how long, and the newest record behind it.
+fn list_fired(backtest: &Backtest) -> Result<()> {
     for rule in backtest.rules.iter().filter(|rule| !rule.fired.is_empty()) {
         println!("\n{}", rule.alert);
         for Fired { alert, samples } in rule.fired.iter().take(LISTED_MAX) {
@@ -197,8 +207,7 @@ async fn backtest_of(asked: &BacktestRules) -> Result<Exit> {
             println!("  and {} times more", rule.fired.len() - LISTED_MAX);
         }
     }
-    say_failures(&backtest);
-    Ok(exit_of(&[&backtest]))
+    Ok(())
 }
 
 /// A record as a search shows it, with its end of line.
@@ -243,10 +252,10 @@ async fn difference(asked: &DiffRules) -> Result<Exit> {
     let rows = names.iter().map(|name| {
         row(&[("alert", (*name).into()), ("old", of(old, name)), ("new", of(new, name))])
     });
-    print_lines(&rows.collect::<Vec<_>>(), asked.output)?;
+    print_lines(&rows.collect::<Vec<_>>(), asked.past.asking.output)?;
     let total =
         |backtest: &Backtest| backtest.rules.iter().map(|rule| rule.fired.len()).sum::<usize>();
-    if asked.output == OutputForm::Text {
+    if asked.past.asking.output == OutputForm::Text {
         println!("\nit would have fired {} times, not {}", total(new), total(old));
     }
     say_failures(old);

@@ -1,0 +1,75 @@
+//! Alert rules before they page anybody.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::Asking;
+use crate::times;
+
+#[derive(Debug, Args)]
+pub(crate) struct RulesArguments {
+    #[command(subcommand)]
+    pub(crate) command: RulesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Say all that is wrong with files of rules, or that nothing is
+    Check(CheckRules),
+    /// Run unit tests of rules: records with their times, and the alerts that they make
+    Test(TestRules),
+    /// Say when rules would have fired over stored history, how often and for how long
+    Backtest(BacktestRules),
+    /// Say how often old and new rules would have fired over the same history
+    Diff(DiffRules),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckRules {
+    /// Files of rules
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestRules {
+    /// Files of tests, each of which names its rules
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Over which history, and whose.
+#[derive(Debug, Args)]
+pub(crate) struct Past {
+    /// From when: a length before now (15m, 2h, 7d), a time, or as people say it (`yesterday 14:00`)
+    #[arg(long, default_value = "7d", value_parser = times::parse, allow_hyphen_values = true)]
+    pub(crate) since: String,
+    /// Until when: as --since, or `now`
+    #[arg(long, default_value = "now", value_parser = times::parse, allow_hyphen_values = true)]
+    pub(crate) until: String,
+    /// How far apart evaluations are; the interval of each group if not said
+    #[arg(long, value_name = "DURATION", value_parser = crate::rules::step)]
+    pub(crate) step: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) asking: Asking,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BacktestRules {
+    /// File of rules
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) past: Past,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffRules {
+    /// The rules as they are
+    pub(crate) old: PathBuf,
+    /// The rules as they are to be
+    pub(crate) new: PathBuf,
+    #[command(flatten)]
+    pub(crate) past: Past,
+}
