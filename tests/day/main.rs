@@ -22,6 +22,7 @@ mod verdict;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,7 +58,8 @@ fn every_line_is_stored_exactly_once_whatever_happens_on_the_way() {
     // Around the test runner, which shows nothing of a test that passes.
     server::tell(&format!("a day: LOGQ_DAY_SEED={seed}, {lines} lines in {} s", span.as_secs()));
     let mut folder = tempfile::tempdir().unwrap();
-    if std::env::var_os("LOGQ_DAY_KEEP").is_some() {
+    let is_kept = std::env::var_os("LOGQ_DAY_KEEP").is_some();
+    if is_kept {
         folder.disable_cleanup(true);
         server::tell(&format!("it is kept in {}", folder.path().display()));
     }
@@ -139,6 +141,11 @@ fn every_line_is_stored_exactly_once_whatever_happens_on_the_way() {
     };
     let faults = verdict.faults(&status);
     std::fs::write(root.join("timeline"), timeline.to_string()).unwrap();
+    if let Some(disk) = disk.as_ref().filter(|_| is_kept) {
+        let from = disk.outside().join("state");
+        let copied = Command::new("cp").arg("-r").args([from, root.join("state")]).status();
+        assert!(copied.unwrap().success());
+    }
     assert!(
         faults.is_empty(),
         "LOGQ_DAY_SEED={seed}\n{}\nthe agent's log:\n{}",

@@ -49,7 +49,9 @@ pub(crate) fn read_open(file: &mut File) -> Content {
 
 fn parse(text: &[u8]) -> Content {
     let mut content = Content::default();
-    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    // A copy may end right before the end of a line, so that what comes next begins with an empty line.
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
         let parsed: Option<Value> = serde_json::from_slice(line).ok();
         match parsed.and_then(|line| line["id"].as_u64()) {
             Some(id) => assert!(content.ids.insert(id), "line {id} is in a file twice"),

@@ -45,9 +45,14 @@ impl SmallDisk {
         words.map(str::to_owned).to_vec()
     }
 
-    fn filler(&self) -> PathBuf {
+    /// Where those see it that are not in its namespace.
+    pub(crate) fn outside(&self) -> PathBuf {
         let path = self.path.strip_prefix("/").unwrap();
-        PathBuf::from(format!("/proc/{}/root", self.holder.id())).join(path).join("filler")
+        PathBuf::from(format!("/proc/{}/root", self.holder.id())).join(path)
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.outside().join("filler")
     }
 
     /// Writes until nothing more fits.
