@@ -161,6 +161,26 @@ fn what_was_read_between_copy_and_cut_is_not_read_again() {
 }
 
 #[test]
+fn of_two_copies_of_a_cut_file_only_one_is_read_on() {
+    for (shorter, longer) in [("a.log.1", "a.log.2"), ("a.log.2", "a.log.1")] {
+        let mut agent = Agent::new(&["a.log*"]);
+        agent.append("a.log", "the first line\n");
+        assert_eq!(agent.read(), ["the first line"]);
+        agent.append("a.log", "the second line\n");
+        agent.copy("a.log", shorter);
+        agent.append("a.log", "the third line\n");
+        agent.copy("a.log", longer);
+        agent.truncate("a.log");
+        // The scan that finds the copies finds out that it was cut as well.
+        assert_eq!(agent.read(), ["the second line", "the third line"], "{shorter}");
+        assert_eq!(agent.notices(), ["truncated a.log at 15, copy, unread 0"]);
+        agent.append("a.log", "new\n");
+        assert_eq!(agent.settled(), ["new"], "{shorter}");
+        nothing_more(&mut agent);
+    }
+}
+
+#[test]
 fn a_file_that_is_cut_without_a_copy_is_told() {
     let mut agent = Agent::new(&["a.log*"]);
     agent.append("a.log", "the first line\nno end");

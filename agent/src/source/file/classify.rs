@@ -158,9 +158,13 @@ impl FileSource {
                 }
                 Kinship::Cut => {
                     let flow = self.began_anew(id, now, sink);
-                    if flow.is_break() || self.table.at(found.place).is_some() {
-                        return Ok(flow);
+                    if self.table.at(found.place).is_none() {
+                        // It may be a second copy, or have been compressed meanwhile: the next scan knows what of the
+                        // cut content lies where.
+                        self.hold(&found, None, now);
+                        self.scan_wanted = true;
                     }
+                    return Ok(flow);
                 }
             }
         }
