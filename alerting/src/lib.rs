@@ -3,30 +3,43 @@
 //! ```text
 //! YAML ─▶ read: Rules, or all faults with their places
 //!            └─▶ find: queries at a moment ─▶ Found ─▶ Judge: pending ─▶ firing ─▶ resolved ─▶ Transition
-//!                                                        └─▶ lab: the same over stored history, or over test records
+//!                                                        ├─▶ lab: the same over stored history, or over test records
+//!                                                        └─▶ engine: the same all day ─▶ incidents ─▶ notifications
 //! ```
 //!
 //! What must not be known here: where records are kept and how a query runs. A [`QueryRunner`] is handed in.
 
 mod cases;
+mod engine;
 mod expect;
 mod find;
+mod http;
+mod incident;
 mod judge;
 mod lab;
+mod notify;
+mod options;
 mod read;
 mod rules;
 mod runner;
+mod state;
+mod template;
 
 #[cfg(test)]
 mod tests;
 
 pub use cases::{BEGIN, Case, Cases};
+pub use engine::{Engine, Parts, ReadRules, Running, Watermark};
 pub use find::{Found, Memory, find};
+pub use http::routes;
+pub use incident::Incident;
 pub use judge::{Alert, Judge, State, Transition};
 pub use lab::{Backtest, Fired, Lab, RuleHistory};
-pub use read::{Fault, Faults, QueryFault, read};
+pub use options::{AlertingOptions, Grouping, ReceiverOptions, TABLE};
+pub use read::{Fault, Faults, QueryFault, read, read_files};
 pub use rules::{Group, Kind, Rule, Rules};
 pub use runner::{Answer, QueryRunner, RunError};
+pub use state::{Notification, StateError};
 
 /// Nanoseconds of a second.
 const SECOND: i64 = 1_000_000_000;

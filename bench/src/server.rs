@@ -24,6 +24,9 @@ grpc = \"127.0.0.1:0\"
 
 [query]
 http = \"127.0.0.1:0\"
+
+[alerting]
+http = \"127.0.0.1:0\"
 ";
 
 const FIXED_PORTS: std::ops::Range<u16> = 21_000..32_000;

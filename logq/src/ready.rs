@@ -17,6 +17,7 @@ pub(crate) struct Ready {
     pub(crate) ingest: SocketAddr,
     pub(crate) grpc: SocketAddr,
     pub(crate) query: SocketAddr,
+    pub(crate) alerting: SocketAddr,
 }
 
 impl Ready {
@@ -47,14 +48,14 @@ impl Ready {
 
     fn with_lines(&self, lines: &str) -> String {
         let version = env!("CARGO_PKG_VERSION");
-        let Self { data, scheme, ingest, grpc, query } = self;
+        let Self { data, scheme, ingest, grpc, query, alerting } = self;
         let mut ship = format!("{} ship", program());
         if (*scheme, ingest.to_string().as_str()) != ("http", "127.0.0.1:4318") {
             ship.push_str(&format!(" --addr {scheme}://{ingest}"));
         }
         let search = self.search();
         format!(
-            "logq {version} is ready\n  data     {}\n  ingest   {scheme}://{ingest}\n  grpc     {scheme}://{grpc}\n  query    {scheme}://{query}\n{lines}\n  \
+            "logq {version} is ready\n  data     {}\n  ingest   {scheme}://{ingest}\n  grpc     {scheme}://{grpc}\n  query    {scheme}://{query}\n  alerts   {scheme}://{alerting}\n{lines}\n  \
              send a file   {ship} --service NAME FILE\n  search        {search} 'level:>=warn'\n  stop          Ctrl-C",
             data.display()
         )

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agent::daemon::AgentOptions;
+use alerting::AlertingOptions;
 use anyhow::{Context, Result};
 use collector::CollectorOptions;
 use query::{QueryLimits, QueueLimits};
@@ -11,10 +12,10 @@ use service::config::{self, ByteSize, Config, Fallback, Key, Kind, Table};
 use service::doors::{self, DoorOptions};
 use store::{Retention, StoreOptions};
 
+use crate::rules;
+
 /// Tables of other roles, which may be in the same file.
-const FOREIGN: [&str; 2] = ["agent", "alerting"];
-/// Tables of roles that are not there yet.
-const UNKNOWN: [&str; 1] = ["alerting"];
+const FOREIGN: [&str; 1] = ["agent"];
 
 const fn size(bytes: u64) -> ByteSize {
     ByteSize(bytes)
@@ -152,9 +153,9 @@ const QUERY: Table = Table {
 };
 
 /// What this process reads when it runs.
-const TABLES: &[Table] = &[COLLECTOR, QUERY, doors::TABLE];
+const TABLES: &[Table] = &[COLLECTOR, QUERY, alerting::TABLE, doors::TABLE];
 /// What one file may say to all roles.
-const CHECKED: &[Table] = &[COLLECTOR, QUERY, doors::TABLE, agent::daemon::TABLE];
+const CHECKED: &[Table] = &[COLLECTOR, QUERY, alerting::TABLE, doors::TABLE, agent::daemon::TABLE];
 
 /// Everything that `logq up` needs to know.
 #[derive(Clone, Debug, PartialEq)]
@@ -167,6 +168,7 @@ pub(crate) struct Settings {
     pub(crate) query_http: String,
     pub(crate) query: QueryLimits,
     pub(crate) query_queue: QueueLimits,
+    pub(crate) alerting: AlertingOptions,
     pub(crate) doors: DoorOptions,
 }
 
@@ -220,6 +222,7 @@ impl Settings {
                 waiting_tenant_max: query.get("queue_tenant_max"),
                 wait_max: query.get("queue_wait"),
             },
+            alerting: AlertingOptions::from_config(config).map_err(anyhow::Error::msg)?,
             doors,
         })
     }
@@ -235,9 +238,11 @@ fn journal_file_bytes(flush_bytes: usize) -> u64 {
 /// # Errors
 /// All faults of single keys; if there are none, all faults of the agent's table as a whole.
 pub(crate) fn check(file: &Path) -> Result<()> {
-    let config = read(Some(file), CHECKED, &UNKNOWN)?;
+    let config = read(Some(file), CHECKED, &[])?;
     AgentOptions::from_config(&config)?;
     DoorOptions::from_config(&config)?;
+    let alerting = AlertingOptions::from_config(&config).map_err(anyhow::Error::msg)?;
+    alerting::read_files(&alerting.rules, &rules::faults_of).map_err(anyhow::Error::msg)?;
     Ok(())
 }
 
@@ -279,7 +284,7 @@ mod tests {
     #[test]
     fn the_reference_is_a_file_that_can_be_loaded() {
         let text = reference();
-        for (tables, foreign) in [(TABLES, &FOREIGN[..]), (CHECKED, &UNKNOWN)] {
+        for (tables, foreign) in [(TABLES, &FOREIGN[..]), (CHECKED, &[][..])] {
             config::load(Some(("reference", &text)), [], tables, foreign).unwrap();
         }
         assert!(text.contains("[agent]"));
@@ -306,7 +311,7 @@ mod tests {
             std::fs::write(&file, text).unwrap();
             check(&file).map_err(|error| error.to_string())
         };
-        check("[collector]\n[[agent.sources]]\nkind = \"stdin\"\n[alerting]\nx = 1\n").unwrap();
+        check("[collector]\n[[agent.sources]]\nkind = \"stdin\"\n").unwrap();
         let faults =
             check("[collector]\ndatta = \"x\"\n[agent]\nbatch_age = 7\n[[agent.sources]]\n")
                 .unwrap_err();

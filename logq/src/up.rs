@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alerting::{Engine, Parts, ReadRules};
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::http::{StatusCode, Uri};
 use collector::Collector;
 use query::{Queries, QueryApi};
+use record::Timestamp;
 use service::doors::exposure::{self, Exposed};
 use service::doors::{Entrance, Routes};
 use service::health::{self, Check, Health};
@@ -25,8 +27,12 @@ use crate::arguments::Up;
 use crate::demo::Demo;
 use crate::exit::Exit;
 use crate::ready::Ready;
+use crate::rules::{OverQueries, faults_of};
 use crate::settings::Settings;
 
+/// What alerting must not forget, in the data folder.
+const ALERTING_STATE: &str = "alerting.db";
+const DEMO_RULES: &str = include_str!("../../alerting/rules/demo.yaml");
 /// How often the store's troubles are taken over into the health page.
 const HEALTH_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -69,7 +75,8 @@ pub(crate) async fn run(up: &Up) -> Result<Exit> {
     let ingest = listen(&settings.ingest_http, "collector.http").await?;
     let grpc = listen(&settings.ingest_grpc, "collector.grpc").await?;
     let query = listen(&settings.query_http, "query.http").await?;
-    let listeners = Listeners { ingest, grpc, query };
+    let alerting = listen(&settings.alerting.http, "alerting.http").await?;
+    let listeners = Listeners { ingest, grpc, query, alerting };
     let demo = up.demo.then_some((up.demo_http, up.insecure));
     serve_until_stopped(settings, entrance, store, listeners, demo, shutdown).await
 }
@@ -82,6 +89,7 @@ fn entrance(up: &Up, settings: &Settings) -> Result<Entrance, String> {
         exposure::check("collector.http", &settings.ingest_http).map_err(told)?;
         exposure::check("collector.grpc", &settings.ingest_grpc).map_err(told)?;
         exposure::check("query.http", &settings.query_http).map_err(told)?;
+        exposure::check("alerting.http", &settings.alerting.http).map_err(told)?;
     }
     if up.demo && !up.insecure {
         // The shop asks nobody for a token, whatever the others do.
@@ -93,9 +101,13 @@ fn entrance(up: &Up, settings: &Settings) -> Result<Entrance, String> {
             .to_owned());
     }
     let entrance = doors.open()?;
-    let only_here = [&settings.ingest_http, &settings.ingest_grpc, &settings.query_http]
-        .iter()
-        .all(|addr| exposure::check("", addr).is_ok());
+    let addresses = [
+        &settings.ingest_http,
+        &settings.ingest_grpc,
+        &settings.query_http,
+        &settings.alerting.http,
+    ];
+    let only_here = addresses.iter().all(|addr| exposure::check("", addr).is_ok());
     if !only_here && !entrance.doors.have_tokens() {
         tracing::warn!("others than this machine can reach this process, and need no token");
     } else if !only_here && entrance.tls.is_none() {
@@ -111,13 +123,14 @@ struct Listeners {
     ingest: TcpListener,
     grpc: TcpListener,
     query: TcpListener,
+    alerting: TcpListener,
 }
 
 async fn serve_until_stopped(
     settings: Settings,
     entrance: Entrance,
     store: Arc<Store>,
-    Listeners { ingest, grpc, query }: Listeners,
+    Listeners { ingest, grpc, query, alerting }: Listeners,
     demo: Option<(SocketAddr, bool)>,
     shutdown: Shutdown,
 ) -> Result<Exit> {
@@ -135,6 +148,25 @@ async fn serve_until_stopped(
         ingest: ingest.local_addr()?,
         grpc: grpc.local_addr()?,
         query: query.local_addr()?,
+        alerting: alerting.local_addr()?,
+    };
+    let of_agents = Arc::clone(&collector);
+    let parts = Parts {
+        runner: Box::new(OverQueries::new(queries.clone(), &settings.alerting.tenant)),
+        watermark: Box::new(move |now| of_agents.watermark(Timestamp(now)).0),
+        read_rules: read_rules(settings.alerting.rules.clone(), demo.is_some()),
+        link: match &settings.alerting.link {
+            Some(link) => link.clone(),
+            None => format!("{}://{}", ready.scheme, ready.query),
+        },
+    };
+    let state = ready.data.join(ALERTING_STATE);
+    let engine = match Engine::start(settings.alerting, &state, parts, &metrics, &health) {
+        Ok(engine) => engine,
+        Err(error) => {
+            eprintln!("logq: {error}");
+            return Ok(Exit::Usage);
+        }
     };
     let (stop, stopping) = Shutdown::new();
     let serving = |listener: Listener, router: Router| {
@@ -152,6 +184,7 @@ async fn serve_until_stopped(
         over_http(ingest, collector.routes()),
         serving(entrance.listener(grpc).http2(), over_grpc),
         over_http(query, api.routes()),
+        over_http(alerting, alerting::routes(engine.engine())),
     ];
     let watch = tokio::spawn(watch(Arc::clone(&store), entrance, health.clone(), shutdown.clone()));
     let ended = match demo {
@@ -168,8 +201,17 @@ async fn serve_until_stopped(
         server.await.context("a server panicked")?.context("cannot serve")?;
     }
     watch.abort();
+    tokio::task::spawn_blocking(move || engine.stop()).await.context("alerting panicked")?;
     let closed = close(store).await?;
     ended.map(|()| closed)
+}
+
+/// The rules that are named; with the demo and none named, those of the demo.
+fn read_rules(files: Vec<String>, is_demo: bool) -> ReadRules {
+    Box::new(move || match files.is_empty() && is_demo {
+        true => alerting::read(DEMO_RULES, &faults_of).map_err(|faults| faults.to_string()),
+        false => alerting::read_files(&files, &faults_of),
+    })
 }
 
 /// Prints; whoever closed our output has no use for it, and the process goes on.
@@ -221,7 +263,7 @@ async fn listen(addr: &str, key: &str) -> Result<TcpListener> {
 async fn not_found(uri: Uri) -> ErrorResponse {
     let message = format!("there is nothing at {}", uri.path());
     ErrorResponse::new(StatusCode::NOT_FOUND, "not_found", message)
-        .hint("records go to /v1/logs, /v1/traces and /ingest/jsonl of the ingest port, queries to /api/v1/query of the query port")
+        .hint("records go to /v1/logs, /v1/traces and /ingest/jsonl of the ingest port, queries to /api/v1/query of the query port; alerts are at /api/v1/alerts of theirs")
 }
 
 /// Shows the troubles of the store and of the doors on the health page, and takes them off again.

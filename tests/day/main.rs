@@ -23,7 +23,6 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::str::FromStr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -33,6 +32,7 @@ use collector::Collector;
 use faults::Faults;
 use proxy::Proxy;
 use rotation::Rotation;
+use server::setting;
 use server::small_disk::SmallDisk;
 use timeline::{Random, Timeline};
 use truth::Content;
@@ -203,9 +203,4 @@ fn settle(agent: &Agent, timeline: &Timeline) -> serde_json::Value {
 fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(100)..].join("\n")
-}
-
-fn setting<T: FromStr>(name: &str, default: T) -> T {
-    let set = std::env::var(name).ok();
-    set.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
 }

@@ -25,6 +25,7 @@ fn listening_beyond_this_machine_without_tokens_is_refused_with_the_way_out() {
         ("collector.http", up("LOGQ__COLLECTOR__HTTP", &[])),
         ("collector.grpc", up("LOGQ__COLLECTOR__GRPC", &[])),
         ("query.http", up("LOGQ__QUERY__HTTP", &[])),
+        ("alerting.http", up("LOGQ__ALERTING__HTTP", &[])),
         ("--demo-http", up("X", &["--demo", "--demo-http", "0.0.0.0:0"])),
         ("agent.http", agent(&home, &format!("http = \"[::]:0\"\n{stdin}"), &[])),
         (
@@ -52,7 +53,8 @@ fn with_tokens_or_with_insecure_it_may_listen_beyond_this_machine() {
         let mut up = home.up();
         up.env("LOGQ__COLLECTOR__HTTP", "0.0.0.0:0")
             .env("LOGQ__COLLECTOR__GRPC", "0.0.0.0:0")
-            .env("LOGQ__QUERY__HTTP", "0.0.0.0:0");
+            .env("LOGQ__QUERY__HTTP", "0.0.0.0:0")
+            .env("LOGQ__ALERTING__HTTP", "0.0.0.0:0");
         home.start_by(
             {
                 up.args(flag);

@@ -28,9 +28,15 @@ impl Doors {
     fn new(keys: &str) -> Self {
         let home = Home::new();
         let file = home.write("tokens.toml", "");
-        let config = format!("[doors]\ntokens = {file:?}\n{keys}\n");
-        home.write("logq.toml", config);
-        Self { home, file }
+        let doors = Self { home, file };
+        doors.configure(keys);
+        doors
+    }
+
+    /// Writes the configuration anew: keys of `[doors]`, then other tables.
+    fn configure(&self, keys: &str) {
+        let config = format!("[doors]\ntokens = {:?}\n{keys}\n", self.file);
+        self.home.write("logq.toml", config);
     }
 
     /// `logq token` on the file; what it prints.

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use alerting::{AlertingOptions, Engine, Parts, QueryRunner, Rules, RunError};
 use collector::{Collector, CollectorOptions};
 use query::{Queries, QueryApi, QueryLimits, QueueLimits};
 use serde_json::{Value, json};
+use service::config;
 use service::health::{self, Health};
 use service::metrics::Metrics;
 use store::{Store, StoreOptions};
@@ -28,6 +30,7 @@ enum Port {
     Ingest,
     Grpc,
     Query,
+    Alerting,
 }
 
 /// (port, method, path, what it needs, a body that it takes).
@@ -93,7 +96,20 @@ const ROUTES: &[Row] = &[
     (Port::Query, "GET", "/health/live", Needs::Nothing, ""),
     (Port::Query, "GET", "/health/ready", Needs::Nothing, ""),
     (Port::Query, "GET", "/metrics", Needs::Operator, ""),
+    (Port::Alerting, "GET", "/api/v1/alerts", Needs::Query, ""),
+    (Port::Alerting, "GET", "/api/v1/incidents", Needs::Query, ""),
+    (Port::Alerting, "GET", "/api/v1/notifications", Needs::Query, ""),
+    (Port::Alerting, "POST", "/api/v1/reload", Needs::Operator, ""),
+    (Port::Alerting, "POST", "/-/reload", Needs::Operator, ""),
+    (Port::Alerting, "GET", "/prometheus/api/v1/rules", Needs::Query, ""),
+    (Port::Alerting, "GET", "/prometheus/api/v1/alerts", Needs::Query, ""),
+    (Port::Alerting, "GET", "/health/live", Needs::Nothing, ""),
+    (Port::Alerting, "GET", "/health/ready", Needs::Nothing, ""),
+    (Port::Alerting, "GET", "/metrics", Needs::Operator, ""),
 ];
+
+/// Judged over the records of tenant b.
+const RULES: &str = "groups: [{name: g, interval: 1s, rules: [{alert: Any, query: '* | stats count() by service', window: 1h, labels: {of: secret-of-b}}]}]";
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -136,6 +152,15 @@ impl Tokens {
     }
 }
 
+/// Has no records.
+struct Nothing;
+
+impl QueryRunner for Nothing {
+    fn run(&self, _: &str, _: i64, _: i64, _: usize) -> Result<alerting::Answer, RunError> {
+        Ok(alerting::Answer::default())
+    }
+}
+
 /// What the roles declare.
 fn declared() -> BTreeSet<String> {
     let folder = tempfile::tempdir().unwrap();
@@ -145,10 +170,26 @@ fn declared() -> BTreeSet<String> {
     let queries = Queries::new(store, QueryLimits::default());
     let own = || health::routes(Health::new(), metrics.clone());
     let query = QueryApi::new(queries, QueueLimits::default(), &metrics).routes();
+    let alerting = {
+        let config = config::load(None, [], &[alerting::TABLE], &[]).unwrap();
+        let parts = Parts {
+            runner: Box::new(Nothing),
+            watermark: Box::new(|now| now),
+            read_rules: Box::new(|| Ok(Rules::default())),
+            link: String::new(),
+        };
+        let options = AlertingOptions::from_config(&config).unwrap();
+        let state = folder.path().join("alerting.db");
+        let running = Engine::start(options, &state, parts, &metrics, &Health::new()).unwrap();
+        let routes = alerting::routes(running.engine());
+        running.stop();
+        routes
+    };
     let ports = [
         ("Ingest", collector.routes().merge(own())),
         ("Grpc", collector.grpc_routes()),
         ("Query", query.merge(own())),
+        ("Alerting", alerting.merge(own())),
     ];
     let of = |(port, routes): (&str, service::doors::Routes)| {
         let all = routes.declared();
@@ -169,6 +210,7 @@ fn url(server: &Server, (port, method, path, ..): &Row) -> String {
         Port::Ingest => &server.ingest,
         Port::Grpc => &server.grpc,
         Port::Query => &server.query,
+        Port::Alerting => &server.alerts,
     };
     let query = match (*method, *path) {
         ("GET", "/api/v1/query") => "?query=*&since=100y&limit=1000",
@@ -286,6 +328,8 @@ fn messages_of(server: &Server, token: &str, tenant: Option<&str>, body: &str) -
 fn no_tenant_reaches_another_by_any_route() {
     let doors = Doors::new("");
     let tokens = Tokens::make(&doors);
+    let rules = doors.home.write("rules.yaml", RULES);
+    doors.configure(&format!("[alerting]\ntenant = \"b\"\nrules = [{rules:?}]\n"));
     let server = doors.home.start();
     let post = |path: &str, token: &str, body: &str| {
         let url = format!("{}{path}", server.ingest);
@@ -297,6 +341,12 @@ fn no_tenant_reaches_another_by_any_route() {
     post("/api/v1/flush", &tokens.operator, "");
     post("/ingest/jsonl", &tokens.b_all, &of_b.to_string());
     post("/api/v1/agents/heartbeat", &tokens.b_all, &HEARTBEAT.replace("agent-of-a", SECRET));
+
+    eventually("an alert over the records of b", || {
+        let url = format!("{}/api/v1/alerts", server.alerts);
+        let alerts = ask(&server, ("GET", &url), Some(&tokens.b_all), None, "").text();
+        alerts.contains(SECRET).then_some(())
+    });
 
     for row in ROUTES {
         check_row(&server, row, &tokens);

@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::str::FromStr;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -105,6 +106,7 @@ impl Home {
             .env("LOGQ__COLLECTOR__HTTP", "127.0.0.1:0")
             .env("LOGQ__COLLECTOR__GRPC", "127.0.0.1:0")
             .env("LOGQ__QUERY__HTTP", "127.0.0.1:0")
+            .env("LOGQ__ALERTING__HTTP", "127.0.0.1:0")
             .stdin(Stdio::null());
         command
     }
@@ -129,6 +131,7 @@ impl Home {
             ingest: String::new(),
             grpc: String::new(),
             query: String::new(),
+            alerts: String::new(),
             http: Http::new(),
         };
         server.ready_block = read_ready_block(stdout, last);
@@ -140,8 +143,8 @@ impl Home {
             };
             address.to_owned()
         };
-        (server.ingest, server.grpc, server.query) =
-            (address("ingest"), address("grpc"), address("query"));
+        (server.ingest, server.grpc, server.query, server.alerts) =
+            (address("ingest"), address("grpc"), address("query"), address("alerts"));
         server
     }
 }
@@ -180,7 +183,9 @@ pub(crate) struct Server {
     pub(crate) grpc: String,
     /// `http://host:port` that answers queries.
     pub(crate) query: String,
-    http: Http,
+    /// `http://host:port` of alerting.
+    pub(crate) alerts: String,
+    pub(crate) http: Http,
 }
 
 impl Server {
@@ -386,6 +391,12 @@ pub(crate) fn corpus() -> Option<PathBuf> {
 /// Says that something is not tested.
 pub(crate) fn skipped(reason: &str) {
     tell(&format!("SKIPPED: {reason}"));
+}
+
+/// A number of a test that the environment may set.
+pub(crate) fn setting<T: FromStr>(name: &str, default: T) -> T {
+    let set = std::env::var(name).ok();
+    set.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
 }
 
 /// Goes around the test runner, which shows nothing of a test that passes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::template;
 use saphyr::{MarkedYaml, Scalar, YamlData};
 
 use super::place::place;
@@ -230,6 +231,9 @@ impl<'a> Reader<'a> {
             }
             match text_of(value) {
                 Some(text) => {
+                    if let Some(wrong) = template::fault(&text).filter(|_| !labels) {
+                        self.fault(value, format!("the template of `{key}`: {wrong}"));
+                    }
                     texts.insert(key, text);
                 }
                 None => self.fault(value, format!("`{key}` is a text")),

@@ -66,6 +66,40 @@ impl std::error::Error for Faults {}
 /// What is wrong with a query, and where in its text.
 pub type QueryFault = (Range<usize>, String);
 
+/// Reads the rules of all files that `patterns` name, with `*`, in the order of their names; `check` as in [`read`].
+///
+/// # Errors
+/// All faults of all files, each with its file; a pattern that names no file.
+pub fn read_files(
+    patterns: &[String],
+    check: &dyn Fn(&str) -> Vec<QueryFault>,
+) -> Result<Rules, String> {
+    let (mut rules, mut faults) = (Rules::default(), Vec::new());
+    for pattern in patterns {
+        let mut paths = match glob::glob(pattern) {
+            Ok(paths) => paths.filter_map(Result::ok).collect::<Vec<_>>(),
+            Err(error) => {
+                faults.push(format!("{pattern}: {error}"));
+                continue;
+            }
+        };
+        paths.retain(|path| path.is_file());
+        if paths.is_empty() {
+            faults.push(format!("{pattern}: there is no such file of rules"));
+        }
+        for path in paths {
+            match std::fs::read_to_string(&path) {
+                Ok(text) => match read(&text, check) {
+                    Ok(more) => rules.groups.extend(more.groups),
+                    Err(wrong) => faults.push(format!("{}:\n{wrong}", path.display())),
+                },
+                Err(error) => faults.push(format!("{}: {error}", path.display())),
+            }
+        }
+    }
+    if faults.is_empty() { Ok(rules) } else { Err(faults.join("\n\n")) }
+}
+
 /// Reads the rules of a file; `check` says what is wrong with a query.
 ///
 /// # Errors

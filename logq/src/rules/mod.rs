@@ -1,6 +1,7 @@
 //! `logq rules`: alert rules checked, tested, and tried over stored history before they page anybody.
 
 mod over_http;
+mod over_queries;
 mod over_records;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use record::{Timestamp, time_parameter};
 use serde_json::{Map, Value, json};
 
 use self::over_http::OverHttp;
+pub(crate) use self::over_queries::OverQueries;
 use self::over_records::OverRecords;
 use crate::arguments::{
     BacktestRules, CheckRules, DiffRules, OutputForm, Past, RulesCommand, TestRules,
@@ -34,7 +36,7 @@ pub(crate) async fn run(command: RulesCommand) -> Result<Exit> {
 }
 
 /// What is wrong with a query, by the whole language.
-fn faults_of(query: &str) -> Vec<QueryFault> {
+pub(crate) fn faults_of(query: &str) -> Vec<QueryFault> {
     match Plan::new(query) {
         Ok(_) => Vec::new(),
         Err(QueryError::Query { diagnostics, .. }) => diagnostics

@@ -1,22 +1,22 @@
 //! Runs queries of rules over the records of a test, in a store of its own that goes with it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 
 use alerting::{Answer, QueryRunner, RunError};
 use anyhow::{Context, bail};
-use query::{Flow, Queries, QueryLimits, Request};
+use query::{Queries, QueryLimits};
 use record::Timestamp;
-use serde_json::Value;
 use store::{Append, BatchBuilder, Store, StoreOptions};
 use tempfile::TempDir;
 use wire::{Encoding, Format, Limits};
 
+use super::over_queries::OverQueries;
+
 const TENANT: &str = "default";
 
 pub(super) struct OverRecords {
-    queries: Queries,
+    queries: OverQueries,
     /// Holds the store's files.
     _folder: TempDir,
 }
@@ -33,7 +33,8 @@ impl OverRecords {
         if !lines.is_empty() {
             append(&store, lines.join("\n"))?;
         }
-        Ok(Self { queries: Queries::new(store, QueryLimits::default()), _folder: folder })
+        let queries = Queries::new(store, QueryLimits::default());
+        Ok(Self { queries: OverQueries::new(queries, TENANT), _folder: folder })
     }
 }
 
@@ -70,31 +71,6 @@ fn append(store: &Store, body: String) -> anyhow::Result<()> {
 
 impl QueryRunner for OverRecords {
     fn run(&self, query: &str, from: i64, until: i64, limit: usize) -> Result<Answer, RunError> {
-        let request = Request {
-            query: query.to_owned(),
-            tenant: TENANT.to_owned(),
-            since: Some(Timestamp(from).to_string()),
-            until: Some(Timestamp(until).to_string()),
-            limit: (limit != usize::MAX).then_some(limit),
-            ..Request::default()
-        };
-        let failed = |error: query::QueryError| RunError(error.to_string());
-        let prepared = self.queries.prepare(&request).map_err(failed)?;
-        let (mut rows, mut lines) = (Vec::new(), Vec::new());
-        let summary = self
-            .queries
-            .run(prepared, &Arc::new(AtomicBool::new(false)), &mut |batch| {
-                lines.clear();
-                query::write_lines(&batch, &mut lines);
-                rows.extend(lines.split(|byte| *byte == b'\n').filter_map(|line| {
-                    match serde_json::from_slice(line) {
-                        Ok(Value::Object(row)) => Some(row),
-                        _ => None,
-                    }
-                }));
-                Flow::More
-            })
-            .map_err(failed)?;
-        Ok(Answer { rows, partial: summary.reason })
+        self.queries.run(query, from, until, limit)
     }
 }

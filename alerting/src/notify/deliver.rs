@@ -1,0 +1,197 @@
+//! Brings the notifications of one receiver to it: at least once, those of a group in their order.
+//!
+//! Tried again for a day, with pauses from a second to five minutes: no answer in time, no connection, 408, 429, 5xx. Given
+//! up at once: any other answer, redirects among them. Of an answer the status is read and 1 KiB of its text.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use record::Timestamp;
+use reqwest::{Client, StatusCode};
+use service::metrics::CounterVec;
+use tokio::sync::Notify;
+
+use crate::find::nanos;
+use crate::options::ReceiverOptions;
+use crate::state::{Book, Notification, StateError};
+
+/// How long a notification is tried.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(86_400);
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(300);
+/// How often is looked without being woken.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What is kept of an answer that refuses.
+const ANSWER_BYTES_MAX: usize = 1 << 10;
+
+/// The deliveries to one receiver.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) book: Arc<Book>,
+    pub(crate) receiver: ReceiverOptions,
+    pub(crate) client: Client,
+    /// There are notifications.
+    pub(crate) made: Arc<Notify>,
+    pub(crate) sent: CounterVec,
+}
+
+/// How a try ended.
+enum Tried {
+    Delivered,
+    Failed(String),
+    Refused(String),
+}
+
+impl Delivery {
+    /// Delivers until it is dropped.
+    pub(crate) async fn run(self) {
+        let this = Arc::new(self);
+        loop {
+            let (book, name) = (Arc::clone(&this.book), this.receiver.name.clone());
+            let waiting = blocking(move || book.waiting(&name)).await.unwrap_or_default();
+            let now = Timestamp::now().0;
+            let mut again = LOOK_EVERY;
+            for notification in waiting {
+                // A clock that was set back must not hold it up.
+                let wait = notification.next_at.saturating_sub(now).min(nanos(PAUSE_MAX));
+                if wait > 0 {
+                    again = again.min(Duration::from_nanos(wait.unsigned_abs()));
+                    continue;
+                }
+                this.deliver(notification).await;
+                again = Duration::ZERO;
+            }
+            let _ = tokio::time::timeout(again, this.made.notified()).await;
+        }
+    }
+
+    async fn deliver(&self, notification: Notification) {
+        let tried = self.post(&notification).await;
+        let name = self.receiver.name.as_str();
+        let outcome = match &tried {
+            Tried::Delivered => "delivered",
+            Tried::Failed(_) => "failed",
+            Tried::Refused(_) => "refused",
+        };
+        self.sent.with_label_values(&[name, outcome]).inc();
+        let (book, now, id) = (Arc::clone(&self.book), Timestamp::now().0, notification.id);
+        let is_late = now.saturating_sub(notification.made_at) > nanos(GIVE_UP_AFTER);
+        let noted = match tried {
+            Tried::Delivered => blocking(move || book.ended(id, None, now)).await,
+            Tried::Failed(error) if !is_late => {
+                tracing::warn!(receiver = name, error, "a notification is tried again");
+                let pause = pause(notification.tries, id);
+                blocking(move || book.tried(id, &error, now.saturating_add(nanos(pause)))).await
+            }
+            Tried::Failed(error) | Tried::Refused(error) => {
+                tracing::error!(receiver = name, error, "a notification is given up");
+                blocking(move || book.ended(id, Some(&error), now)).await
+            }
+        };
+        if noted.is_none() {
+            // It is delivered once more, under the same key.
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn post(&self, notification: &Notification) -> Tried {
+        let mut request = self
+            .client
+            .post(&self.receiver.url)
+            .timeout(self.receiver.timeout)
+            .header("Content-Type", "application/json")
+            .header("User-Agent", concat!("logq/", env!("CARGO_PKG_VERSION")))
+            .header("Idempotency-Key", &notification.idempotency_key);
+        if let Some(file) = &self.receiver.secret_file {
+            match std::fs::read(file) {
+                Ok(secret) => {
+                    request = request.header(
+                        "X-Logq-Signature",
+                        signature(secret.trim_ascii(), &notification.body),
+                    );
+                }
+                Err(error) => {
+                    return Tried::Failed(format!("{} cannot be read: {error}", file.display()));
+                }
+            }
+        }
+        let mut response = match request.body(notification.body.clone()).send().await {
+            Ok(response) => response,
+            Err(error) if error.is_timeout() => {
+                return Tried::Failed(format!("no answer within {:?}", self.receiver.timeout));
+            }
+            Err(error) => return Tried::Failed(innermost(&error)),
+        };
+        let status = response.status();
+        if status.is_success() {
+            return Tried::Delivered;
+        }
+        let mut text = Vec::new();
+        while let Ok(Some(chunk)) = response.chunk().await {
+            text.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES_MAX - text.len())]);
+            if text.len() >= ANSWER_BYTES_MAX {
+                break;
+            }
+        }
+        let error = format!("{status}: {}", String::from_utf8_lossy(&text).trim());
+        let again = status.is_server_error()
+            || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+        if again { Tried::Failed(error) } else { Tried::Refused(error) }
+    }
+}
+
+/// `sha256=` and the hex digits of HMAC-SHA256.
+pub(super) fn signature(secret: &[u8], body: &[u8]) -> String {
+    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, secret);
+    let digits: String =
+        ring::hmac::sign(&key, body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256={digits}")
+}
+
+/// Twice as long each time; those of different notifications a little apart.
+fn pause(tries: u32, id: i64) -> Duration {
+    let pause = PAUSE_MIN.saturating_mul(1 << tries.min(10)).min(PAUSE_MAX);
+    pause + pause / 10 * (id.rem_euclid(8) as u32) / 8
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    let mut inner: &dyn std::error::Error = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}
+
+/// Runs a change of the state on a thread that may block; what fails is told and is `None`.
+async fn blocking<T: Send + 'static>(
+    change: impl FnOnce() -> Result<T, StateError> + Send + 'static,
+) -> Option<T> {
+    match tokio::task::spawn_blocking(change).await {
+        Ok(Ok(done)) => Some(done),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the state of notifications cannot be kept");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_hmac_sha256() {
+        // RFC 4231, test case 2.
+        assert_eq!(
+            signature(b"Jefe", b"what do ya want for nothing?"),
+            "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_bound() {
+        let seconds: Vec<u64> = (0..12).map(|tries| pause(tries, 8).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+    }
+}

@@ -1,0 +1,8 @@
+//! Who is told what, and when: incidents to groups, groups to notifications, notifications to receivers.
+
+mod deliver;
+mod grouping;
+mod webhook;
+
+pub(crate) use self::deliver::Delivery;
+pub(crate) use self::grouping::tell_news;

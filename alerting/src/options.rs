@@ -1,0 +1,204 @@
+//! The `[alerting]` table of the configuration.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use service::config::{Config, Fallback, Key, Kind, Table};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+const URL: Kind = Kind::Notation {
+    what: "an address, http://HOST:PORT/PATH or https://…",
+    example: "http://127.0.0.1:9000/hook",
+    check: |text| match reqwest::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
+        Ok(_) => Err("must begin with http:// or https:// and name a host".to_owned()),
+        Err(error) => Err(error.to_string()),
+    },
+};
+
+const TENANT: Kind = Kind::Notation {
+    what: "a tenant's name, letters, digits and !-_.*'(), 150 at most",
+    example: "default",
+    check: |text| service::principal::check_tenant(text).map_err(str::to_owned),
+};
+
+const fn duration(min_ms: u64, max: Duration) -> Kind {
+    Kind::Duration { min: Duration::from_millis(min_ms), max }
+}
+
+const fn key(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -> Key {
+    Key { path, kind, fallback, doc }
+}
+
+/// The table of this role.
+pub const TABLE: Table = Table {
+    name: "alerting",
+    doc: "Evaluates alert rules and tells people.",
+    keys: &[
+        key(
+            "http",
+            Kind::Address,
+            Fallback::Value("127.0.0.1:3101"),
+            "Where alerts, rules and notifications can be asked for; port 0 takes any free one.",
+        ),
+        key(
+            "rules",
+            Kind::List(&Kind::Text),
+            Fallback::Absent,
+            "Files with rules; a name may have `*`. Relative to the folder in which the process runs.",
+        ),
+        key(
+            "tenant",
+            TENANT,
+            Fallback::Value(service::principal::TENANT_DEFAULT),
+            "Whose records the rules are about.",
+        ),
+        key(
+            "max_delay",
+            duration(0, DAY),
+            Fallback::Value("60s"),
+            "A moment is judged when every agent has sent what it had until then; after this long it is judged without.",
+        ),
+        key(
+            "group_by",
+            Kind::List(&Kind::Text),
+            Fallback::Value("[\"alertname\"]"),
+            "Alerts with the same values of these labels are told of together.",
+        ),
+        key(
+            "group_wait",
+            duration(0, DAY),
+            Fallback::Value("1s"),
+            "How long the first alert of a group waits for others.",
+        ),
+        key(
+            "group_interval",
+            duration(0, DAY),
+            Fallback::Value("30s"),
+            "How long what is new in a group waits after the last notification.",
+        ),
+        key(
+            "repeat_interval",
+            duration(1_000, Duration::from_secs(365 * 86_400)),
+            Fallback::Value("4h"),
+            "A group that still fires is told of again after this long.",
+        ),
+        key(
+            "link",
+            URL,
+            Fallback::Absent,
+            "Where people reach the query port, for links in alerts; its own address if not said.",
+        ),
+        key(
+            "receivers",
+            Kind::Tables(&[
+                key("name", Kind::Text, Fallback::Required, "Its name, unique."),
+                key(
+                    "webhook.url",
+                    URL,
+                    Fallback::Required,
+                    "Gets a POST in the shape of Alertmanager's webhook, version 4.",
+                ),
+                key(
+                    "webhook.secret_file",
+                    Kind::Path,
+                    Fallback::Absent,
+                    "A file with a secret: each request is signed, X-Logq-Signature: sha256=HEX of HMAC-SHA256 over its body.",
+                ),
+                key(
+                    "webhook.timeout",
+                    duration(100, Duration::from_secs(300)),
+                    Fallback::Value("10s"),
+                    "How long an answer may take.",
+                ),
+            ]),
+            Fallback::Absent,
+            "Who is told. Each receiver gets all alerts.",
+        ),
+    ],
+};
+
+/// What alerting is told to do.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertingOptions {
+    /// Where it listens.
+    pub http: String,
+    /// Files with rules, with `*`.
+    pub rules: Vec<String>,
+    /// Whose records.
+    pub tenant: String,
+    /// How long a moment is waited for.
+    pub max_delay: Duration,
+    /// How alerts are told of together.
+    pub grouping: Grouping,
+    /// Where people reach the query port.
+    pub link: Option<String>,
+    /// Who is told.
+    pub receivers: Vec<ReceiverOptions>,
+}
+
+/// How alerts are told of together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grouping {
+    /// Labels.
+    pub by: Vec<String>,
+    /// How long the first alert of a group waits.
+    pub wait: Duration,
+    /// How long news of a group waits.
+    pub interval: Duration,
+    /// When it is told of again.
+    pub repeat: Duration,
+}
+
+/// One who is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiverOptions {
+    /// Unique.
+    pub name: String,
+    /// Where it takes POST.
+    pub url: String,
+    /// A file with the secret that signs.
+    pub secret_file: Option<PathBuf>,
+    /// How long an answer may take.
+    pub timeout: Duration,
+}
+
+impl AlertingOptions {
+    /// Takes the table from a configuration.
+    ///
+    /// # Errors
+    /// What does not go together.
+    pub fn from_config(config: &Config) -> Result<Self, String> {
+        let values = config.table("alerting");
+        let receivers: Vec<ReceiverOptions> = values
+            .tables("receivers")
+            .iter()
+            .map(|receiver| ReceiverOptions {
+                name: receiver.get("name"),
+                url: receiver.get("webhook.url"),
+                secret_file: receiver.get("webhook.secret_file"),
+                timeout: receiver.get("webhook.timeout"),
+            })
+            .collect();
+        for (index, receiver) in receivers.iter().enumerate() {
+            if receivers[..index].iter().any(|other| other.name == receiver.name) {
+                return Err(format!("two `alerting.receivers` are called {:?}", receiver.name));
+            }
+        }
+        Ok(Self {
+            http: values.get("http"),
+            rules: values.get("rules"),
+            tenant: values.get("tenant"),
+            max_delay: values.get("max_delay"),
+            grouping: Grouping {
+                by: values.get("group_by"),
+                wait: values.get("group_wait"),
+                interval: values.get("group_interval"),
+                repeat: values.get("repeat_interval"),
+            },
+            link: values.get("link"),
+            receivers,
+        })
+    }
+}

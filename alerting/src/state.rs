@@ -1,0 +1,425 @@
+//! What alerting must not forget, in `DATA/alerting.db`: what each rule remembers, which alerts fired, what was told to
+//! whom, and notifications that wait to be delivered.
+//!
+//! What always holds, through any crash, because each change is one transaction:
+//!
+//! * a moment of a rule is judged once: what it remembers and the incidents that began or ended there are stored together;
+//! * an incident is told to a receiver as firing, or as firing and resolved, or as resolved alone where it was over before
+//!   it could be told; what was told is stored together with the notification that tells it;
+//! * a notification keeps its key and its bytes until it is delivered or given up.
+//!
+//! Kept: incidents and notifications that are over for 30 days, at most 100,000 of each.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::{Deserialize, Serialize};
+
+use crate::find::Memory;
+use crate::incident::Incident;
+use crate::judge::Judge;
+
+/// Version of the tables, in `PRAGMA user_version`.
+const VERSION: i64 = 1;
+/// How long what is over is kept, ns.
+const KEEP: i64 = 30 * 86_400 * crate::SECOND;
+/// ... and how many of a kind.
+const KEEP_MAX: i64 = 100_000;
+
+const TABLES: &str = "
+CREATE TABLE identity (id TEXT NOT NULL);
+INSERT INTO identity VALUES (lower(hex(randomblob(8))));
+CREATE TABLE rule (key TEXT PRIMARY KEY, at INTEGER NOT NULL, state TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE incident (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, fingerprint TEXT NOT NULL, fired_at INTEGER NOT NULL,
+    resolved_at INTEGER, data TEXT NOT NULL, UNIQUE (fingerprint, fired_at));
+CREATE INDEX incident_open ON incident (rule) WHERE resolved_at IS NULL;
+CREATE TABLE receiver (name TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE told (
+    receiver TEXT NOT NULL, incident INTEGER NOT NULL REFERENCES incident (id) ON DELETE CASCADE,
+    resolved INTEGER NOT NULL, PRIMARY KEY (receiver, incident)) WITHOUT ROWID;
+CREATE TABLE grouped (
+    receiver TEXT NOT NULL, key TEXT NOT NULL, opened_at INTEGER NOT NULL, told_at INTEGER,
+    PRIMARY KEY (receiver, key)) WITHOUT ROWID;
+CREATE TABLE notification (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, receiver TEXT NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL,
+    made_at INTEGER NOT NULL, tries INTEGER NOT NULL DEFAULT 0, next_at INTEGER NOT NULL, error TEXT,
+    outcome TEXT, ended_at INTEGER);
+CREATE INDEX notification_waiting ON notification (receiver, key, id) WHERE outcome IS NULL;
+";
+
+/// Why the state cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The database refuses.
+    #[error("alerting.db cannot be used: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// It was written by a newer logq.
+    #[error("alerting.db has version {0}, this logq knows {VERSION}; use the newer logq")]
+    Newer(i64),
+    /// What is in it makes no sense.
+    #[error("alerting.db holds what this logq cannot read: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
+
+/// What a rule remembers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RuleState {
+    pub(crate) judge: Judge,
+    pub(crate) memory: Memory,
+}
+
+/// An incident, and what a receiver was told of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Tellable {
+    pub(crate) id: i64,
+    pub(crate) incident: Incident,
+    /// `None`: nothing; else whether it was told that it is over.
+    pub(crate) told: Option<bool>,
+}
+
+/// A group of alerts that a receiver is told of together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupState {
+    pub(crate) key: String,
+    /// When it had news for the first time.
+    pub(crate) opened_at: i64,
+    pub(crate) told_at: Option<i64>,
+}
+
+/// A notification on its way.
+#[derive(Clone, Debug, Serialize)]
+pub struct Notification {
+    /// Stays the same however often it is tried.
+    pub idempotency_key: String,
+    /// To whom.
+    pub receiver: String,
+    /// Of which group.
+    pub group_key: String,
+    /// When it was made, ns.
+    pub made_at: i64,
+    /// How often it was tried.
+    pub tries: u32,
+    /// When it is tried next, ns.
+    pub next_at: i64,
+    /// Why the last try failed.
+    pub error: Option<String>,
+    /// `delivered` or `given_up`; nothing while it waits.
+    pub outcome: Option<String>,
+    #[serde(skip)]
+    pub(crate) id: i64,
+    #[serde(skip)]
+    pub(crate) body: Vec<u8>,
+}
+
+/// The database.
+#[derive(Debug)]
+pub(crate) struct Book {
+    connection: Mutex<Connection>,
+    identity: String,
+}
+
+impl Book {
+    pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
+        let connection = Connection::open(path)?;
+        connection.execute_batch(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON;",
+        )?;
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        match version {
+            0 => connection.execute_batch(&format!(
+                "BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"
+            ))?,
+            VERSION => {}
+            newer => return Err(StateError::Newer(newer)),
+        }
+        let identity = connection.query_row("SELECT id FROM identity", [], |row| row.get(0))?;
+        Ok(Self { connection: Mutex::new(connection), identity })
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn transact<T>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction()?;
+        let changed = change(&transaction)?;
+        transaction.commit()?;
+        Ok(changed)
+    }
+
+    /// What a rule remembers, and the last moment that was judged.
+    pub(crate) fn rule(&self, key: &str) -> Result<Option<(i64, RuleState)>, StateError> {
+        let found: Option<(i64, String)> = self
+            .connection()
+            .query_row("SELECT at, state FROM rule WHERE key = ?", [key], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        found.map(|(at, state)| Ok((at, serde_json::from_str(&state)?))).transpose()
+    }
+
+    /// A moment was judged.
+    pub(crate) fn judged(
+        &self,
+        key: &str,
+        at: i64,
+        state: &RuleState,
+        begun: &[Incident],
+        ended: &[(String, i64)],
+    ) -> Result<(), StateError> {
+        let state = serde_json::to_string(state)?;
+        self.transact(|transaction| {
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO rule VALUES (?, ?, ?)")?
+                .execute(params![key, at, state])?;
+            for incident in begun {
+                let data = serde_json::to_string(incident)?;
+                transaction
+                    .prepare_cached(
+                        "INSERT INTO incident (rule, fingerprint, fired_at, data) VALUES (?, ?, ?, ?)",
+                    )?
+                    .execute(params![key, incident.fingerprint, incident.fired_at, data])?;
+            }
+            for (fingerprint, at) in ended {
+                transaction
+                    .prepare_cached(
+                        "UPDATE incident SET resolved_at = ? WHERE rule = ? AND fingerprint = ? AND resolved_at IS NULL",
+                    )?
+                    .execute(params![at, key, fingerprint])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Rules other than these are gone, and their alerts over.
+    pub(crate) fn keep_rules(&self, keys: &[String], now: i64) -> Result<(), StateError> {
+        let keys = serde_json::to_string(keys)?;
+        self.transact(|transaction| {
+            transaction.execute(
+                "UPDATE incident SET resolved_at = max(fired_at, ?1) WHERE resolved_at IS NULL AND rule NOT IN (SELECT value FROM json_each(?2))",
+                params![now, keys],
+            )?;
+            transaction.execute(
+                "DELETE FROM rule WHERE key NOT IN (SELECT value FROM json_each(?))",
+                [keys],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Incidents that go on or that a receiver was not told the end of, oldest first.
+    pub(crate) fn tellable(&self, receiver: &str) -> Result<Vec<Tellable>, StateError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(
+            "SELECT incident.id, data, resolved_at, told.resolved FROM incident
+             LEFT JOIN told ON told.incident = incident.id AND told.receiver = ?1
+             WHERE resolved_at IS NULL OR told.resolved IS NOT 1 AND resolved_at >=
+                (SELECT since FROM receiver WHERE name = ?1) ORDER BY incident.id",
+        )?;
+        let rows = statement
+            .query_map([receiver], |row| Ok((row.get(0)?, incident_of(row, 1, 2)?, row.get(3)?)))?;
+        rows.map(|row| {
+            let (id, incident, told) = row?;
+            Ok(Tellable { id, incident: incident?, told })
+        })
+        .collect()
+    }
+
+    /// The newest incidents.
+    pub(crate) fn incidents(&self, limit: usize) -> Result<Vec<Incident>, StateError> {
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached("SELECT data, resolved_at FROM incident ORDER BY id DESC LIMIT ?")?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map([limit], |row| incident_of(row, 0, 1))?;
+        rows.map(|row| row?).collect()
+    }
+
+    pub(crate) fn group(
+        &self,
+        receiver: &str,
+        key: &str,
+    ) -> Result<Option<GroupState>, StateError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(
+            "SELECT opened_at, told_at FROM grouped WHERE receiver = ? AND key = ?",
+        )?;
+        let group = statement.query_row([receiver, key], |row| {
+            Ok(GroupState { key: key.to_owned(), opened_at: row.get(0)?, told_at: row.get(1)? })
+        });
+        Ok(group.optional()?)
+    }
+
+    /// A group has news from now on.
+    pub(crate) fn open_group(&self, receiver: &str, group: &GroupState) -> Result<(), StateError> {
+        self.connection()
+            .prepare_cached("INSERT OR REPLACE INTO grouped VALUES (?, ?, ?, ?)")?
+            .execute(params![receiver, group.key, group.opened_at, group.told_at])?;
+        Ok(())
+    }
+
+    /// A receiver is told of these incidents by this notification; a group of which all are over is closed.
+    pub(crate) fn tell(
+        &self,
+        receiver: &str,
+        group: &GroupState,
+        told: &[&Tellable],
+        is_over: bool,
+        body: &[u8],
+        now: i64,
+    ) -> Result<(), StateError> {
+        self.transact(|transaction| {
+            for one in told {
+                transaction
+                    .prepare_cached("INSERT OR REPLACE INTO told VALUES (?, ?, ?)")?
+                    .execute(params![receiver, one.id, one.incident.resolved_at.is_some()])?;
+            }
+            match is_over {
+                true => transaction
+                    .prepare_cached("DELETE FROM grouped WHERE receiver = ? AND key = ?")?
+                    .execute([receiver, &group.key])?,
+                false => transaction
+                    .prepare_cached("INSERT OR REPLACE INTO grouped VALUES (?, ?, ?, ?)")?
+                    .execute(params![receiver, group.key, group.opened_at, now])?,
+            };
+            transaction
+                .prepare_cached(
+                    "INSERT INTO notification (receiver, key, body, made_at, next_at) VALUES (?, ?, ?, ?4, ?4)",
+                )?
+                .execute(params![receiver, group.key, body, now])?;
+            Ok(())
+        })
+    }
+
+    /// The first notification of each group of a receiver that waits.
+    pub(crate) fn waiting(&self, receiver: &str) -> Result<Vec<Notification>, StateError> {
+        self.notifications(
+            "id IN (SELECT min(id) FROM notification WHERE outcome IS NULL AND receiver = ? GROUP BY key) ORDER BY next_at",
+            [receiver],
+        )
+    }
+
+    /// The newest notifications.
+    pub(crate) fn newest_notifications(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<Notification>, StateError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.notifications("1 ORDER BY id DESC LIMIT ?", [limit])
+    }
+
+    fn notifications(
+        &self,
+        which: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<Vec<Notification>, StateError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(&format!(
+            "SELECT id, receiver, key, body, made_at, tries, next_at, error, outcome FROM notification WHERE {which}"
+        ))?;
+        let rows = statement.query_map(parameters, |row| {
+            let id: i64 = row.get(0)?;
+            Ok(Notification {
+                idempotency_key: format!("{}-{id}", self.identity),
+                receiver: row.get(1)?,
+                group_key: row.get(2)?,
+                body: row.get(3)?,
+                made_at: row.get(4)?,
+                tries: row.get(5)?,
+                next_at: row.get(6)?,
+                error: row.get(7)?,
+                outcome: row.get(8)?,
+                id,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// How many notifications wait.
+    pub(crate) fn waiting_count(&self) -> Result<i64, StateError> {
+        let connection = self.connection();
+        let mut statement =
+            connection.prepare_cached("SELECT count(*) FROM notification WHERE outcome IS NULL")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    /// A try to deliver failed; it is tried again at `next_at`.
+    pub(crate) fn tried(&self, id: i64, error: &str, next_at: i64) -> Result<(), StateError> {
+        self.connection()
+            .prepare_cached(
+                "UPDATE notification SET tries = tries + 1, error = ?, next_at = ? WHERE id = ?",
+            )?
+            .execute(params![error, next_at, id])?;
+        Ok(())
+    }
+
+    /// A notification was delivered, or is given up for this reason.
+    pub(crate) fn ended(&self, id: i64, error: Option<&str>, now: i64) -> Result<(), StateError> {
+        let outcome = if error.is_some() { "given_up" } else { "delivered" };
+        self.connection()
+            .prepare_cached(
+                "UPDATE notification SET tries = tries + 1, error = ?, outcome = ?, ended_at = ? WHERE id = ?",
+            )?
+            .execute(params![error, outcome, now, id])?;
+        Ok(())
+    }
+
+    /// These are told from now on of what ends; those that were there before, from then on.
+    pub(crate) fn know_receivers(&self, names: &[&str], now: i64) -> Result<(), StateError> {
+        self.transact(|transaction| {
+            for name in names {
+                transaction
+                    .execute("INSERT OR IGNORE INTO receiver VALUES (?, ?)", params![name, now])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes away what is over for long, and what belongs to receivers that are gone.
+    pub(crate) fn tidy(&self, receivers: &[&str], now: i64) -> Result<(), StateError> {
+        let receivers = serde_json::to_string(receivers)?;
+        let before = now.saturating_sub(KEEP);
+        self.transact(|transaction| {
+            let gone = "receiver NOT IN (SELECT value FROM json_each(?1))";
+            transaction.execute(
+                "DELETE FROM receiver WHERE name NOT IN (SELECT value FROM json_each(?))",
+                [&receivers],
+            )?;
+            transaction.execute(&format!("DELETE FROM told WHERE {gone}"), [&receivers])?;
+            transaction.execute(&format!("DELETE FROM grouped WHERE {gone}"), [&receivers])?;
+            transaction.execute(
+                &format!("UPDATE notification SET outcome = 'given_up', error = 'the receiver is gone', ended_at = ?2 WHERE outcome IS NULL AND {gone}"),
+                params![receivers, now],
+            )?;
+            transaction.execute(
+                "DELETE FROM notification WHERE outcome IS NOT NULL AND (ended_at < ?1 OR id <= (SELECT max(id) FROM notification) - ?2)",
+                params![before, KEEP_MAX],
+            )?;
+            transaction.execute(
+                "DELETE FROM incident WHERE resolved_at IS NOT NULL AND (resolved_at < ?1 OR id <= (SELECT max(id) FROM incident) - ?2)
+                 AND NOT EXISTS (SELECT 1 FROM json_each(?3) WHERE NOT EXISTS
+                    (SELECT 1 FROM told WHERE incident = incident.id AND receiver = value AND resolved))",
+                params![before, KEEP_MAX, receivers],
+            )?;
+            Ok(())
+        })
+    }
+}
+
+/// Column `data` and column `resolved_at`.
+fn incident_of(
+    row: &Row<'_>,
+    data: usize,
+    resolved_at: usize,
+) -> rusqlite::Result<Result<Incident, StateError>> {
+    let text: String = row.get(data)?;
+    let resolved_at = row.get(resolved_at)?;
+    let incident = serde_json::from_str(&text).map(|incident| Incident { resolved_at, ..incident });
+    Ok(incident.map_err(StateError::from))
+}

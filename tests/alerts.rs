@@ -1,0 +1,303 @@
+//! Alerts on the real binary: judged, told to a receiver that fails, kept through kills.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod server;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use server::{Home, Server, eventually};
+
+/// A receiver of webhooks: keeps what came, and answers as it is told.
+struct Receiver {
+    url: String,
+    came: Arc<Mutex<Vec<Came>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Came {
+    headers: BTreeMap<String, String>,
+    body: String,
+    is_taken: bool,
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+const BUSY: &str = "HTTP/1.1 500 Busy\r\ncontent-length: 4\r\n\r\nbusy";
+
+impl Receiver {
+    /// `answer` gets how many came before; an empty one closes the connection.
+    fn start(answer: impl Fn(usize) -> String + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let came = Arc::new(Mutex::new(Vec::new()));
+        let (all, how) = (Arc::clone(&came), Arc::new(answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (all, how) = (Arc::clone(&all), Arc::clone(&how));
+                std::thread::spawn(move || take(stream, &all, &*how));
+            }
+        });
+        Self { url, came }
+    }
+
+    fn came(&self) -> Vec<Came> {
+        self.came.lock().unwrap().clone()
+    }
+
+    /// What it took, each notification once.
+    fn taken(&self) -> BTreeMap<String, Value> {
+        let taken = self.came().into_iter().filter(|came| came.is_taken);
+        let keyed = taken.map(|came| {
+            let key = came.headers["idempotency-key"].clone();
+            (key, serde_json::from_str(&came.body).unwrap())
+        });
+        keyed.collect()
+    }
+
+    /// (service, startsAt, status) of all alerts that it was told of, as often as it was in notifications of their own.
+    fn alerts(&self) -> BTreeMap<(String, String, String), usize> {
+        let mut alerts = BTreeMap::new();
+        for notification in self.taken().values() {
+            for alert in notification["alerts"].as_array().unwrap() {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let key = (
+                    text(&alert["labels"]["service"]),
+                    text(&alert["startsAt"]),
+                    text(&alert["status"]),
+                );
+                *alerts.entry(key).or_default() += 1;
+            }
+        }
+        alerts
+    }
+}
+
+fn take(mut stream: TcpStream, all: &Mutex<Vec<Came>>, answer: &dyn Fn(usize) -> String) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    loop {
+        let mut headers = BTreeMap::new();
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        loop {
+            line.clear();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
+                break;
+            }
+            let (name, value) = line.trim_end().split_once(": ").unwrap();
+            headers.insert(name.to_ascii_lowercase(), value.to_owned());
+        }
+        let mut body = vec![0; headers["content-length"].parse().unwrap()];
+        if reader.read_exact(&mut body).is_err() {
+            return;
+        }
+        let body = String::from_utf8(body).unwrap();
+        let mut all = all.lock().unwrap();
+        let answer = answer(all.len());
+        let is_taken = answer.starts_with("HTTP/1.1 2");
+        all.push(Came { headers, body, is_taken });
+        drop(all);
+        if stream.write_all(answer.as_bytes()).is_err() || answer.is_empty() {
+            return;
+        }
+    }
+}
+
+const RULES: &str = r#"
+groups:
+  - name: shop
+    interval: 1s
+    rules:
+      - alert: Failing
+        query: 'level:error | stats count() as n by service | where n >= 2'
+        window: 3s
+        annotations: {summary: '{{ values.n }} failed in {{ labels.service }}, first: {{ records[0].message }}'}
+"#;
+
+fn home(receiver: &Receiver, more: &str) -> Home {
+    let home = Home::with_config("");
+    let rules = home.write("rules.yaml", RULES);
+    let config = format!(
+        "[alerting]\nrules = [{rules:?}]\ngroup_wait = \"100ms\"\ngroup_interval = \"300ms\"\n{more}\n[[alerting.receivers]]\nname = \"ops\"\nwebhook = {{ url = \"{}\", timeout = \"2s\" }}\n",
+        receiver.url
+    );
+    home.write("logq.toml", config);
+    home
+}
+
+fn fail(server: &Server, service: &str, count: usize) {
+    let line = |n: usize| {
+        json!({"service": service, "level": "error", "message": format!("no {n}"), "correlation_id": format!("c-{n}")})
+            .to_string()
+    };
+    let lines: Vec<String> = (0..count).map(line).collect();
+    assert_eq!(server.jsonl(lines.join("\n")).status, 200);
+}
+
+fn get(server: &Server, path: &str) -> Value {
+    server.http.get(&format!("{}{path}", server.alerts)).json()
+}
+
+#[test]
+fn a_receiver_is_told_of_a_failure_with_its_records_and_when_it_is_over() {
+    let receiver = Receiver::start(|_| OK.to_owned());
+    let home = home(&receiver, "");
+    let server = home.start();
+    assert_eq!(get(&server, "/api/v1/alerts"), json!({"alerts": []}));
+    fail(&server, "payments", 3);
+    let firing = eventually("a notification", || receiver.taken().into_values().next());
+    let alert = &firing["alerts"][0];
+    assert_eq!((&firing["status"], &firing["version"]), (&json!("firing"), &json!("4")));
+    assert_eq!(alert["labels"], json!({"alertname": "Failing", "service": "payments"}));
+    assert_eq!(alert["endsAt"], "0001-01-01T00:00:00Z");
+    assert_eq!(alert["annotations"]["summary"], "3 failed in payments, first: no 0");
+    let records = alert["annotations"]["records"].as_str().unwrap();
+    assert_eq!(records.lines().count(), 3, "{records}");
+    // The link leads to the story.
+    let story = alert["annotations"]["story"].as_str().unwrap();
+    assert_eq!(story, format!("{}/api/v1/correlations/c-0", server.query));
+    let story = server.http.get(story);
+    assert!(story.status == 200 && story.text().contains("no 0"), "{}", story.text());
+    let shown = &get(&server, "/prometheus/api/v1/rules")["data"]["groups"][0];
+    assert_eq!((&shown["name"], &shown["rules"][0]["state"]), (&json!("shop"), &json!("firing")));
+    let shown = get(&server, "/prometheus/api/v1/alerts");
+    assert_eq!(shown["data"]["alerts"][0]["labels"]["service"], "payments");
+
+    let over = eventually("that it is over", || {
+        receiver.taken().into_values().find(|told| told["status"] == "resolved")
+    });
+    assert_eq!(over["alerts"][0]["startsAt"], alert["startsAt"]);
+    assert_eq!(over["alerts"][0]["fingerprint"], alert["fingerprint"]);
+    let alerts = receiver.alerts();
+    assert!(alerts.len() == 2 && alerts.values().all(|times| *times == 1), "{alerts:?}");
+    eventually("both delivered", || {
+        let told = get(&server, "/api/v1/notifications");
+        let all = told["notifications"].as_array().unwrap();
+        (all.len() == 2 && all.iter().all(|one| one["state"] == "delivered")).then_some(())
+    });
+    let incidents = get(&server, "/api/v1/incidents");
+    assert!(incidents["incidents"][0]["resolved_at"].is_string(), "{incidents}");
+}
+
+#[test]
+fn rules_are_read_anew_and_kept_where_the_new_ones_are_bad() {
+    let receiver = Receiver::start(|_| OK.to_owned());
+    let home = home(&receiver, "");
+    let server = home.start();
+    let reload = || server.http.post(&format!("{}/api/v1/reload", server.alerts), &[], b"");
+    home.write("rules.yaml", RULES.replace("stats", "stts"));
+    let refused = reload();
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains("did you mean `stats`"), "{}", refused.text());
+    assert_eq!(get(&server, "/prometheus/api/v1/rules")["data"]["groups"][0]["name"], "shop");
+    home.write("rules.yaml", RULES.replace("Failing", "Broken"));
+    assert_eq!(reload().json(), json!({"rules": 1}));
+    let rules = get(&server, "/prometheus/api/v1/rules");
+    assert_eq!(rules["data"]["groups"][0]["rules"][0]["name"], "Broken");
+    // A process does not start with bad ones.
+    drop(server);
+    home.write("rules.yaml", RULES.replace("{{ values.n }}", "{{ values.n"));
+    let refused = server::run(&mut home.up(), b"");
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("the template of `summary`"), "{refused:?}");
+}
+
+#[test]
+fn a_receiver_that_fails_gets_the_same_notification_again_and_one_that_refuses_does_not() {
+    let large = format!("content-length: 10000000\r\n\r\n{}", "x".repeat(10_000_000));
+    let receiver = Receiver::start(move |number| match number {
+        0 => BUSY.to_owned(),
+        1 => String::new(),
+        2 => OK.to_owned(),
+        _ => format!("HTTP/1.1 302 Found\r\nlocation: /hook\r\n{large}"),
+    });
+    let server = home(&receiver, "").start();
+    fail(&server, "payments", 2);
+    eventually("a delivery", || receiver.taken().into_values().next());
+    let came = receiver.came();
+    let first = &came[0];
+    assert!(came.len() >= 3);
+    for again in &came[..3] {
+        assert_eq!(again.body, first.body);
+        assert_eq!(again.headers["idempotency-key"], first.headers["idempotency-key"]);
+    }
+    let refused = eventually("the end of it", || {
+        let told = get(&server, "/api/v1/notifications");
+        let all = told["notifications"].as_array().unwrap().clone();
+        all.into_iter().find(|one| one["state"] == "given_up")
+    });
+    assert!(refused["error"].as_str().unwrap().starts_with("302"), "{refused}");
+    assert!(refused["error"].as_str().unwrap().len() < 2_000);
+    assert_eq!(refused["tries"], 1);
+}
+
+#[test]
+fn every_transition_is_told_through_kills_and_a_receiver_that_fails_half_of_the_time() {
+    let seed = server::setting("LOGQ_ALERTS_SEED", u64::from(std::process::id()));
+    let kills = server::setting("LOGQ_ALERTS_KILLS", 6);
+    server::tell(&format!("alerts: LOGQ_ALERTS_SEED={seed}, LOGQ_ALERTS_KILLS={kills}"));
+    let mut random = seed;
+    let mut next = move |below: u64| {
+        random =
+            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) % below
+    };
+    let receiver = Receiver::start(|number| if number % 2 == 0 { BUSY } else { OK }.to_owned());
+    let home = home(&receiver, "max_delay = \"1s\"");
+    let mut server = home.start();
+    for _ in 0..kills {
+        fail(&server, ["payments", "orders", "gateway"][next(3) as usize], 2);
+        std::thread::sleep(Duration::from_millis(next(4_000)));
+        server.kill();
+        server = home.start();
+    }
+    // Until the last failure is out of the window.
+    let over = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(5);
+    eventually("the end of all alerts", || {
+        let rules = get(&server, "/prometheus/api/v1/rules");
+        let rule = &rules["data"]["groups"][0]["rules"][0];
+        let judged: jiff::Timestamp = rule["lastEvaluation"].as_str().unwrap().parse().unwrap();
+        (judged > over && rule["state"] == "inactive").then_some(())
+    });
+    let incidents = get(&server, "/api/v1/incidents?limit=1000");
+    let incidents = incidents["incidents"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let named = |it: &Value| (text(&it["labels"]["service"]), text(&it["fired_at"]));
+    let alerts = eventually("that all are told", || {
+        let alerts = receiver.alerts();
+        let is_told = |it: &Value| {
+            let (service, at) = named(it);
+            alerts.contains_key(&(service, at, "resolved".to_owned()))
+        };
+        incidents.iter().all(is_told).then_some(alerts)
+    });
+    for (service, at, _) in alerts.keys() {
+        let is_there = incidents
+            .iter()
+            .any(|it| it["labels"]["service"] == **service && it["fired_at"] == **at);
+        assert!(is_there, "LOGQ_ALERTS_SEED={seed}: {service} at {at} was invented");
+    }
+    // And the incidents are those that stored history has.
+    let file = home.write("again.yaml", RULES);
+    let said =
+        server.logq(&["rules", "backtest", file.to_str().unwrap(), "--since", "10m", "-o", "json"]);
+    let history: Value = serde_json::from_str(&said.stdout).unwrap();
+    let fired = history["rules"][0]["fired"].as_array().unwrap();
+    let mut of_history: Vec<_> = fired
+        .iter()
+        .map(|it| {
+            let at = jiff::Timestamp::from_nanosecond(it["fired_at"].as_i64().unwrap().into());
+            (text(&it["labels"]["service"]), at.unwrap().to_string())
+        })
+        .collect();
+    let mut of_engine: Vec<_> = incidents.iter().map(named).collect();
+    of_history.sort();
+    of_engine.sort();
+    assert_eq!(of_engine, of_history, "LOGQ_ALERTS_SEED={seed}");
+}
