@@ -124,7 +124,7 @@ fn home(receiver: &Receiver, more: &str) -> Home {
     let home = Home::with_config("");
     let rules = home.write("rules.yaml", RULES);
     let config = format!(
-        "[alerting]\nrules = [{rules:?}]\ngroup_wait = \"100ms\"\ngroup_interval = \"300ms\"\n{more}\n[[alerting.receivers]]\nname = \"ops\"\nwebhook = {{ url = \"{}\", timeout = \"2s\" }}\n",
+        "[collector]\nflush_size = \"1 MiB\"\nflush_age = \"1s\"\n[alerting]\nrules = [{rules:?}]\ngroup_wait = \"100ms\"\ngroup_interval = \"300ms\"\n{more}\n[[alerting.receivers]]\nname = \"ops\"\nwebhook = {{ url = \"{}\", timeout = \"2s\" }}\n",
         receiver.url
     );
     home.write("logq.toml", config);
@@ -169,6 +169,11 @@ fn a_receiver_is_told_of_a_failure_with_its_records_and_when_it_is_over() {
     let shown = get(&server, "/prometheus/api/v1/alerts");
     assert_eq!(shown["data"]["alerts"][0]["labels"]["service"], "payments");
 
+    let list =
+        |flags: &[&str]| server::logq(&[&["alerts", "--addr", &server.alerts], flags].concat());
+    let listed = list(&[]).stdout;
+    assert!(listed.contains("firing  Failing") && listed.contains("service=payments"), "{listed}");
+
     let over = eventually("that it is over", || {
         receiver.taken().into_values().find(|told| told["status"] == "resolved")
     });
@@ -183,6 +188,10 @@ fn a_receiver_is_told_of_a_failure_with_its_records_and_when_it_is_over() {
     });
     let incidents = get(&server, "/api/v1/incidents");
     assert!(incidents["incidents"][0]["resolved_at"].is_string(), "{incidents}");
+    let none = list(&[]);
+    assert_eq!((none.code, none.stdout.as_str()), (0, ""));
+    let listed = list(&["--history"]).stdout;
+    assert!(listed.contains("resolved  Failing") && listed.contains("first: no 0"), "{listed}");
 }
 
 #[test]

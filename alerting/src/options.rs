@@ -10,12 +10,22 @@ const DAY: Duration = Duration::from_secs(86_400);
 const URL: Kind = Kind::Notation {
     what: "an address, http://HOST:PORT/PATH or https://…",
     example: "http://127.0.0.1:9000/hook",
-    check: |text| match reqwest::Url::parse(text) {
+    check: check_url,
+};
+
+const LINK: Kind = Kind::Notation {
+    what: "an address, http://HOST:PORT or https://…",
+    example: "https://logs.example.org",
+    check: check_url,
+};
+
+fn check_url(text: &str) -> Result<(), String> {
+    match reqwest::Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
         Ok(_) => Err("must begin with http:// or https:// and name a host".to_owned()),
         Err(error) => Err(error.to_string()),
-    },
-};
+    }
+}
 
 const TENANT: Kind = Kind::Notation {
     what: "a tenant's name, letters, digits and !-_.*'(), 150 at most",
@@ -86,7 +96,7 @@ pub const TABLE: Table = Table {
         ),
         key(
             "link",
-            URL,
+            LINK,
             Fallback::Absent,
             "Where people reach the query port, for links in alerts; its own address if not said.",
         ),

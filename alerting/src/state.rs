@@ -55,6 +55,9 @@ pub enum StateError {
     /// The database refuses.
     #[error("alerting.db cannot be used: {0}")]
     Database(#[from] rusqlite::Error),
+    /// A damaged one cannot be put aside.
+    #[error("alerting.db is damaged and cannot be put aside: {0}")]
+    Aside(#[source] std::io::Error),
     /// It was written by a newer logq.
     #[error("alerting.db has version {0}, this logq knows {VERSION}; use the newer logq")]
     Newer(i64),
@@ -121,7 +124,28 @@ pub(crate) struct Book {
 }
 
 impl Book {
+    /// Opens the database, made if absent. One that is damaged is put aside and begun anew: what rules remembered and what
+    /// waited to be told is lost then, and said.
     pub(crate) fn open(path: &Path) -> Result<Self, StateError> {
+        match Self::open_sound(path) {
+            Err(StateError::Database(error)) if path.exists() && is_damage(&error) => {
+                let aside = path.with_extension("db.damaged");
+                tracing::error!(
+                    %error,
+                    "the state of alerting is damaged and is begun anew; the old one is {}",
+                    aside.display()
+                );
+                std::fs::rename(path, &aside).map_err(StateError::Aside)?;
+                for ending in ["db-wal", "db-shm"] {
+                    let _ = std::fs::remove_file(path.with_extension(ending));
+                }
+                Self::open_sound(path)
+            }
+            other => other,
+        }
+    }
+
+    fn open_sound(path: &Path) -> Result<Self, StateError> {
         let connection = Connection::open(path)?;
         connection.execute_batch(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000; PRAGMA foreign_keys=ON;",
@@ -133,6 +157,13 @@ impl Book {
             ))?,
             VERSION => {}
             newer => return Err(StateError::Newer(newer)),
+        }
+        let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if sound != "ok" {
+            return Err(StateError::Database(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+                Some(sound),
+            )));
         }
         let identity = connection.query_row("SELECT id FROM identity", [], |row| row.get(0))?;
         Ok(Self { connection: Mutex::new(connection), identity })
@@ -412,6 +443,14 @@ impl Book {
     }
 }
 
+/// Whether the file itself is at fault, not the disk or who may write it.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+    )
+}
+
 /// Column `data` and column `resolved_at`.
 fn incident_of(
     row: &Row<'_>,
@@ -422,4 +461,96 @@ fn incident_of(
     let resolved_at = row.get(resolved_at)?;
     let incident = serde_json::from_str(&text).map(|incident| Incident { resolved_at, ..incident });
     Ok(incident.map_err(StateError::from))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn incident(name: &str, fired_at: i64) -> Incident {
+        let labels = BTreeMap::from([("alertname".to_owned(), name.to_owned())]);
+        Incident {
+            fingerprint: crate::incident::fingerprint(&labels),
+            rule: "g/r/0".to_owned(),
+            labels,
+            annotations: BTreeMap::new(),
+            values: BTreeMap::new(),
+            correlations: Vec::new(),
+            fired_at,
+            resolved_at: None,
+            records: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_receiver_is_told_of_what_goes_on_and_of_what_ended_since_it_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(&folder.path().join("alerting.db")).unwrap();
+        let state = RuleState::default();
+        let (before, after, open) = (incident("a", 1), incident("b", 2), incident("c", 3));
+        let begun = [before.clone(), after.clone(), open];
+        book.judged("g/r/0", 3, &state, &begun, &[(before.fingerprint, 10)]).unwrap();
+        book.know_receivers(&["ops"], 20).unwrap();
+        book.judged("g/r/0", 30, &state, &[], &[(after.fingerprint, 30)]).unwrap();
+        book.know_receivers(&["ops"], 40).unwrap();
+        let told = book.tellable("ops").unwrap();
+        let names: Vec<&str> =
+            told.iter().map(|it| it.incident.labels["alertname"].as_str()).collect();
+        assert_eq!(names, ["b", "c"]);
+        let group = GroupState { key: "k".to_owned(), opened_at: 40, told_at: None };
+        book.tell("ops", &group, &told.iter().collect::<Vec<_>>(), false, b"{}", 50).unwrap();
+        let told = book.tellable("ops").unwrap();
+        assert!(told.len() == 1 && told[0].told == Some(false), "{told:?}");
+        // A rule that is gone has no alerts.
+        book.keep_rules(&[], 60).unwrap();
+        assert_eq!(book.tellable("ops").unwrap()[0].incident.resolved_at, Some(60));
+        assert_eq!(book.rule("g/r/0").unwrap(), None);
+        // Kept as long as it was not told, and then for as long as all are.
+        book.tidy(&["ops"], 70 + KEEP).unwrap();
+        assert_eq!(book.tellable("ops").unwrap().len(), 1);
+        book.tidy(&[], 70 + KEEP).unwrap();
+        assert_eq!(book.incidents(10).unwrap(), []);
+    }
+
+    #[test]
+    fn notifications_of_a_group_come_in_their_order_and_groups_do_not_wait_for_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alerting.db");
+        let book = Book::open(&path).unwrap();
+        for (key, now) in [("a", 1), ("a", 2), ("b", 3)] {
+            let group = GroupState { key: key.to_owned(), opened_at: 0, told_at: None };
+            book.tell("ops", &group, &[], true, key.as_bytes(), now).unwrap();
+        }
+        let waiting = |book: &Book| {
+            let all = book.waiting("ops").unwrap();
+            all.into_iter().map(|one| (one.group_key, one.made_at, one.id)).collect::<Vec<_>>()
+        };
+        let first = waiting(&book);
+        assert_eq!(first[..], [("a".to_owned(), 1, 1), ("b".to_owned(), 3, 3)]);
+        book.tried(1, "no", 100).unwrap();
+        book.ended(3, None, 5).unwrap();
+        let key = book.waiting("ops").unwrap()[0].idempotency_key.clone();
+        drop(book);
+        let book = Book::open(&path).unwrap();
+        let again = &book.waiting("ops").unwrap()[0];
+        assert_eq!((&again.idempotency_key, again.tries, again.next_at), (&key, 1, 100));
+        book.ended(1, Some("refused"), 6).unwrap();
+        assert_eq!(waiting(&book)[..], [("a".to_owned(), 2, 2)]);
+        assert_eq!(book.waiting_count().unwrap(), 1);
+    }
+
+    #[test]
+    fn a_damaged_state_is_put_aside_and_a_newer_one_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alerting.db");
+        std::fs::write(&path, [7; 4_096]).unwrap();
+        drop(Book::open(&path).unwrap());
+        assert_eq!(std::fs::read(path.with_extension("db.damaged")).unwrap(), [7; 4_096]);
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("PRAGMA user_version = 2").unwrap();
+        drop(connection);
+        assert!(matches!(Book::open(&path), Err(StateError::Newer(2))));
+    }
 }

@@ -72,7 +72,8 @@ fn story(of: &Incident, link: &str) -> Option<String> {
 
 fn line(record: &Map<String, Value>) -> String {
     let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
-    let parts = ["timestamp", "level", "service", "message"].map(text);
+    let severity = text("severity").to_uppercase();
+    let parts = [text("timestamp"), &severity, text("service"), text("message")];
     parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -101,8 +102,7 @@ mod tests {
             labels: BTreeMap::new(),
             annotations: BTreeMap::from([("summary".to_owned(), template.to_owned())]),
         };
-        let record =
-            json!({"timestamp": "T", "level": "error", "message": "no", "correlation_id": "a/b"});
+        let record = json!({"timestamp": "T", "severity": "error", "message": "no", "correlation_id": "a/b"});
         let Value::Object(record) = record else { unreachable!() };
         let incident = Incident {
             fingerprint: String::new(),
@@ -122,7 +122,7 @@ mod tests {
     fn an_alert_has_what_its_rule_says_and_records_and_a_story() {
         let all = rendered("{{ values.n }} of {{ labels.service }}: {{ records[0].message }}");
         assert_eq!(all["summary"], "3 of orders: no");
-        assert_eq!(all["records"], "T error no");
+        assert_eq!(all["records"], "T ERROR no");
         assert_eq!(all["story"], "http://logs/base/api/v1/correlations/a%2Fb");
     }
 

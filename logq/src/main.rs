@@ -1,5 +1,6 @@
 //! `logq`: one binary for every role. Reads the command line and hands over; the exit code says how it went.
 
+mod alerts;
 mod arguments;
 mod audit;
 mod backup;
@@ -82,6 +83,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Diff(diff) => wait(1, stories::diff(&diff)),
         Command::Explain(look) => wait(1, look::explain(&look)),
         Command::Fmt(fmt) => help::fmt(fmt),
+        Command::Alerts(alerts) => wait(1, alerts::run(&alerts)),
         Command::Rules(rules) => wait(2, rules::run(rules.command)),
         Command::Context(context) => contexts::run(context.name.as_deref()),
         Command::Completions(shell) => completions::print_script(&shell),

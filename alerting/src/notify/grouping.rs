@@ -81,3 +81,118 @@ fn due_at(
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::incident::{Incident, fingerprint};
+    use crate::state::RuleState;
+
+    const S: i64 = crate::SECOND;
+
+    /// What is told at which second.
+    struct Told {
+        book: Book,
+        grouping: Grouping,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Told {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let book = Book::open(&folder.path().join("alerting.db")).unwrap();
+            book.know_receivers(&["ops"], 0).unwrap();
+            let grouping = Grouping {
+                by: vec!["alertname".to_owned()],
+                wait: Duration::from_secs(1),
+                interval: Duration::from_secs(30),
+                repeat: Duration::from_secs(3_600),
+            };
+            Self { book, grouping, _folder: folder }
+        }
+
+        fn labels(service: &str) -> BTreeMap<String, String> {
+            let labels = [("alertname", "A"), ("service", service)];
+            labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+        }
+
+        fn fires(&self, service: &str, at: i64) {
+            let labels = Self::labels(service);
+            let incident = Incident {
+                fingerprint: fingerprint(&labels),
+                rule: String::new(),
+                labels,
+                annotations: BTreeMap::new(),
+                values: BTreeMap::new(),
+                correlations: Vec::new(),
+                fired_at: at * S,
+                resolved_at: None,
+                records: Vec::new(),
+            };
+            self.book.judged("r", at * S, &RuleState::default(), &[incident], &[]).unwrap();
+        }
+
+        fn is_over(&self, service: &str, at: i64) {
+            let ended = [(fingerprint(&Self::labels(service)), at * S)];
+            self.book.judged("r", at * S, &RuleState::default(), &[], &ended).unwrap();
+        }
+
+        /// Services and whether they fire, if there is a notification then.
+        fn at(&self, second: i64) -> Option<String> {
+            let (made, _) = tell_news(&self.book, "ops", &self.grouping, "", second * S).unwrap();
+            let newest = self.book.newest_notifications(1).unwrap();
+            (made > 0).then(|| {
+                let body: serde_json::Value = serde_json::from_slice(&newest[0].body).unwrap();
+                let alerts = body["alerts"].as_array().unwrap().iter().map(|alert| {
+                    format!("{} {}", alert["labels"]["service"], alert["status"]).replace('"', "")
+                });
+                alerts.collect::<Vec<_>>().join(", ")
+            })
+        }
+    }
+
+    #[test]
+    fn a_group_waits_for_others_then_for_its_interval_and_is_told_of_again() {
+        let told = Told::new();
+        told.fires("a", 10);
+        assert_eq!(told.at(10), None, "it waits for others");
+        told.fires("b", 10);
+        assert_eq!(told.at(11).unwrap(), "a firing, b firing");
+        told.fires("c", 12);
+        told.is_over("a", 13);
+        assert_eq!(told.at(40), None, "the interval");
+        assert_eq!(told.at(41).unwrap(), "c firing, a resolved, b firing");
+        assert_eq!(told.at(42), None, "told once");
+        assert_eq!(told.at(41 + 3_599), None);
+        assert_eq!(told.at(41 + 3_600).unwrap(), "b firing, c firing");
+        told.is_over("b", 3_642);
+        told.is_over("c", 3_642);
+        assert_eq!(told.at(3_700).unwrap(), "b resolved, c resolved");
+        assert_eq!(told.at(100_000), None, "the group is closed");
+        told.fires("a", 100_001);
+        assert_eq!(told.at(100_001), None);
+        assert_eq!(told.at(100_002).unwrap(), "a firing", "with its wait again");
+    }
+
+    #[test]
+    fn what_was_over_before_it_could_be_told_is_told_once() {
+        let told = Told::new();
+        told.fires("a", 10);
+        told.is_over("a", 10);
+        assert_eq!(told.at(10), None);
+        assert_eq!(told.at(11).unwrap(), "a resolved");
+        assert_eq!(told.at(100_000), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_holds_nothing_up() {
+        let told = Told::new();
+        told.fires("a", 10_000);
+        told.at(10_000);
+        told.at(10_001).unwrap();
+        told.fires("b", 6_400);
+        assert_eq!(told.at(6_400).unwrap(), "b firing, a firing");
+    }
+}

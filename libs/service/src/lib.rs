@@ -14,6 +14,7 @@ pub mod principal;
 mod process;
 pub mod reread;
 pub mod shutdown;
+pub mod signature;
 pub mod telemetry;
 pub mod tls;
 pub mod tokens;

@@ -23,6 +23,8 @@ use crate::token::TokenArguments;
 pub(crate) const QUERY_ADDR: &str = "http://127.0.0.1:3100";
 /// Where records go if nothing is said.
 pub(crate) const INGEST_ADDR: &str = "http://127.0.0.1:4318";
+/// Where alerting listens if nothing else is said.
+pub(crate) const ALERTS_ADDR: &str = "http://127.0.0.1:3101";
 
 /// A correlation-first log pipeline: ship, store, search.
 #[derive(Debug, Parser)]
@@ -87,6 +89,8 @@ pub(crate) enum Command {
     Explain(Look),
     /// Print a query well spaced, a stage a line
     Fmt(Fmt),
+    /// List the alerts that are pending or firing, or those that fired
+    Alerts(Alerts),
     /// Check, test and try alert rules before they page anybody
     Rules(RulesArguments),
     /// List the servers that have names, or change which of them is meant if none is named
@@ -98,7 +102,7 @@ pub(crate) enum Command {
     Complete(Complete),
     /// Explain a command, or the query language
     Help(Help),
-    /// Run collector and query in this process
+    /// Run collector, query and alerting in this process
     ///
     /// It runs no agent but the demo's: `logq run agent` follows what the table [agent] says.
     Up(Up),
@@ -124,7 +128,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 29] = [
+    pub(crate) const NAMES: [&'static str; 30] = [
         "search",
         "browse",
         "tail",
@@ -148,6 +152,7 @@ impl Command {
         "help",
         "context",
         "completions",
+        "alerts",
         "rules",
         "story",
         "stories",

@@ -3,10 +3,32 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agent::access::AccessArguments;
 use clap::{Args, Subcommand};
 
-use super::Asking;
+use super::{ALERTS_ADDR, Asking, OutputForm};
 use crate::times;
+
+#[derive(Debug, Args)]
+pub(crate) struct Alerts {
+    /// Go on, and print each alert when it begins to fire and when it is over
+    #[arg(long, conflicts_with = "history")]
+    pub(crate) watch: bool,
+    /// Those that fired, the newest first, with what was told of them
+    #[arg(long)]
+    pub(crate) history: bool,
+    /// At most so many of them
+    #[arg(short = 'n', long, default_value_t = 20, requires = "history")]
+    pub(crate) limit: usize,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
+    pub(crate) output: OutputForm,
+    /// The address of alerting
+    #[arg(long, env = "LOGQ_ALERTS_ADDR", default_value = ALERTS_ADDR)]
+    pub(crate) addr: String,
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct RulesArguments {
