@@ -195,6 +195,42 @@ fn a_receiver_is_told_of_a_failure_with_its_records_and_when_it_is_over() {
 }
 
 #[test]
+fn a_silenced_alert_is_told_when_its_silence_is_ended() {
+    let receiver = Receiver::start(|_| OK.to_owned());
+    let home = home(&receiver, "");
+    // It must not be over before its silence is.
+    home.write("rules.yaml", RULES.replace("window: 3s", "window: 5m"));
+    let server = home.start();
+    let silence = |arguments: &[&str]| {
+        let (command, rest) = arguments.split_first().unwrap();
+        server::logq(&[&["silence", command, "--addr", &server.alerts], rest].concat())
+    };
+    let wrong = silence(&["add", "service", "--for", "1h"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("NAME=VALUE"), "{wrong:?}");
+    let wrong = silence(&["add", "service=~(", "--for", "1h"]);
+    assert!(wrong.code != 0 && wrong.stderr.contains("unclosed group"), "{wrong:?}");
+    let added = silence(&["add", "service=~pay.*", "--for", "1h", "--comment", "known"]);
+    assert_eq!(added.code, 0, "{added:?}");
+    let id = added.stdout.split(' ').next().unwrap();
+    let listed = silence(&["list"]).stdout;
+    assert!(listed.contains("service=~pay.*") && listed.contains("known"), "{listed}");
+    fail(&server, "payments", 2);
+    fail(&server, "orders", 2);
+    eventually("both fire, one is told", || {
+        let all = get(&server, "/api/v1/incidents")["incidents"].as_array().unwrap().len();
+        (all == 2 && !receiver.alerts().is_empty()).then_some(())
+    });
+    let services =
+        || receiver.alerts().into_keys().map(|(service, ..)| service).collect::<Vec<_>>();
+    assert!(!services().contains(&"payments".to_owned()), "{:?}", services());
+    assert_eq!(silence(&["end", id]).code, 0);
+    assert!(silence(&["list"]).stdout.contains("expired"));
+    let again = silence(&["end", id]);
+    assert!(again.code != 0 && again.stderr.contains(id), "{again:?}");
+    eventually("the other one", || services().contains(&"payments".to_owned()).then_some(()));
+}
+
+#[test]
 fn rules_are_read_anew_and_kept_where_the_new_ones_are_bad() {
     let receiver = Receiver::start(|_| OK.to_owned());
     let home = home(&receiver, "");

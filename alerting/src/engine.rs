@@ -31,6 +31,7 @@ use crate::notify::{Delivery, tell_news};
 use crate::options::AlertingOptions;
 use crate::rules::{Rule, Rules};
 use crate::runner::QueryRunner;
+use crate::silence::{Compiled, Silence};
 use crate::state::{Book, Notification, RuleState, StateError};
 
 /// Rules that are judged at the same time.
@@ -41,6 +42,8 @@ const CATCH_UP: i64 = 3_600 * crate::SECOND;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often what is over for long is taken away.
 const TIDY_EVERY: Duration = Duration::from_secs(600);
+/// How long a silence is shown after its end, ns.
+const SHOW_EXPIRED: i64 = 5 * 86_400 * crate::SECOND;
 /// Groups of rules come apart by up to this part of their interval, a second at most.
 const JITTER_PART: i64 = 10;
 /// Records that an alert carries.
@@ -318,6 +321,35 @@ impl Engine {
     /// Incidents, the newest first.
     pub(crate) fn incidents(&self, limit: usize) -> Result<Vec<Incident>, StateError> {
         self.book.incidents(limit)
+    }
+
+    /// Silences an alert, or changes a silence; gives its id.
+    pub(crate) fn silence(&self, silence: &Compiled) -> Result<String, StateError> {
+        let id = self.book.keep_silence(silence.silence.clone(), silence.ends_at)?;
+        self.look_again();
+        Ok(id)
+    }
+
+    /// Ends a silence; whether there was one.
+    pub(crate) fn end_silence(&self, id: &str) -> Result<bool, StateError> {
+        let now = Timestamp::now().0;
+        let found = self.book.silences(now)?.into_iter().find(|silence| silence.id == id);
+        let Some(silence) = found.and_then(|found| Compiled::new(found, now).ok()) else {
+            return Ok(false);
+        };
+        self.book.keep_silence(silence.ended(now), now)?;
+        self.look_again();
+        Ok(true)
+    }
+
+    /// Silences that have not ended for longer than five days.
+    pub(crate) fn silences(&self) -> Result<Vec<Silence>, StateError> {
+        self.book.silences(Timestamp::now().0.saturating_sub(SHOW_EXPIRED))
+    }
+
+    fn look_again(&self) {
+        self.schedule().has_news = true;
+        self.news.notify_all();
     }
 
     /// Notifications, the newest first.

@@ -5,6 +5,7 @@
 //! | `GET /api/v1/alerts` | alerts that are pending or firing |
 //! | `GET /api/v1/incidents?limit=` | alerts that fired, the newest first |
 //! | `GET /api/v1/notifications?limit=` | what was told to whom, and what waits |
+//! | `GET`, `POST /api/v2/silences`, `DELETE /api/v2/silence/{id}` | silences, as Alertmanager has them |
 //! | `POST /api/v1/reload`, `/-/reload` | reads the rules anew; with any fault the ones before stay |
 //! | `GET /prometheus/api/v1/rules`, `…/alerts` | rules and alerts in the shape of Prometheus' HTTP API |
 
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use record::Timestamp;
 use serde::Deserialize;
@@ -25,6 +27,7 @@ use crate::engine::{Engine, RuleView};
 use crate::incident::{fingerprint, named};
 use crate::judge::{Alert, State as AlertState};
 use crate::rules::{Kind, Rule};
+use crate::silence::{Compiled, Silence};
 use crate::state::StateError;
 
 /// Listed where nobody says how many.
@@ -37,10 +40,14 @@ type Engines = State<Arc<Engine>>;
 /// The routes of an engine.
 pub fn routes(engine: &Arc<Engine>) -> Routes {
     const QUERY: Access = Access::Right(Right::Query);
+    const ADMIN: Access = Access::Right(Right::Admin);
     Routes::new()
         .get("/api/v1/alerts", QUERY, alerts)
         .get("/api/v1/incidents", QUERY, incidents)
         .get("/api/v1/notifications", QUERY, notifications)
+        .get("/api/v2/silences", QUERY, silences)
+        .post("/api/v2/silences", ADMIN, make_silence)
+        .delete("/api/v2/silence/{id}", ADMIN, end_silence)
         .post("/api/v1/reload", Access::Operator, reload)
         .post("/-/reload", Access::Operator, reload)
         .get("/prometheus/api/v1/rules", QUERY, prometheus_rules)
@@ -128,6 +135,48 @@ async fn notifications(
         })
     });
     Ok(Json(json!({"notifications": notifications.collect::<Vec<_>>()})))
+}
+
+async fn silences(State(engine): Engines, principal: Principal) -> Answered {
+    if !principal.sees(&engine.options.tenant) {
+        return Ok(Json(json!([])));
+    }
+    let now = Timestamp::now().0;
+    let silences = blocking(move || engine.silences()).await?.into_iter();
+    let compiled = silences.filter_map(|silence| Compiled::new(silence, now).ok());
+    Ok(Json(compiled.map(|silence| silence.shown(now)).collect()))
+}
+
+/// Who may look after the alerts of another tenant is an operator.
+fn is_theirs(engine: &Engine, principal: &Principal) -> Result<(), ErrorResponse> {
+    if principal.sees(&engine.options.tenant) {
+        return Ok(());
+    }
+    let message = "the alerts of this process are about another tenant's records";
+    Err(ErrorResponse::new(StatusCode::FORBIDDEN, "forbidden", message))
+}
+
+async fn make_silence(State(engine): Engines, principal: Principal, body: Bytes) -> Answered {
+    is_theirs(&engine, &principal)?;
+    let refused = |why: String| ErrorResponse::new(StatusCode::BAD_REQUEST, "silence", why);
+    let silence: Silence =
+        serde_json::from_slice(&body).map_err(|error| refused(error.to_string()))?;
+    let compiled = Compiled::new(silence, Timestamp::now().0).map_err(refused)?;
+    let id = blocking(move || engine.silence(&compiled)).await?;
+    Ok(Json(json!({"silenceID": id})))
+}
+
+async fn end_silence(
+    State(engine): Engines,
+    principal: Principal,
+    Path(id): Path<String>,
+) -> Answered {
+    is_theirs(&engine, &principal)?;
+    let missing = format!("there is no silence {id} that goes on");
+    match blocking(move || engine.end_silence(&id)).await? {
+        true => Ok(Json(json!({}))),
+        false => Err(ErrorResponse::new(StatusCode::NOT_FOUND, "not_found", missing)),
+    }
 }
 
 async fn reload(State(engine): Engines) -> Answered {

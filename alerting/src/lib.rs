@@ -22,6 +22,7 @@ mod options;
 mod read;
 mod rules;
 mod runner;
+mod silence;
 mod state;
 mod template;
 

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::find::Memory;
 use crate::incident::Incident;
 use crate::judge::Judge;
+use crate::silence::Silence;
 
 /// Version of the tables, in `PRAGMA user_version`.
 const VERSION: i64 = 1;
@@ -39,6 +40,7 @@ CREATE TABLE receiver (name TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT RO
 CREATE TABLE told (
     receiver TEXT NOT NULL, incident INTEGER NOT NULL REFERENCES incident (id) ON DELETE CASCADE,
     resolved INTEGER NOT NULL, PRIMARY KEY (receiver, incident)) WITHOUT ROWID;
+CREATE TABLE silence (id TEXT PRIMARY KEY, ends_at INTEGER NOT NULL, data TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE grouped (
     receiver TEXT NOT NULL, key TEXT NOT NULL, opened_at INTEGER NOT NULL, told_at INTEGER,
     PRIMARY KEY (receiver, key)) WITHOUT ROWID;
@@ -372,6 +374,43 @@ impl Book {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Keeps a silence, in the place of one with the same id; a new one gets an id.
+    pub(crate) fn keep_silence(
+        &self,
+        mut silence: Silence,
+        ends_at: i64,
+    ) -> Result<String, StateError> {
+        self.transact(|transaction| {
+            if silence.id.is_empty() {
+                silence.id =
+                    transaction
+                        .query_row("SELECT lower(hex(randomblob(8)))", [], |row| row.get(0))?;
+            }
+            transaction.execute(
+                "INSERT OR REPLACE INTO silence VALUES (?, ?, ?)",
+                params![silence.id, ends_at, serde_json::to_string(&silence)?],
+            )?;
+            Ok(silence.id)
+        })
+    }
+
+    /// Silences that have not ended before this time, the first to end first.
+    pub(crate) fn silences(&self, after: i64) -> Result<Vec<Silence>, StateError> {
+        let connection = self.connection();
+        let mut statement = connection
+            .prepare_cached("SELECT data FROM silence WHERE ends_at > ? ORDER BY ends_at, id")?;
+        let rows = statement.query_map([after], |row| row.get::<_, String>(0))?;
+        rows.map(|text| Ok(serde_json::from_str(&text?)?)).collect()
+    }
+
+    /// An incident that ended before a receiver could be told of it is not to be told.
+    pub(crate) fn pass_over(&self, receiver: &str, incident: i64) -> Result<(), StateError> {
+        self.connection()
+            .prepare_cached("INSERT OR REPLACE INTO told VALUES (?, ?, 1)")?
+            .execute(params![receiver, incident])?;
+        Ok(())
+    }
+
     /// How many notifications wait.
     pub(crate) fn waiting_count(&self) -> Result<i64, StateError> {
         let connection = self.connection();
@@ -428,6 +467,7 @@ impl Book {
                 &format!("UPDATE notification SET outcome = 'given_up', error = 'the receiver is gone', ended_at = ?2 WHERE outcome IS NULL AND {gone}"),
                 params![receivers, now],
             )?;
+            transaction.execute("DELETE FROM silence WHERE ends_at < ?", [before])?;
             transaction.execute(
                 "DELETE FROM notification WHERE outcome IS NOT NULL AND (ended_at < ?1 OR id <= (SELECT max(id) FROM notification) - ?2)",
                 params![before, KEEP_MAX],

@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const WATCHED_MAX: usize = 1_000;
 
 pub(crate) async fn run(alerts: &Alerts) -> Result<Exit> {
-    let client = match client::new(&alerts.addr, &alerts.access) {
+    let client = match client::new(&alerts.server.addr, &alerts.server.access) {
         Ok(client) => client,
         Err(exit) => return Ok(exit),
     };
@@ -55,12 +55,12 @@ async fn get(
     route: &str,
     member: &str,
 ) -> Result<Vec<Value>, Exit> {
-    let url = format!("{}/api/v1/{route}", alerts.addr.trim_end_matches('/'));
-    let mut answer = look::read(&alerts.addr, client.get(url)).await?;
+    let url = format!("{}/api/v1/{route}", alerts.server.addr.trim_end_matches('/'));
+    let mut answer = look::read(&alerts.server.addr, client.get(url)).await?;
     match answer[member].take() {
         Value::Array(told) => Ok(told),
         _ => {
-            eprintln!("logq: {} is no alerting of logq", alerts.addr);
+            eprintln!("logq: {} is no alerting of logq", alerts.server.addr);
             Err(Exit::Failure)
         }
     }

@@ -23,6 +23,7 @@ mod rules;
 mod search;
 mod settings;
 mod ship;
+mod silence;
 mod stories;
 mod times;
 mod token;
@@ -84,6 +85,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Explain(look) => wait(1, look::explain(&look)),
         Command::Fmt(fmt) => help::fmt(fmt),
         Command::Alerts(alerts) => wait(1, alerts::run(&alerts)),
+        Command::Silence(silence) => wait(1, silence::run(silence.command)),
         Command::Rules(rules) => wait(2, rules::run(rules.command)),
         Command::Context(context) => contexts::run(context.name.as_deref()),
         Command::Completions(shell) => completions::print_script(&shell),

@@ -23,6 +23,8 @@ enum Needs {
     Query,
     Admin,
     Operator,
+    /// Admin of the tenant that alerts are about, which is b.
+    AdminOfB,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,8 @@ const ASK: &str = r#"{"query":"*","since":"100y","limit":1000}"#;
 const ASK_SPANS: &str = r#"{"query":"from spans *","since":"100y","limit":1000}"#;
 const COUNT: &str = r#"{"query":"*","dry_run":true}"#;
 const HEARTBEAT: &str = r#"{"agent":"agent-of-a","epoch":"e","sent_at":"2026-01-02T03:04:05Z","ledger":{"read":0,"filtered":0,"dropped":{},"dead_lettered":0,"spooled":0,"acknowledged":0,"held":0,"reported":0},"acknowledged_in_epoch":{"records":0,"batches":0}}"#;
+
+const SILENCE: &str = r#"{"matchers":[{"name":"alertname","value":"None"}],"endsAt":"2100-01-01T00:00:00Z","comment":"secret-of-b"}"#;
 
 const ROUTES: &[Row] = &[
     (Port::Ingest, "POST", "/v1/logs", Needs::Ingest, OTLP),
@@ -99,6 +103,9 @@ const ROUTES: &[Row] = &[
     (Port::Alerting, "GET", "/api/v1/alerts", Needs::Query, ""),
     (Port::Alerting, "GET", "/api/v1/incidents", Needs::Query, ""),
     (Port::Alerting, "GET", "/api/v1/notifications", Needs::Query, ""),
+    (Port::Alerting, "GET", "/api/v2/silences", Needs::Query, ""),
+    (Port::Alerting, "POST", "/api/v2/silences", Needs::AdminOfB, SILENCE),
+    (Port::Alerting, "DELETE", "/api/v2/silence/{id}", Needs::AdminOfB, ""),
     (Port::Alerting, "POST", "/api/v1/reload", Needs::Operator, ""),
     (Port::Alerting, "POST", "/-/reload", Needs::Operator, ""),
     (Port::Alerting, "GET", "/prometheus/api/v1/rules", Needs::Query, ""),
@@ -271,13 +278,15 @@ fn check_row(server: &Server, row: &Row, tokens: &Tokens) {
         Needs::Query => (&tokens.a_query, Some(&tokens.a_ingest)),
         Needs::Admin => (&tokens.a_admin, Some(&tokens.a_query)),
         Needs::Operator => (&tokens.operator, Some(&tokens.a_all)),
+        Needs::AdminOfB => (&tokens.b_all, Some(&tokens.a_all)),
     };
+    let own = if *needs == Needs::AdminOfB { "b" } else { "a" };
     if let Some(wrong) = wrong {
         assert_refused(&ask(Some(wrong), None), 403, row, "without the right");
         assert_refused(&ask(Some(&tokens.a_all), Some("b")), 403, row, "tenant a as b");
         assert_refused(&ask(Some(right), Some("a/b")), 400, row, "no tenant's name");
     }
-    for tenant in [None, Some("a")] {
+    for tenant in [None, Some(own)] {
         let answer = ask(Some(right), tenant);
         // What has a name in its path is not there: who is told so was let in.
         let let_in =

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::webhook;
 use crate::find::nanos;
 use crate::options::Grouping;
+use crate::silence::Compiled;
 use crate::state::{Book, GroupState, StateError, Tellable};
 
 /// Alerts in one notification; further ones are told by the next.
@@ -21,8 +22,22 @@ pub(crate) fn tell_news(
     link: &str,
     now: i64,
 ) -> Result<(usize, i64), StateError> {
+    let silences = book.silences(now)?;
+    let silences: Vec<Compiled> =
+        silences.into_iter().filter_map(|silence| Compiled::new(silence, now).ok()).collect();
     let mut groups: BTreeMap<BTreeMap<String, String>, Vec<Tellable>> = BTreeMap::new();
     for one in book.tellable(receiver)? {
+        if silences.iter().any(|silence| silence.silences(&one.incident.labels, now)) {
+            match (one.told, one.incident.resolved_at) {
+                // Who was told that it fires is told that it is over.
+                (Some(_), Some(_)) => {}
+                (None, Some(_)) => {
+                    book.pass_over(receiver, one.id)?;
+                    continue;
+                }
+                _ => continue,
+            }
+        }
         let labels = grouping.by.iter().filter_map(|name| {
             one.incident.labels.get(name).map(|value| (name.clone(), value.clone()))
         });
@@ -184,6 +199,31 @@ mod tests {
         assert_eq!(told.at(10), None);
         assert_eq!(told.at(11).unwrap(), "a resolved");
         assert_eq!(told.at(100_000), None);
+    }
+
+    #[test]
+    fn what_is_silenced_is_told_when_the_silence_ends_and_what_is_over_to_who_was_told_of_it() {
+        let told = Told::new();
+        let silence = |service: &str, ends_at: i64| {
+            let matchers = serde_json::json!([{"name": "service", "value": service}]);
+            let ends = record::Timestamp(ends_at * S).to_string();
+            let silence = serde_json::json!({"matchers": matchers, "startsAt": "1970-01-01T00:00:00Z", "endsAt": ends});
+            told.book.keep_silence(serde_json::from_value(silence).unwrap(), ends_at * S).unwrap();
+        };
+        silence("a", 100);
+        silence("b", 100);
+        for service in ["a", "b", "c"] {
+            told.fires(service, 10);
+        }
+        assert_eq!(told.at(10), None);
+        assert_eq!(told.at(11).unwrap(), "c firing");
+        silence("c", 100);
+        told.is_over("b", 20);
+        told.is_over("c", 20);
+        assert_eq!(told.at(41).unwrap(), "c resolved", "c was told of, b was not");
+        assert_eq!(told.at(99), None);
+        assert_eq!(told.at(100), None, "it waits for others");
+        assert_eq!(told.at(101).unwrap(), "a firing");
     }
 
     #[test]

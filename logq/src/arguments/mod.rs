@@ -91,6 +91,8 @@ pub(crate) enum Command {
     Fmt(Fmt),
     /// List the alerts that are pending or firing, or those that fired
     Alerts(Alerts),
+    /// Tell nobody of some alerts for a time
+    Silence(SilenceArguments),
     /// Check, test and try alert rules before they page anybody
     Rules(RulesArguments),
     /// List the servers that have names, or change which of them is meant if none is named
@@ -128,7 +130,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// Names that are not taken for a query when they come first.
-    pub(crate) const NAMES: [&'static str; 30] = [
+    pub(crate) const NAMES: [&'static str; 31] = [
         "search",
         "browse",
         "tail",
@@ -153,6 +155,7 @@ impl Command {
         "context",
         "completions",
         "alerts",
+        "silence",
         "rules",
         "story",
         "stories",

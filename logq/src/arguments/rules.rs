@@ -23,11 +23,69 @@ pub(crate) struct Alerts {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
     pub(crate) output: OutputForm,
+    #[command(flatten)]
+    pub(crate) server: AlertServer,
+}
+
+/// Where alerting is, and who asks.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AlertServer {
     /// The address of alerting
     #[arg(long, env = "LOGQ_ALERTS_ADDR", default_value = ALERTS_ADDR)]
     pub(crate) addr: String,
     #[command(flatten)]
     pub(crate) access: AccessArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SilenceArguments {
+    #[command(subcommand)]
+    pub(crate) command: SilenceCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SilenceCommand {
+    /// Tell nobody of some alerts for a time
+    Add(AddSilence),
+    /// List the silences that go on, and those that ended lately
+    List(ListSilences),
+    /// End a silence
+    End(EndSilence),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddSilence {
+    /// Conditions on labels: NAME=VALUE, NAME!=VALUE, NAME=~EXPRESSION or NAME!~EXPRESSION
+    #[arg(required = true, value_name = "CONDITION")]
+    pub(crate) conditions: Vec<String>,
+    /// For how long
+    #[arg(long = "for", value_name = "DURATION", value_parser = service::config::parse_duration)]
+    pub(crate) length: Duration,
+    /// Why
+    #[arg(long, default_value = "")]
+    pub(crate) comment: String,
+    /// Who says so
+    #[arg(long, env = "USER", default_value = "")]
+    pub(crate) by: String,
+    #[command(flatten)]
+    pub(crate) server: AlertServer,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListSilences {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = OutputForm::Text)]
+    pub(crate) output: OutputForm,
+    #[command(flatten)]
+    pub(crate) server: AlertServer,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EndSilence {
+    /// The silence, as `logq silence list` names it
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) server: AlertServer,
 }
 
 #[derive(Debug, Args)]
