@@ -124,7 +124,7 @@ fn home(receiver: &Receiver, more: &str) -> Home {
     let home = Home::with_config("");
     let rules = home.write("rules.yaml", RULES);
     let config = format!(
-        "[collector]\nflush_size = \"1 MiB\"\nflush_age = \"1s\"\n[alerting]\nrules = [{rules:?}]\ngroup_wait = \"100ms\"\ngroup_interval = \"300ms\"\n{more}\n[[alerting.receivers]]\nname = \"ops\"\nwebhook = {{ url = \"{}\", timeout = \"2s\" }}\n",
+        "[collector]\nflush_size = \"1 MiB\"\nflush_age = \"1s\"\n[alerting]\nrules = [{rules:?}]\ngroup_wait = \"100ms\"\ngroup_interval = \"300ms\"\n{more}\n[[alerting.receivers]]\nname = \"ops\"\ntimeout = \"2s\"\nwebhook = {{ url = \"{}\" }}\n",
         receiver.url
     );
     home.write("logq.toml", config);
@@ -228,6 +228,109 @@ fn a_silenced_alert_is_told_when_its_silence_is_ended() {
     let again = silence(&["end", id]);
     assert!(again.code != 0 && again.stderr.contains(id), "{again:?}");
     eventually("the other one", || services().contains(&"payments".to_owned()).then_some(()));
+}
+
+/// Debian's, on a port of its own, which is gone with it.
+struct Alertmanager {
+    child: std::process::Child,
+    url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Alertmanager {
+    /// `None`, loudly, where it is not installed.
+    fn start(hook: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = format!(
+            "route: {{receiver: hook, group_by: [alertname], group_wait: 100ms, group_interval: 1s}}\nreceivers: [{{name: hook, webhook_configs: [{{url: '{hook}'}}]}}]\n"
+        );
+        let file = folder.path().join("alertmanager.yml");
+        std::fs::write(&file, config).unwrap();
+        let child = std::process::Command::new("prometheus-alertmanager")
+            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--storage.path={}", folder.path().join("data").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg("--cluster.listen-address=")
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn();
+        let Ok(child) = child else {
+            server::skipped("prometheus-alertmanager is not installed");
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI may skip nothing");
+            return None;
+        };
+        let started = Self { child, url: format!("http://127.0.0.1:{port}"), _folder: folder };
+        eventually("Alertmanager", || TcpStream::connect(("127.0.0.1", port)).ok());
+        Some(started)
+    }
+
+    /// Services whose alerts it has, with their states.
+    fn alerts(&self, server: &Server) -> Vec<(String, String)> {
+        let answer = server.http.get(&format!("{}/api/v2/alerts", self.url)).json();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let alerts = answer.as_array().unwrap().iter();
+        alerts.map(|it| (text(&it["labels"]["service"]), text(&it["status"]["state"]))).collect()
+    }
+}
+
+impl Drop for Alertmanager {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_real_alertmanager_is_told_what_fires_and_what_is_over() {
+    let receiver = Receiver::start(|_| OK.to_owned());
+    let Some(alertmanager) = Alertmanager::start(&receiver.url) else { return };
+    let home = Home::with_config("");
+    let rules = home.write("rules.yaml", RULES);
+    let config = format!(
+        "[alerting]\nrules = [{rules:?}]\n[[alerting.receivers]]\nname = \"am\"\nalertmanager = {{ url = {:?} }}\n",
+        alertmanager.url
+    );
+    home.write("logq.toml", config);
+    let server = home.start();
+    fail(&server, "payments", 2);
+    fail(&server, "orders", 2);
+    let silenced = server::logq(&[
+        "silence",
+        "add",
+        "--addr",
+        &alertmanager.url,
+        "service=orders",
+        "--for",
+        "1h",
+        "--by",
+        "test",
+        "--comment",
+        "known",
+    ]);
+    assert_eq!(silenced.code, 0, "its silences are ours: {silenced:?}");
+    eventually("both alerts", || {
+        let mut alerts = alertmanager.alerts(&server);
+        alerts.sort();
+        let expected = [("orders", "suppressed"), ("payments", "active")];
+        let expected = expected.map(|(service, state)| (service.to_owned(), state.to_owned()));
+        (alerts == expected).then_some(())
+    });
+    let told = eventually("its own notification", || {
+        receiver.came().into_iter().find(|came| came.body.contains("\"firing\""))
+    });
+    let told: Value = serde_json::from_str(&told.body).unwrap();
+    assert_eq!(told["alerts"][0]["labels"]["service"], "payments");
+    let incidents = get(&server, "/api/v1/incidents");
+    let ours = incidents["incidents"].as_array().unwrap().clone();
+    let ours = ours.into_iter().find(|it| it["labels"]["service"] == "payments").unwrap();
+    assert_eq!(told["alerts"][0]["fingerprint"], ours["fingerprint"], "one identity in both");
+    assert_eq!(told["alerts"][0]["annotations"], ours["annotations"]);
+    eventually("that it is over", || {
+        let came = receiver.came();
+        came.iter().any(|came| came.body.contains("\"status\":\"resolved\"")).then_some(())
+    });
+    eventually("that none is left", || alertmanager.alerts(&server).is_empty().then_some(()));
 }
 
 #[test]

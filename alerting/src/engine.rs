@@ -28,7 +28,7 @@ use crate::find::{filter_of, find, nanos};
 use crate::incident::{Incident, fingerprint};
 use crate::judge::{Alert, State};
 use crate::notify::{Delivery, tell_news};
-use crate::options::AlertingOptions;
+use crate::options::{AlertingOptions, ReceiverKind};
 use crate::rules::{Rule, Rules};
 use crate::runner::QueryRunner;
 use crate::silence::{Compiled, Silence};
@@ -208,22 +208,28 @@ impl Engine {
             options,
         });
         engine.take_over(&rules).map_err(|error| error.to_string())?;
-        let mut tasks = Vec::new();
-        let made = Arc::new(Notify::new());
+        let (mut tasks, mut deliveries) = (Vec::new(), Vec::new());
         for receiver in &engine.options.receivers {
             let client = Client::builder()
                 .redirect(Policy::none())
                 .tls_backend_preconfigured(Credentials::default().tls_for(&receiver.url)?)
                 .build()
                 .map_err(|error| error.to_string())?;
+            let made = Arc::new(Notify::new());
+            deliveries.push(Arc::clone(&made));
             let delivery = Delivery {
                 book: Arc::clone(&engine.book),
                 receiver: receiver.clone(),
                 client,
-                made: Arc::clone(&made),
+                made,
                 sent: engine.figures.sent.clone(),
             };
-            tasks.push(tokio::spawn(delivery.run()));
+            tasks.push(match receiver.kind {
+                ReceiverKind::Webhook { .. } => tokio::spawn(delivery.run()),
+                ReceiverKind::Alertmanager => {
+                    tokio::spawn(delivery.run_alertmanager(engine.parts.link.clone()))
+                }
+            });
         }
         let mut threads = Vec::new();
         let mut spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
@@ -235,7 +241,7 @@ impl Engine {
             spawn("alerting-rules", Box::new(move || engine.judge_until_stopped()))?;
         }
         let teller = Arc::clone(&engine);
-        spawn("alerting-tell", Box::new(move || teller.tell_until_stopped(&made)))?;
+        spawn("alerting-tell", Box::new(move || teller.tell_until_stopped(&deliveries)))?;
         Ok(Running { engine, threads, tasks })
     }
 
@@ -492,7 +498,7 @@ impl Engine {
         );
     }
 
-    fn tell_until_stopped(&self, made: &Notify) {
+    fn tell_until_stopped(&self, deliveries: &[Arc<Notify>]) {
         let receivers: Vec<&str> =
             self.options.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
         let mut tidied: Option<Instant> = None;
@@ -505,15 +511,15 @@ impl Engine {
                 drop(waited.unwrap_or_else(PoisonError::into_inner));
                 continue;
             }
-            schedule.has_news = false;
+            let has_news = std::mem::take(&mut schedule.has_news);
             drop(schedule);
             // Also without anything to do: a clock may be set back.
             look_at = now.saturating_add(crate::SECOND);
             match self.tell(&receivers, now, &mut tidied) {
                 Ok((count, again)) => {
                     look_at = look_at.min(again);
-                    if count > 0 {
-                        made.notify_waiters();
+                    if count > 0 || has_news {
+                        deliveries.iter().for_each(|made| made.notify_one());
                     }
                 }
                 Err(error) => self.show(Some(&error.to_string())),
@@ -532,9 +538,13 @@ impl Engine {
             *tidied = Some(Instant::now());
         }
         let (mut count, mut look_at) = (0, i64::MAX);
-        for receiver in receivers {
-            let grouping = &self.options.grouping;
-            let (made, again) = tell_news(&self.book, receiver, grouping, &self.parts.link, now)?;
+        for receiver in &self.options.receivers {
+            // An Alertmanager groups by itself.
+            if receiver.kind == ReceiverKind::Alertmanager {
+                continue;
+            }
+            let (grouping, link) = (&self.options.grouping, &self.parts.link);
+            let (made, again) = tell_news(&self.book, &receiver.name, grouping, link, now)?;
             count += made;
             look_at = look_at.min(again);
         }

@@ -142,9 +142,8 @@ async fn silences(State(engine): Engines, principal: Principal) -> Answered {
         return Ok(Json(json!([])));
     }
     let now = Timestamp::now().0;
-    let silences = blocking(move || engine.silences()).await?.into_iter();
-    let compiled = silences.filter_map(|silence| Compiled::new(silence, now).ok());
-    Ok(Json(compiled.map(|silence| silence.shown(now)).collect()))
+    let silences = Compiled::all(blocking(move || engine.silences()).await?, now);
+    Ok(Json(silences.iter().map(|silence| silence.shown(now)).collect()))
 }
 
 /// Who may look after the alerts of another tenant is an operator.

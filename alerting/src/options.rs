@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use service::config::{Config, Fallback, Key, Kind, Table};
+use service::config::{Config, Fallback, Key, Kind, Table, Values};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -105,9 +105,15 @@ pub const TABLE: Table = Table {
             Kind::Tables(&[
                 key("name", Kind::Text, Fallback::Required, "Its name, unique."),
                 key(
+                    "alertmanager.url",
+                    LINK,
+                    Fallback::Absent,
+                    "A Prometheus Alertmanager, which groups, silences and tells by itself. A receiver has this or a webhook.",
+                ),
+                key(
                     "webhook.url",
                     URL,
-                    Fallback::Required,
+                    Fallback::Absent,
                     "Gets a POST in the shape of Alertmanager's webhook, version 4.",
                 ),
                 key(
@@ -117,10 +123,10 @@ pub const TABLE: Table = Table {
                     "A file with a secret: each request is signed, X-Logq-Signature: sha256=HEX of HMAC-SHA256 over its body.",
                 ),
                 key(
-                    "webhook.timeout",
+                    "timeout",
                     duration(100, Duration::from_secs(300)),
                     Fallback::Value("10s"),
-                    "How long an answer may take.",
+                    "How long an answer may take; of an Alertmanager too.",
                 ),
             ]),
             Fallback::Absent,
@@ -168,10 +174,41 @@ pub struct ReceiverOptions {
     pub name: String,
     /// Where it takes POST.
     pub url: String,
-    /// A file with the secret that signs.
-    pub secret_file: Option<PathBuf>,
+    /// What it understands.
+    pub kind: ReceiverKind,
     /// How long an answer may take.
     pub timeout: Duration,
+}
+
+/// What a receiver understands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReceiverKind {
+    /// Notifications, one POST each.
+    Webhook {
+        /// A file with the secret that signs.
+        secret_file: Option<PathBuf>,
+    },
+    /// Alerts, as Prometheus sends them.
+    Alertmanager,
+}
+
+impl ReceiverOptions {
+    fn from_values(values: &Values) -> Result<Self, String> {
+        let name: String = values.get("name");
+        let (webhook, alertmanager): (Option<String>, Option<String>) =
+            (values.get("webhook.url"), values.get("alertmanager.url"));
+        let secret_file = values.get("webhook.secret_file");
+        let (url, kind) = match (webhook, alertmanager) {
+            (Some(url), None) => (url, ReceiverKind::Webhook { secret_file }),
+            (None, Some(url)) => (url, ReceiverKind::Alertmanager),
+            _ => {
+                return Err(format!(
+                    "the receiver {name:?} of `alerting.receivers` needs either `webhook.url` or `alertmanager.url`"
+                ));
+            }
+        };
+        Ok(Self { name, url, kind, timeout: values.get("timeout") })
+    }
 }
 
 impl AlertingOptions {
@@ -184,13 +221,8 @@ impl AlertingOptions {
         let receivers: Vec<ReceiverOptions> = values
             .tables("receivers")
             .iter()
-            .map(|receiver| ReceiverOptions {
-                name: receiver.get("name"),
-                url: receiver.get("webhook.url"),
-                secret_file: receiver.get("webhook.secret_file"),
-                timeout: receiver.get("webhook.timeout"),
-            })
-            .collect();
+            .map(ReceiverOptions::from_values)
+            .collect::<Result<_, _>>()?;
         for (index, receiver) in receivers.iter().enumerate() {
             if receivers[..index].iter().any(|other| other.name == receiver.name) {
                 return Err(format!("two `alerting.receivers` are called {:?}", receiver.name));

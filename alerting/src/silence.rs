@@ -104,6 +104,11 @@ impl Compiled {
         Ok(compiled)
     }
 
+    /// Those that are kept and can be understood.
+    pub(crate) fn all(silences: Vec<Silence>, now: i64) -> Vec<Self> {
+        silences.into_iter().filter_map(|silence| Self::new(silence, now).ok()).collect()
+    }
+
     /// Whether an alert with these labels is silenced at this time.
     pub(crate) fn silences(&self, labels: &BTreeMap<String, String>, at: i64) -> bool {
         (self.starts_at..self.ends_at).contains(&at) && self.matches(&named(labels))

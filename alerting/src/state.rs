@@ -309,9 +309,7 @@ impl Book {
     ) -> Result<(), StateError> {
         self.transact(|transaction| {
             for one in told {
-                transaction
-                    .prepare_cached("INSERT OR REPLACE INTO told VALUES (?, ?, ?)")?
-                    .execute(params![receiver, one.id, one.incident.resolved_at.is_some()])?;
+                mark_told(transaction, receiver, one.id, one.incident.resolved_at.is_some())?;
             }
             match is_over {
                 true => transaction
@@ -403,12 +401,29 @@ impl Book {
         rows.map(|text| Ok(serde_json::from_str(&text?)?)).collect()
     }
 
-    /// An incident that ended before a receiver could be told of it is not to be told.
-    pub(crate) fn pass_over(&self, receiver: &str, incident: i64) -> Result<(), StateError> {
-        self.connection()
-            .prepare_cached("INSERT OR REPLACE INTO told VALUES (?, ?, 1)")?
-            .execute(params![receiver, incident])?;
-        Ok(())
+    /// A receiver was told of these incidents, or is not to be told; and whether that they are over.
+    pub(crate) fn mark_told(&self, receiver: &str, told: &[(i64, bool)]) -> Result<(), StateError> {
+        self.transact(|transaction| {
+            told.iter().try_for_each(|(incident, resolved)| {
+                mark_told(transaction, receiver, *incident, *resolved)
+            })
+        })
+    }
+
+    /// Incidents that a receiver was told the end of, if they are over since this time and nothing of the kind fires.
+    pub(crate) fn told_lately(
+        &self,
+        receiver: &str,
+        since: i64,
+    ) -> Result<Vec<Incident>, StateError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(
+            "SELECT data, resolved_at FROM incident JOIN told ON told.incident = incident.id
+             WHERE receiver = ? AND told.resolved AND resolved_at >= ? AND id = (SELECT max(id) FROM incident AS newer
+                WHERE newer.fingerprint = incident.fingerprint) ORDER BY id DESC LIMIT 1000",
+        )?;
+        let rows = statement.query_map(params![receiver, since], |row| incident_of(row, 0, 1))?;
+        rows.map(|row| row?).collect()
     }
 
     /// How many notifications wait.
@@ -481,6 +496,18 @@ impl Book {
             Ok(())
         })
     }
+}
+
+fn mark_told(
+    transaction: &Transaction<'_>,
+    receiver: &str,
+    incident: i64,
+    resolved: bool,
+) -> Result<(), StateError> {
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO told VALUES (?, ?, ?)")?
+        .execute(params![receiver, incident, resolved])?;
+    Ok(())
 }
 
 /// Whether the file itself is at fault, not the disk or who may write it.

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use record::Timestamp;
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode};
 use service::metrics::CounterVec;
 use service::signature;
 use tokio::sync::Notify;
 
 use crate::find::nanos;
-use crate::options::ReceiverOptions;
+use crate::options::{ReceiverKind, ReceiverOptions};
 use crate::state::{Book, Notification, StateError};
 
 /// How long a notification is tried.
@@ -37,10 +37,20 @@ pub(crate) struct Delivery {
 }
 
 /// How a try ended.
-enum Tried {
+pub(super) enum Tried {
     Delivered,
     Failed(String),
     Refused(String),
+}
+
+impl Tried {
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Failed(_) => "failed",
+            Self::Refused(_) => "refused",
+        }
+    }
 }
 
 impl Delivery {
@@ -69,12 +79,7 @@ impl Delivery {
     async fn deliver(&self, notification: Notification) {
         let tried = self.post(&notification).await;
         let name = self.receiver.name.as_str();
-        let outcome = match &tried {
-            Tried::Delivered => "delivered",
-            Tried::Failed(_) => "failed",
-            Tried::Refused(_) => "refused",
-        };
-        self.sent.with_label_values(&[name, outcome]).inc();
+        self.sent.with_label_values(&[name, tried.outcome()]).inc();
         let (book, now, id) = (Arc::clone(&self.book), Timestamp::now().0, notification.id);
         let is_late = now.saturating_sub(notification.made_at) > nanos(GIVE_UP_AFTER);
         let noted = match tried {
@@ -103,7 +108,7 @@ impl Delivery {
             .header("Content-Type", "application/json")
             .header("User-Agent", concat!("logq/", env!("CARGO_PKG_VERSION")))
             .header("Idempotency-Key", &notification.idempotency_key);
-        if let Some(file) = &self.receiver.secret_file {
+        if let ReceiverKind::Webhook { secret_file: Some(file) } = &self.receiver.kind {
             match std::fs::read(file) {
                 Ok(secret) => {
                     request = request.header(
@@ -116,33 +121,38 @@ impl Delivery {
                 }
             }
         }
-        let mut response = match request.body(notification.body.clone()).send().await {
-            Ok(response) => response,
-            Err(error) if error.is_timeout() => {
-                return Tried::Failed(format!("no answer within {:?}", self.receiver.timeout));
-            }
-            Err(error) => return Tried::Failed(innermost(&error)),
-        };
-        let status = response.status();
-        if status.is_success() {
-            return Tried::Delivered;
-        }
-        let mut text = Vec::new();
-        while let Ok(Some(chunk)) = response.chunk().await {
-            text.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES_MAX - text.len())]);
-            if text.len() >= ANSWER_BYTES_MAX {
-                break;
-            }
-        }
-        let error = format!("{status}: {}", String::from_utf8_lossy(&text).trim());
-        let again = status.is_server_error()
-            || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-        if again { Tried::Failed(error) } else { Tried::Refused(error) }
+        send(request.body(notification.body.clone()), self.receiver.timeout).await
     }
 }
 
+/// Sends a request, and says what its answer means.
+pub(super) async fn send(request: RequestBuilder, timeout: Duration) -> Tried {
+    let mut response = match request.send().await {
+        Ok(response) => response,
+        Err(error) if error.is_timeout() => {
+            return Tried::Failed(format!("no answer within {timeout:?}"));
+        }
+        Err(error) => return Tried::Failed(innermost(&error)),
+    };
+    let status = response.status();
+    if status.is_success() {
+        return Tried::Delivered;
+    }
+    let mut text = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        text.extend_from_slice(&chunk[..chunk.len().min(ANSWER_BYTES_MAX - text.len())]);
+        if text.len() >= ANSWER_BYTES_MAX {
+            break;
+        }
+    }
+    let error = format!("{status}: {}", String::from_utf8_lossy(&text).trim());
+    let again = status.is_server_error()
+        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+    if again { Tried::Failed(error) } else { Tried::Refused(error) }
+}
+
 /// Twice as long each time; those of different notifications a little apart.
-fn pause(tries: u32, id: i64) -> Duration {
+pub(super) fn pause(tries: u32, id: i64) -> Duration {
     let pause = PAUSE_MIN.saturating_mul(1 << tries.min(10)).min(PAUSE_MAX);
     pause + pause / 10 * (id.rem_euclid(8) as u32) / 8
 }
@@ -156,7 +166,7 @@ fn innermost(error: &reqwest::Error) -> String {
 }
 
 /// Runs a change of the state on a thread that may block; what fails is told and is `None`.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     change: impl FnOnce() -> Result<T, StateError> + Send + 'static,
 ) -> Option<T> {
     match tokio::task::spawn_blocking(change).await {

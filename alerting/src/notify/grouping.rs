@@ -22,9 +22,7 @@ pub(crate) fn tell_news(
     link: &str,
     now: i64,
 ) -> Result<(usize, i64), StateError> {
-    let silences = book.silences(now)?;
-    let silences: Vec<Compiled> =
-        silences.into_iter().filter_map(|silence| Compiled::new(silence, now).ok()).collect();
+    let silences = Compiled::all(book.silences(now)?, now);
     let mut groups: BTreeMap<BTreeMap<String, String>, Vec<Tellable>> = BTreeMap::new();
     for one in book.tellable(receiver)? {
         if silences.iter().any(|silence| silence.silences(&one.incident.labels, now)) {
@@ -32,7 +30,7 @@ pub(crate) fn tell_news(
                 // Who was told that it fires is told that it is over.
                 (Some(_), Some(_)) => {}
                 (None, Some(_)) => {
-                    book.pass_over(receiver, one.id)?;
+                    book.mark_told(receiver, &[(one.id, true)])?;
                     continue;
                 }
                 _ => continue,

@@ -1,5 +1,6 @@
 //! Who is told what, and when: incidents to groups, groups to notifications, notifications to receivers.
 
+mod alertmanager;
 mod deliver;
 mod grouping;
 mod webhook;
