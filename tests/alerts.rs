@@ -147,7 +147,15 @@ fn get(server: &Server, path: &str) -> Value {
 #[test]
 fn a_receiver_is_told_of_a_failure_with_its_records_and_when_it_is_over() {
     let receiver = Receiver::start(|_| OK.to_owned());
-    let home = home(&receiver, "");
+    let slack = Receiver::start(|_| OK.to_owned());
+    let told_by_command = Home::new();
+    let file = told_by_command.write("told.json", "");
+    let more = format!(
+        "[[alerting.receivers]]\nname = \"chat\"\nslack = {{ url = {:?} }}\n[[alerting.receivers]]\nname = \"script\"\ncommand = [\"sh\", \"-c\", \"cat >> '{}'\"]\n",
+        slack.url,
+        file.display()
+    );
+    let home = home(&receiver, &more);
     let server = home.start();
     assert_eq!(get(&server, "/api/v1/alerts"), json!({"alerts": []}));
     fail(&server, "payments", 3);
@@ -179,12 +187,23 @@ fn a_receiver_is_told_of_a_failure_with_its_records_and_when_it_is_over() {
     });
     assert_eq!(over["alerts"][0]["startsAt"], alert["startsAt"]);
     assert_eq!(over["alerts"][0]["fingerprint"], alert["fingerprint"]);
+    let text = eventually("a text", || {
+        let came = slack.came().into_iter().find(|came| came.is_taken)?;
+        Some(serde_json::from_str::<Value>(&came.body).unwrap()["text"].as_str()?.to_owned())
+    });
+    assert!(text.starts_with("*[FIRING:1] Failing*\n● service=payments: 3 failed"), "{text}");
+    eventually("the command's input", || {
+        let input = std::fs::read_to_string(&file).unwrap();
+        let bodies: Vec<Value> =
+            input.lines().map_while(|it| serde_json::from_str(it).ok()).collect();
+        (bodies.len() == 2 && bodies[0]["receiver"] == "script").then_some(())
+    });
     let alerts = receiver.alerts();
     assert!(alerts.len() == 2 && alerts.values().all(|times| *times == 1), "{alerts:?}");
-    eventually("both delivered", || {
+    eventually("all delivered", || {
         let told = get(&server, "/api/v1/notifications");
         let all = told["notifications"].as_array().unwrap();
-        (all.len() == 2 && all.iter().all(|one| one["state"] == "delivered")).then_some(())
+        (all.len() == 6 && all.iter().all(|one| one["state"] == "delivered")).then_some(())
     });
     let incidents = get(&server, "/api/v1/incidents");
     assert!(incidents["incidents"][0]["resolved_at"].is_string(), "{incidents}");

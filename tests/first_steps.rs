@@ -349,7 +349,7 @@ fn a_configuration_is_checked_with_all_its_faults_at_once() {
     let home = Home::new();
     let good = home.write(
         "good.toml",
-        "[collector]\nflush_age = \"5s\"\n[agent]\nbatch_age = \"2s\"\n[alerting]\nfree = 1\n",
+        "[collector]\nflush_age = \"5s\"\n[agent]\nbatch_age = \"2s\"\n[alerting]\nmax_delay = \"5s\"\n",
     );
     let bad = home.write(
         "bad.toml",
@@ -430,6 +430,7 @@ fn the_ready_block_has_commands_that_work() {
         (server.ingest.clone(), "INGEST"),
         (server.grpc.clone(), "GRPC"),
         (server.query.clone(), "QUERY"),
+        (server.alerts.clone(), "ALERTS"),
         (env!("CARGO_PKG_VERSION").to_owned(), "VERSION"),
         (LOGQ.to_owned(), "LOGQ"),
     ];
@@ -440,6 +441,7 @@ fn the_ready_block_has_commands_that_work() {
       ingest   INGEST
       grpc     GRPC
       query    QUERY
+      alerts   ALERTS
 
       send a file   LOGQ ship --addr INGEST --service NAME FILE
       search        LOGQ --addr QUERY 'level:>=warn'
@@ -449,13 +451,13 @@ fn the_ready_block_has_commands_that_work() {
 }
 
 #[test]
-fn health_and_metrics_are_on_both_ports() {
+fn health_and_metrics_are_on_every_port() {
     let home = Home::new();
     let server = home.start();
     server.jsonl(LOG);
     assert_eq!(server.search("placed").len(), 2);
     let mut names = Vec::new();
-    for port in [&server.ingest, &server.query] {
+    for port in [&server.ingest, &server.query, &server.alerts] {
         let get = |path: &str| server.http().get(&format!("{port}{path}"));
         for path in ["/health/live", "/health/ready"] {
             let answer = get(path);
@@ -467,7 +469,7 @@ fn health_and_metrics_are_on_both_ports() {
         names.push(families(&metrics.text()));
         assert_eq!(get("/no/such/path").status, 404);
     }
-    assert_eq!(names[0], names[1], "one process has one set of metrics");
+    assert!(names.iter().all(|it| *it == names[0]), "one process has one set of metrics");
     for name in ["logq_ingest_records_total", "logq_queries_total", "process_resident_memory_bytes"]
     {
         assert!(names[0].contains(name), "{name} is not in {:?}", names[0]);

@@ -27,11 +27,12 @@ use tokio::task::JoinHandle as Task;
 use crate::find::{filter_of, find, nanos};
 use crate::incident::{Incident, fingerprint};
 use crate::judge::{Alert, State};
+use crate::mute::Inhibition;
 use crate::notify::{Delivery, tell_news};
 use crate::options::{AlertingOptions, ReceiverKind};
 use crate::rules::{Rule, Rules};
 use crate::runner::QueryRunner;
-use crate::silence::{Compiled, Silence};
+use crate::silence::{Compiled, Conditions, Silence};
 use crate::state::{Book, Notification, RuleState, StateError};
 
 /// Rules that are judged at the same time.
@@ -74,6 +75,7 @@ pub struct Engine {
     pub(crate) options: AlertingOptions,
     book: Arc<Book>,
     parts: Parts,
+    inhibitions: Vec<Inhibition>,
     schedule: Mutex<Schedule>,
     /// A moment may be due.
     wake: Condvar,
@@ -196,7 +198,13 @@ impl Engine {
         let book = Arc::new(Book::open(state).map_err(|error| error.to_string())?);
         let names: Vec<&str> = options.receivers.iter().map(|it| it.name.as_str()).collect();
         book.know_receivers(&names, Timestamp::now().0).map_err(|error| error.to_string())?;
+        let inhibitions = options.inhibit.iter().map(|inhibit| {
+            let (source, target) =
+                (Conditions::new(&inhibit.source)?, Conditions::new(&inhibit.target)?);
+            Ok::<_, String>(Inhibition { source, target, equal: inhibit.equal.clone() })
+        });
         let engine = Arc::new(Self {
+            inhibitions: inhibitions.collect::<Result<_, _>>()?,
             book,
             parts,
             schedule: Mutex::default(),
@@ -225,10 +233,10 @@ impl Engine {
                 sent: engine.figures.sent.clone(),
             };
             tasks.push(match receiver.kind {
-                ReceiverKind::Webhook { .. } => tokio::spawn(delivery.run()),
                 ReceiverKind::Alertmanager => {
                     tokio::spawn(delivery.run_alertmanager(engine.parts.link.clone()))
                 }
+                _ => tokio::spawn(delivery.run()),
             });
         }
         let mut threads = Vec::new();
@@ -513,9 +521,11 @@ impl Engine {
             }
             let has_news = std::mem::take(&mut schedule.has_news);
             drop(schedule);
-            // Also without anything to do: a clock may be set back.
-            look_at = now.saturating_add(crate::SECOND);
-            match self.tell(&receivers, now, &mut tidied) {
+            let began = Instant::now();
+            let told = self.tell(&receivers, now, &mut tidied);
+            // Also without anything to do: silences end, a clock may be set back. At most a twentieth of the time.
+            look_at = now.saturating_add(nanos(began.elapsed() * 20).max(crate::SECOND));
+            match told {
                 Ok((count, again)) => {
                     look_at = look_at.min(again);
                     if count > 0 || has_news {
@@ -544,7 +554,8 @@ impl Engine {
                 continue;
             }
             let (grouping, link) = (&self.options.grouping, &self.parts.link);
-            let (made, again) = tell_news(&self.book, &receiver.name, grouping, link, now)?;
+            let (made, again) =
+                tell_news(&self.book, receiver, grouping, &self.inhibitions, link, now)?;
             count += made;
             look_at = look_at.min(again);
         }
@@ -599,4 +610,31 @@ fn jitter(group: &str, interval: i64) -> i64 {
     let most = (interval / JITTER_PART).clamp(1, crate::SECOND);
     let hash = group.bytes().fold(7_i64, |hash, byte| hash.wrapping_mul(31) ^ i64::from(byte));
     hash.rem_euclid(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: i64 = crate::SECOND;
+
+    #[test]
+    fn moments_are_whole_intervals_and_missed_ones_are_judged_up_to_an_hour_back() {
+        assert_eq!(after(0, 15 * S), 15 * S);
+        assert_eq!(after(15 * S, 15 * S), 30 * S);
+        assert_eq!(after(-1, 15 * S), 0);
+        let now = 100_000 * S;
+        assert_eq!(next_after(99_990 * S, 15 * S, now), 100_005 * S);
+        assert_eq!(next_after(99_000 * S, 15 * S, now), 99_015 * S, "missed");
+        assert_eq!(next_after(0, 15 * S, now), after(now - CATCH_UP, 15 * S), "long ago");
+    }
+
+    #[test]
+    fn groups_come_apart_by_less_than_a_second() {
+        for interval in [S, 15 * S, 3_600 * S] {
+            let all: Vec<i64> = ["a", "b", "shop"].map(|name| jitter(name, interval)).into();
+            assert!(all.iter().all(|it| (0..S.min(interval / 10)).contains(it)), "{all:?}");
+            assert_ne!(all[0], all[1]);
+        }
+    }
 }

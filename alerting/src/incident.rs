@@ -10,7 +10,7 @@ use crate::rules::Rule;
 use crate::template;
 
 /// An alert that fired.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
     /// Of its labels, as Alertmanager computes it; together with `fired_at` it names the incident.
     pub fingerprint: String,

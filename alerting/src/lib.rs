@@ -17,6 +17,7 @@ mod http;
 mod incident;
 mod judge;
 mod lab;
+mod mute;
 mod notify;
 mod options;
 mod read;
@@ -40,6 +41,7 @@ pub use options::{AlertingOptions, Grouping, ReceiverOptions, TABLE};
 pub use read::{Fault, Faults, QueryFault, read, read_files};
 pub use rules::{Group, Kind, Rule, Rules};
 pub use runner::{Answer, QueryRunner, RunError};
+pub use silence::Matcher;
 pub use state::{Notification, StateError};
 
 /// Nanoseconds of a second.

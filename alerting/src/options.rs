@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::silence::{Conditions, Matcher};
 use service::config::{Config, Fallback, Key, Kind, Table, Values};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -26,6 +27,12 @@ fn check_url(text: &str) -> Result<(), String> {
         Err(error) => Err(error.to_string()),
     }
 }
+
+const CONDITIONS: Kind = Kind::List(&Kind::Notation {
+    what: "a condition on a label, NAME=VALUE, NAME!=VALUE, NAME=~EXPRESSION or NAME!~EXPRESSION",
+    example: "severity=page",
+    check: |text| Conditions::new(&[text.parse()?]).map(|_| ()),
+});
 
 const TENANT: Kind = Kind::Notation {
     what: "a tenant's name, letters, digits and !-_.*'(), 150 at most",
@@ -101,6 +108,31 @@ pub const TABLE: Table = Table {
             "Where people reach the query port, for links in alerts; its own address if not said.",
         ),
         key(
+            "inhibit",
+            Kind::Tables(&[
+                key(
+                    "source",
+                    CONDITIONS,
+                    Fallback::Required,
+                    "While an alert fires that all of these match,",
+                ),
+                key(
+                    "target",
+                    CONDITIONS,
+                    Fallback::Required,
+                    "nobody is told of those that all of these match",
+                ),
+                key(
+                    "equal",
+                    Kind::List(&Kind::Text),
+                    Fallback::Absent,
+                    "and that have the same values of these labels.",
+                ),
+            ]),
+            Fallback::Absent,
+            "Alerts that another alert explains.",
+        ),
+        key(
             "receivers",
             Kind::Tables(&[
                 key("name", Kind::Text, Fallback::Required, "Its name, unique."),
@@ -108,7 +140,19 @@ pub const TABLE: Table = Table {
                     "alertmanager.url",
                     LINK,
                     Fallback::Absent,
-                    "A Prometheus Alertmanager, which groups, silences and tells by itself. A receiver has this or a webhook.",
+                    "A Prometheus Alertmanager, which groups, silences and tells by itself. A receiver has exactly one of alertmanager, slack, command and webhook.",
+                ),
+                key(
+                    "slack.url",
+                    URL,
+                    Fallback::Absent,
+                    "An incoming webhook of Slack, or of what understands those; gets a text.",
+                ),
+                key(
+                    "command",
+                    Kind::List(&Kind::Text),
+                    Fallback::Absent,
+                    "A program and its arguments, run with the body of a webhook on its standard input; ends with 0 if that is done.",
                 ),
                 key(
                     "webhook.url",
@@ -126,7 +170,7 @@ pub const TABLE: Table = Table {
                     "timeout",
                     duration(100, Duration::from_secs(300)),
                     Fallback::Value("10s"),
-                    "How long an answer may take; of an Alertmanager too.",
+                    "How long an answer, or a command, may take.",
                 ),
             ]),
             Fallback::Absent,
@@ -150,8 +194,37 @@ pub struct AlertingOptions {
     pub grouping: Grouping,
     /// Where people reach the query port.
     pub link: Option<String>,
+    /// Alerts that another alert explains.
+    pub inhibit: Vec<InhibitOptions>,
     /// Who is told.
     pub receivers: Vec<ReceiverOptions>,
+}
+
+/// While an alert that `source` matches fires, nobody is told of those that `target` matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InhibitOptions {
+    /// All have to hold.
+    pub source: Vec<Matcher>,
+    /// All have to hold.
+    pub target: Vec<Matcher>,
+    /// Labels of which both have the same values.
+    pub equal: Vec<String>,
+}
+
+impl InhibitOptions {
+    fn from_values(values: &Values) -> Result<Self, String> {
+        let matchers = |key: &str| -> Result<Vec<Matcher>, String> {
+            let texts: Vec<String> = values.get(key);
+            if texts.is_empty() {
+                return Err(format!(
+                    "`{key}` of `alerting.inhibit` is empty: it would match every alert"
+                ));
+            }
+            texts.iter().map(|text| text.parse()).collect()
+        };
+        let (source, target) = (matchers("source")?, matchers("target")?);
+        Ok(Self { source, target, equal: values.get("equal") })
+    }
 }
 
 /// How alerts are told of together.
@@ -172,7 +245,7 @@ pub struct Grouping {
 pub struct ReceiverOptions {
     /// Unique.
     pub name: String,
-    /// Where it takes POST.
+    /// Where it takes POST; empty for a command.
     pub url: String,
     /// What it understands.
     pub kind: ReceiverKind,
@@ -188,6 +261,10 @@ pub enum ReceiverKind {
         /// A file with the secret that signs.
         secret_file: Option<PathBuf>,
     },
+    /// Texts.
+    Slack,
+    /// A program and its arguments; what a webhook gets is its input.
+    Command(Vec<String>),
     /// Alerts, as Prometheus sends them.
     Alertmanager,
 }
@@ -195,17 +272,20 @@ pub enum ReceiverKind {
 impl ReceiverOptions {
     fn from_values(values: &Values) -> Result<Self, String> {
         let name: String = values.get("name");
-        let (webhook, alertmanager): (Option<String>, Option<String>) =
-            (values.get("webhook.url"), values.get("alertmanager.url"));
+        let url = |key: &str| values.get::<Option<String>>(key);
+        let command: Vec<String> = values.get("command");
         let secret_file = values.get("webhook.secret_file");
-        let (url, kind) = match (webhook, alertmanager) {
-            (Some(url), None) => (url, ReceiverKind::Webhook { secret_file }),
-            (None, Some(url)) => (url, ReceiverKind::Alertmanager),
-            _ => {
-                return Err(format!(
-                    "the receiver {name:?} of `alerting.receivers` needs either `webhook.url` or `alertmanager.url`"
-                ));
-            }
+        let kinds = [
+            url("webhook.url").map(|url| (url, ReceiverKind::Webhook { secret_file })),
+            url("slack.url").map(|url| (url, ReceiverKind::Slack)),
+            url("alertmanager.url").map(|url| (url, ReceiverKind::Alertmanager)),
+            (!command.is_empty()).then(|| (String::new(), ReceiverKind::Command(command))),
+        ];
+        let mut kinds: Vec<_> = kinds.into_iter().flatten().collect();
+        let (Some((url, kind)), true) = (kinds.pop(), kinds.is_empty()) else {
+            return Err(format!(
+                "the receiver {name:?} of `alerting.receivers` needs exactly one of `webhook.url`, `slack.url`, `alertmanager.url` and `command`"
+            ));
         };
         Ok(Self { name, url, kind, timeout: values.get("timeout") })
     }
@@ -240,6 +320,11 @@ impl AlertingOptions {
                 repeat: values.get("repeat_interval"),
             },
             link: values.get("link"),
+            inhibit: values
+                .tables("inhibit")
+                .iter()
+                .map(InhibitOptions::from_values)
+                .collect::<Result<_, _>>()?,
             receivers,
         })
     }

@@ -3,13 +3,13 @@
 //! A silence holds back that an alert fires. That it is over is told nevertheless to whoever was told that it fires.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use record::Timestamp;
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-use crate::incident::named;
 
 /// Longest list of matchers, and longest text of each.
 const MATCHERS_MAX: usize = 50;
@@ -38,13 +38,17 @@ pub(crate) struct Silence {
 /// A condition on one label; one that an alert does not have is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Matcher {
-    pub(crate) name: String,
-    pub(crate) value: String,
+pub struct Matcher {
+    /// The label.
+    pub name: String,
+    /// The value, or the expression that the whole value has to match.
+    pub value: String,
+    /// Whether it is an expression.
     #[serde(default)]
-    pub(crate) is_regex: bool,
+    pub is_regex: bool,
+    /// Whether it has to match, or must not.
     #[serde(default = "yes")]
-    pub(crate) is_equal: bool,
+    pub is_equal: bool,
 }
 
 fn yes() -> bool {
@@ -57,7 +61,77 @@ pub(crate) struct Compiled {
     pub(crate) silence: Silence,
     pub(crate) starts_at: i64,
     pub(crate) ends_at: i64,
-    matchers: Vec<(Matcher, Option<Regex>)>,
+    conditions: Conditions,
+}
+
+impl FromStr for Matcher {
+    type Err = String;
+
+    /// `service=~pay.*`, with the operators of Prometheus: `=`, `!=`, `=~`, `!~`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "{text} is no condition; write NAME=VALUE, NAME!=VALUE, NAME=~EXPRESSION or NAME!~EXPRESSION"
+            )
+        };
+        let at = text.find(['=', '!']).filter(|at| *at > 0).ok_or_else(wrong)?;
+        let (name, rest) = (text[..at].trim().to_owned(), &text[at..]);
+        let operators =
+            [("=~", true, true), ("!~", true, false), ("!=", false, false), ("=", false, true)];
+        let found = operators.into_iter().find_map(|(operator, is_regex, is_equal)| {
+            let value = rest.strip_prefix(operator)?.trim().to_owned();
+            Some(Self { name: name.clone(), value, is_regex, is_equal })
+        });
+        found.ok_or_else(wrong)
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let operator = match (self.is_regex, self.is_equal) {
+            (false, true) => "=",
+            (false, false) => "!=",
+            (true, true) => "=~",
+            (true, false) => "!~",
+        };
+        write!(f, "{}{operator}{}", self.name, self.value)
+    }
+}
+
+/// Matchers that all have to hold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Conditions(Vec<(Matcher, Option<Regex>)>);
+
+impl Conditions {
+    /// Compiles them.
+    ///
+    /// # Errors
+    /// Which expression cannot be used.
+    pub(crate) fn new(matchers: &[Matcher]) -> Result<Self, String> {
+        let compile = |matcher: &Matcher| {
+            let regex = matcher.is_regex.then(|| {
+                let whole = format!("^(?:{})$", matcher.value);
+                RegexBuilder::new(&whole).size_limit(REGEX_BYTES_MAX).build().map_err(|error| {
+                    let error = error.to_string();
+                    format!("`{}`: {}", matcher.value, error.lines().last().unwrap_or_default())
+                })
+            });
+            Ok((matcher.clone(), regex.transpose()?))
+        };
+        matchers.iter().map(compile).collect::<Result<_, String>>().map(Self)
+    }
+
+    /// Whether labels with names of Prometheus match.
+    pub(crate) fn match_all(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.0.iter().all(|(matcher, regex)| {
+            let value = labels.get(&matcher.name).map_or("", String::as_str);
+            let found = match regex {
+                Some(regex) => regex.is_match(value),
+                None => value == matcher.value,
+            };
+            found == matcher.is_equal
+        })
+    }
 }
 
 impl Compiled {
@@ -85,23 +159,13 @@ impl Compiled {
                 "at most {MATCHERS_MAX} matchers, and texts of at most {TEXT_BYTES_MAX} bytes"
             ));
         }
-        let mut matchers = Vec::new();
-        for matcher in &silence.matchers {
-            let regex = matcher.is_regex.then(|| {
-                let whole = format!("^(?:{})$", matcher.value);
-                RegexBuilder::new(&whole).size_limit(REGEX_BYTES_MAX).build().map_err(|error| {
-                    let error = error.to_string();
-                    format!("`{}`: {}", matcher.value, error.lines().last().unwrap_or_default())
-                })
-            });
-            matchers.push((matcher.clone(), regex.transpose()?));
-        }
+        let conditions = Conditions::new(&silence.matchers)?;
         let silence = Silence { starts_at: Some(Timestamp(starts_at).to_string()), ..silence };
-        let compiled = Self { silence, starts_at, ends_at, matchers };
-        if compiled.matches(&BTreeMap::new()) {
-            return Err("it would silence every alert: one matcher has to ask for something that is not empty".to_owned());
+        if conditions.match_all(&BTreeMap::new()) {
+            let why = "it would silence every alert: one matcher has to ask for something that is not empty";
+            return Err(why.to_owned());
         }
-        Ok(compiled)
+        Ok(Self { silence, starts_at, ends_at, conditions })
     }
 
     /// Those that are kept and can be understood.
@@ -109,20 +173,9 @@ impl Compiled {
         silences.into_iter().filter_map(|silence| Self::new(silence, now).ok()).collect()
     }
 
-    /// Whether an alert with these labels is silenced at this time.
+    /// Whether an alert with these labels, which have names of Prometheus, is silenced at this time.
     pub(crate) fn silences(&self, labels: &BTreeMap<String, String>, at: i64) -> bool {
-        (self.starts_at..self.ends_at).contains(&at) && self.matches(&named(labels))
-    }
-
-    fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.matchers.iter().all(|(matcher, regex)| {
-            let value = labels.get(&matcher.name).map_or("", String::as_str);
-            let found = match regex {
-                Some(regex) => regex.is_match(value),
-                None => value == matcher.value,
-            };
-            found == matcher.is_equal
-        })
+        (self.starts_at..self.ends_at).contains(&at) && self.conditions.match_all(labels)
     }
 
     /// The same, ended at this time; one that has not begun never does.
@@ -163,7 +216,7 @@ mod tests {
     #[test]
     fn a_silence_matches_whole_values_for_its_time() {
         let labels = BTreeMap::from(
-            [("alertname", "A"), ("error.type", "timeout")]
+            [("alertname", "A"), ("error_type", "timeout")]
                 .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
         let check = |matchers: Value, at: i64, expected: bool| {
@@ -178,6 +231,14 @@ mod tests {
         check(json!([{"name": "error_type", "value": "time.*", "isRegex": true}]), 10, true);
         let not = json!([{"name": "alertname", "value": "A"}, {"name": "service", "value": "x", "isEqual": false}]);
         check(not, 10, true);
+    }
+
+    #[test]
+    fn conditions_are_those_of_prometheus() {
+        for text in ["a=b", "a!=b", "a=~b|c", "a!~.+=x", "a="] {
+            assert_eq!(text.parse::<Matcher>().unwrap().to_string(), text);
+        }
+        assert!(["a", "=b", "a!b", ""].iter().all(|text| text.parse::<Matcher>().is_err()));
     }
 
     #[test]

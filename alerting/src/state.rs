@@ -10,6 +10,7 @@
 //!
 //! Kept: incidents and notifications that are over for 30 days, at most 100,000 of each.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,10 +18,12 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::find::Memory;
-use crate::incident::Incident;
-use crate::judge::Judge;
+use crate::incident::{Incident, fingerprint};
+use crate::judge::{ALERTNAME, Judge};
 use crate::silence::Silence;
 
+/// What stands for a rule of alerts about alerting itself.
+const ABOUT_ITSELF: &str = "logq";
 /// Version of the tables, in `PRAGMA user_version`.
 const VERSION: i64 = 1;
 /// How long what is over is kept, ns.
@@ -215,7 +218,8 @@ impl Book {
                 let data = serde_json::to_string(incident)?;
                 transaction
                     .prepare_cached(
-                        "INSERT INTO incident (rule, fingerprint, fired_at, data) VALUES (?, ?, ?, ?)",
+                        // One of the same moment is there if the clock was set back: it is told again.
+                        "INSERT OR REPLACE INTO incident (rule, fingerprint, fired_at, data) VALUES (?, ?, ?, ?)",
                     )?
                     .execute(params![key, incident.fingerprint, incident.fired_at, data])?;
             }
@@ -235,8 +239,8 @@ impl Book {
         let keys = serde_json::to_string(keys)?;
         self.transact(|transaction| {
             transaction.execute(
-                "UPDATE incident SET resolved_at = max(fired_at, ?1) WHERE resolved_at IS NULL AND rule NOT IN (SELECT value FROM json_each(?2))",
-                params![now, keys],
+                "UPDATE incident SET resolved_at = max(fired_at, ?1) WHERE resolved_at IS NULL AND rule <> ?3 AND rule NOT IN (SELECT value FROM json_each(?2))",
+                params![now, keys, ABOUT_ITSELF],
             )?;
             transaction.execute(
                 "DELETE FROM rule WHERE key NOT IN (SELECT value FROM json_each(?))",
@@ -426,6 +430,15 @@ impl Book {
         rows.map(|row| row?).collect()
     }
 
+    /// How many notifications of a group wait.
+    pub(crate) fn waiting_of(&self, receiver: &str, key: &str) -> Result<i64, StateError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(
+            "SELECT count(*) FROM notification WHERE outcome IS NULL AND receiver = ? AND key = ?",
+        )?;
+        Ok(statement.query_row([receiver, key], |row| row.get(0))?)
+    }
+
     /// How many notifications wait.
     pub(crate) fn waiting_count(&self) -> Result<i64, StateError> {
         let connection = self.connection();
@@ -444,15 +457,39 @@ impl Book {
         Ok(())
     }
 
-    /// A notification was delivered, or is given up for this reason.
-    pub(crate) fn ended(&self, id: i64, error: Option<&str>, now: i64) -> Result<(), StateError> {
+    /// A notification was delivered, or is given up for this reason. The latter makes an alert, which is over when
+    /// something is delivered to that receiver again.
+    pub(crate) fn ended(
+        &self,
+        of: &Notification,
+        error: Option<&str>,
+        now: i64,
+    ) -> Result<(), StateError> {
         let outcome = if error.is_some() { "given_up" } else { "delivered" };
-        self.connection()
-            .prepare_cached(
+        let labels = given_up_labels(&of.receiver);
+        let fingerprint = fingerprint(&labels);
+        let about = error.map(|error| given_up(of, error, now));
+        self.transact(|transaction| {
+            transaction.execute(
                 "UPDATE notification SET tries = tries + 1, error = ?, outcome = ?, ended_at = ? WHERE id = ?",
-            )?
-            .execute(params![error, outcome, now, id])?;
-        Ok(())
+                params![error, outcome, now, of.id],
+            )?;
+            let open = "rule = ?1 AND fingerprint = ?2 AND resolved_at IS NULL";
+            match about {
+                None => transaction.execute(
+                    &format!("UPDATE incident SET resolved_at = max(fired_at, ?3) WHERE {open}"),
+                    params![ABOUT_ITSELF, fingerprint, now],
+                )?,
+                Some(incident) => transaction.execute(
+                    &format!(
+                        "INSERT OR REPLACE INTO incident (rule, fingerprint, fired_at, data)
+                         SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM incident WHERE {open})"
+                    ),
+                    params![ABOUT_ITSELF, fingerprint, now, serde_json::to_string(&incident)?],
+                )?,
+            };
+            Ok(())
+        })
     }
 
     /// These are told from now on of what ends; those that were there before, from then on.
@@ -498,6 +535,25 @@ impl Book {
     }
 }
 
+fn given_up_labels(receiver: &str) -> BTreeMap<String, String> {
+    let labels = [(ALERTNAME, "LogqNotificationGivenUp"), ("receiver", receiver)];
+    labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+/// The alert that a receiver could not be told.
+fn given_up(of: &Notification, error: &str, now: i64) -> Incident {
+    let labels = given_up_labels(&of.receiver);
+    let summary = format!("{} was not told of {}: {error}", of.receiver, of.group_key);
+    Incident {
+        fingerprint: fingerprint(&labels),
+        rule: ABOUT_ITSELF.to_owned(),
+        labels,
+        annotations: BTreeMap::from([("summary".to_owned(), summary)]),
+        fired_at: now,
+        ..Incident::default()
+    }
+}
+
 fn mark_told(
     transaction: &Transaction<'_>,
     receiver: &str,
@@ -532,8 +588,6 @@ fn incident_of(
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
     fn incident(name: &str, fired_at: i64) -> Incident {
@@ -597,15 +651,41 @@ mod tests {
         let first = waiting(&book);
         assert_eq!(first[..], [("a".to_owned(), 1, 1), ("b".to_owned(), 3, 3)]);
         book.tried(1, "no", 100).unwrap();
-        book.ended(3, None, 5).unwrap();
-        let key = book.waiting("ops").unwrap()[0].idempotency_key.clone();
+        let [other, first] = &book.waiting("ops").unwrap()[..] else { panic!() };
+        book.ended(other, None, 5).unwrap();
+        let key = first.idempotency_key.clone();
         drop(book);
         let book = Book::open(&path).unwrap();
         let again = &book.waiting("ops").unwrap()[0];
         assert_eq!((&again.idempotency_key, again.tries, again.next_at), (&key, 1, 100));
-        book.ended(1, Some("refused"), 6).unwrap();
+        book.know_receivers(&["ops"], 0).unwrap();
+        book.ended(again, Some("refused"), 6).unwrap();
+        let about = book.tellable("ops").unwrap();
+        assert_eq!(about[0].incident.annotations["summary"], "ops was not told of a: refused");
         assert_eq!(waiting(&book)[..], [("a".to_owned(), 2, 2)]);
         assert_eq!(book.waiting_count().unwrap(), 1);
+        // It is one alert, also after a restart, until something is delivered.
+        book.keep_rules(&[], 7).unwrap();
+        let last = &book.waiting("ops").unwrap()[0];
+        book.ended(last, Some("refused"), 8).unwrap();
+        assert_eq!(book.incidents(10).unwrap().len(), 1);
+        book.ended(last, None, 9).unwrap();
+        assert_eq!(book.incidents(10).unwrap()[0].resolved_at, Some(9));
+    }
+
+    #[test]
+    fn an_incident_of_the_same_moment_after_a_clock_was_set_back_is_told_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(&folder.path().join("alerting.db")).unwrap();
+        book.know_receivers(&["ops"], 0).unwrap();
+        let (state, one) = (RuleState::default(), incident("a", 10));
+        for _ in 0..2 {
+            book.judged("g/r/0", 10, &state, std::slice::from_ref(&one), &[]).unwrap();
+            let told = book.tellable("ops").unwrap();
+            assert_eq!((told.len(), told[0].told), (1, None));
+            book.mark_told("ops", &[(told[0].id, true)]).unwrap();
+            book.judged("g/r/0", 20, &state, &[], &[(one.fingerprint.clone(), 20)]).unwrap();
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::deliver::{Delivery, Tried, blocking, pause, send};
 use crate::find::nanos;
 use crate::incident::{Incident, named};
-use crate::silence::Compiled;
+use crate::mute::{Mutes, Verdict};
 use crate::state::{Book, StateError};
 
 /// How often is sent what goes on.
@@ -75,16 +75,19 @@ impl Delivery {
 }
 
 fn due(book: &Book, receiver: &str, link: &str, now: i64) -> Result<Due, StateError> {
-    let silences = Compiled::all(book.silences(now)?, now);
+    let all = book.tellable(receiver)?;
+    // It inhibits by itself, but knows nothing of our silences.
+    let mutes = Mutes::now(book, &[], &all, now)?;
     let mut due = Due { alerts: Vec::new(), told: Vec::new() };
-    for one in book.tellable(receiver)? {
+    for one in all {
         let is_over = one.incident.resolved_at.is_some();
-        let is_silenced = silences.iter().any(|it| it.silences(&one.incident.labels, now));
-        if is_silenced && (!is_over || one.told.is_none()) {
-            if is_over {
+        match mutes.verdict(&one) {
+            Verdict::Tell => {}
+            Verdict::Hold => continue,
+            Verdict::PassOver => {
                 due.told.push((one.id, true));
+                continue;
             }
-            continue;
         }
         due.alerts.push(alert(&one.incident, link, now));
         due.told.push((one.id, is_over));

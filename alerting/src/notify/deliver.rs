@@ -12,6 +12,7 @@ use service::metrics::CounterVec;
 use service::signature;
 use tokio::sync::Notify;
 
+use super::command;
 use crate::find::nanos;
 use crate::options::{ReceiverKind, ReceiverOptions};
 use crate::state::{Book, Notification, StateError};
@@ -80,18 +81,19 @@ impl Delivery {
         let tried = self.post(&notification).await;
         let name = self.receiver.name.as_str();
         self.sent.with_label_values(&[name, tried.outcome()]).inc();
-        let (book, now, id) = (Arc::clone(&self.book), Timestamp::now().0, notification.id);
+        let (book, now) = (Arc::clone(&self.book), Timestamp::now().0);
         let is_late = now.saturating_sub(notification.made_at) > nanos(GIVE_UP_AFTER);
         let noted = match tried {
-            Tried::Delivered => blocking(move || book.ended(id, None, now)).await,
+            Tried::Delivered => blocking(move || book.ended(&notification, None, now)).await,
             Tried::Failed(error) if !is_late => {
                 tracing::warn!(receiver = name, error, "a notification is tried again");
+                let id = notification.id;
                 let pause = pause(notification.tries, id);
                 blocking(move || book.tried(id, &error, now.saturating_add(nanos(pause)))).await
             }
             Tried::Failed(error) | Tried::Refused(error) => {
                 tracing::error!(receiver = name, error, "a notification is given up");
-                blocking(move || book.ended(id, Some(&error), now)).await
+                blocking(move || book.ended(&notification, Some(&error), now)).await
             }
         };
         if noted.is_none() {
@@ -101,6 +103,10 @@ impl Delivery {
     }
 
     async fn post(&self, notification: &Notification) -> Tried {
+        if let ReceiverKind::Command(command) = &self.receiver.kind {
+            let (key, body) = (&notification.idempotency_key, &notification.body);
+            return command::run(command, key, body, self.receiver.timeout).await;
+        }
         let mut request = self
             .client
             .post(&self.receiver.url)

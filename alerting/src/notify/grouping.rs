@@ -5,35 +5,38 @@
 
 use std::collections::BTreeMap;
 
-use super::webhook;
+use super::{slack, webhook};
 use crate::find::nanos;
-use crate::options::Grouping;
-use crate::silence::Compiled;
+use crate::mute::{Inhibition, Mutes, Verdict};
+use crate::options::{Grouping, ReceiverKind, ReceiverOptions};
 use crate::state::{Book, GroupState, StateError, Tellable};
 
 /// Alerts in one notification; further ones are told by the next.
 const ALERTS_MAX: usize = 500;
 
+/// Notifications of one group that wait; further ones are made when there is room.
+const WAITING_MAX: i64 = 10;
+
 /// Puts what a receiver is to be told into its notifications; says how many were made, and when to look again.
 pub(crate) fn tell_news(
     book: &Book,
-    receiver: &str,
+    to: &ReceiverOptions,
     grouping: &Grouping,
+    inhibitions: &[Inhibition],
     link: &str,
     now: i64,
 ) -> Result<(usize, i64), StateError> {
-    let silences = Compiled::all(book.silences(now)?, now);
+    let receiver = to.name.as_str();
+    let all = book.tellable(receiver)?;
+    let mutes = Mutes::now(book, inhibitions, &all, now)?;
     let mut groups: BTreeMap<BTreeMap<String, String>, Vec<Tellable>> = BTreeMap::new();
-    for one in book.tellable(receiver)? {
-        if silences.iter().any(|silence| silence.silences(&one.incident.labels, now)) {
-            match (one.told, one.incident.resolved_at) {
-                // Who was told that it fires is told that it is over.
-                (Some(_), Some(_)) => {}
-                (None, Some(_)) => {
-                    book.mark_told(receiver, &[(one.id, true)])?;
-                    continue;
-                }
-                _ => continue,
+    for one in all {
+        match mutes.verdict(&one) {
+            Verdict::Tell => {}
+            Verdict::Hold => continue,
+            Verdict::PassOver => {
+                book.mark_told(receiver, &[(one.id, true)])?;
+                continue;
             }
         }
         let labels = grouping.by.iter().filter_map(|name| {
@@ -56,16 +59,22 @@ pub(crate) fn tell_news(
             again = again.min(due);
             continue;
         }
-        let firing = members.iter().filter(|one| one.incident.resolved_at.is_none());
-        let over = members.iter().filter(|one| one.incident.resolved_at.is_some());
-        // What is new first, so that with too many each is told once.
-        let mut told: Vec<&Tellable> = firing.chain(over).collect();
+        // Who takes nothing gets no ever longer queue: what is new waits, and is told as it is then.
+        if book.waiting_of(receiver, &group.key)? >= WAITING_MAX {
+            continue;
+        }
+        // What is new first, so that with too many each is told once; then as they began, so that what fires again stands
+        // behind what was over.
+        let mut told: Vec<&Tellable> = members.iter().collect();
         told.sort_by_key(|one| !is_news(one));
         let left_out = told.len().saturating_sub(ALERTS_MAX);
         told.truncate(ALERTS_MAX);
         let is_over = left_out == 0 && members.iter().all(|one| one.incident.resolved_at.is_some());
         let incidents: Vec<_> = told.iter().map(|one| &one.incident).collect();
-        let body = webhook::body(receiver, &labels, &incidents, left_out, link);
+        let body = match to.kind {
+            ReceiverKind::Slack => slack::body(&labels, &incidents, left_out),
+            _ => webhook::body(receiver, &labels, &incidents, left_out, link),
+        };
         book.tell(receiver, &group, &told, is_over, &body, now)?;
         made += 1;
         again = now;
@@ -101,6 +110,7 @@ mod tests {
 
     use super::*;
     use crate::incident::{Incident, fingerprint};
+    use crate::silence::Conditions;
     use crate::state::RuleState;
 
     const S: i64 = crate::SECOND;
@@ -109,6 +119,7 @@ mod tests {
     struct Told {
         book: Book,
         grouping: Grouping,
+        inhibitions: Vec<Inhibition>,
         _folder: tempfile::TempDir,
     }
 
@@ -123,7 +134,7 @@ mod tests {
                 interval: Duration::from_secs(30),
                 repeat: Duration::from_secs(3_600),
             };
-            Self { book, grouping, _folder: folder }
+            Self { book, grouping, inhibitions: Vec::new(), _folder: folder }
         }
 
         fn labels(service: &str) -> BTreeMap<String, String> {
@@ -154,7 +165,15 @@ mod tests {
 
         /// Services and whether they fire, if there is a notification then.
         fn at(&self, second: i64) -> Option<String> {
-            let (made, _) = tell_news(&self.book, "ops", &self.grouping, "", second * S).unwrap();
+            let ops = ReceiverOptions {
+                name: "ops".to_owned(),
+                url: String::new(),
+                kind: ReceiverKind::Webhook { secret_file: None },
+                timeout: Duration::from_secs(1),
+            };
+            let (made, _) =
+                tell_news(&self.book, &ops, &self.grouping, &self.inhibitions, "", second * S)
+                    .unwrap();
             let newest = self.book.newest_notifications(1).unwrap();
             (made > 0).then(|| {
                 let body: serde_json::Value = serde_json::from_slice(&newest[0].body).unwrap();
@@ -176,7 +195,7 @@ mod tests {
         told.fires("c", 12);
         told.is_over("a", 13);
         assert_eq!(told.at(40), None, "the interval");
-        assert_eq!(told.at(41).unwrap(), "c firing, a resolved, b firing");
+        assert_eq!(told.at(41).unwrap(), "a resolved, c firing, b firing");
         assert_eq!(told.at(42), None, "told once");
         assert_eq!(told.at(41 + 3_599), None);
         assert_eq!(told.at(41 + 3_600).unwrap(), "b firing, c firing");
@@ -187,6 +206,17 @@ mod tests {
         told.fires("a", 100_001);
         assert_eq!(told.at(100_001), None);
         assert_eq!(told.at(100_002).unwrap(), "a firing", "with its wait again");
+    }
+
+    #[test]
+    fn what_fires_again_stands_behind_what_was_over() {
+        let told = Told::new();
+        told.fires("a", 10);
+        told.at(10);
+        told.at(11).unwrap();
+        told.is_over("a", 20);
+        told.fires("a", 30);
+        assert_eq!(told.at(41).unwrap(), "a resolved, a firing");
     }
 
     #[test]
@@ -222,6 +252,49 @@ mod tests {
         assert_eq!(told.at(99), None);
         assert_eq!(told.at(100), None, "it waits for others");
         assert_eq!(told.at(101).unwrap(), "a firing");
+    }
+
+    #[test]
+    fn who_takes_nothing_has_a_bounded_queue_and_is_told_the_rest_when_there_is_room() {
+        let told = Told::new();
+        for turn in 0..50 {
+            told.fires("a", turn * 100);
+            told.at(turn * 100);
+            told.at(turn * 100 + 1);
+            told.is_over("a", turn * 100 + 50);
+            told.at(turn * 100 + 50);
+        }
+        assert_eq!(told.book.waiting_count().unwrap(), WAITING_MAX);
+        for one in told.book.newest_notifications(5).unwrap() {
+            told.book.ended(&one, None, 5_000 * S).unwrap();
+        }
+        let all = told.at(5_001).unwrap();
+        assert_eq!(all.matches("a resolved").count(), 45, "{all}");
+    }
+
+    #[test]
+    fn what_another_alert_explains_is_told_when_that_is_over() {
+        let conditions = |text: &str| Conditions::new(&[text.parse().unwrap()]).unwrap();
+        let inhibition = |equal: &[&str]| Inhibition {
+            source: conditions("service=network"),
+            target: conditions("service=~a|b|network"),
+            equal: equal.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let told = Told { inhibitions: vec![inhibition(&["alertname"])], ..Told::new() };
+        for service in ["a", "b", "c", "network"] {
+            told.fires(service, 10);
+        }
+        told.is_over("b", 10);
+        told.at(10);
+        assert_eq!(told.at(11).unwrap(), "c firing, network firing", "the source itself is told");
+        told.is_over("network", 20);
+        assert_eq!(told.at(41).unwrap(), "a firing, network resolved, c firing");
+        // Only those that have the same values.
+        let told = Told { inhibitions: vec![inhibition(&["service"])], ..Told::new() };
+        told.fires("a", 10);
+        told.fires("network", 10);
+        told.at(10);
+        assert_eq!(told.at(11).unwrap(), "a firing, network firing");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Who is told what, and when: incidents to groups, groups to notifications, notifications to receivers.
 
 mod alertmanager;
+mod command;
 mod deliver;
 mod grouping;
+mod slack;
 mod webhook;
 
 pub(crate) use self::deliver::Delivery;

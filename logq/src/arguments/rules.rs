@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use agent::access::AccessArguments;
+use alerting::Matcher;
 use clap::{Args, Subcommand};
 
 use super::{ALERTS_ADDR, Asking, OutputForm};
@@ -57,7 +58,7 @@ pub(crate) enum SilenceCommand {
 pub(crate) struct AddSilence {
     /// Conditions on labels: NAME=VALUE, NAME!=VALUE, NAME=~EXPRESSION or NAME!~EXPRESSION
     #[arg(required = true, value_name = "CONDITION")]
-    pub(crate) conditions: Vec<String>,
+    pub(crate) conditions: Vec<Matcher>,
     /// For how long
     #[arg(long = "for", value_name = "DURATION", value_parser = service::config::parse_duration)]
     pub(crate) length: Duration,
