@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use server::{Home, Server, eventually};
+use server::{Home, Http, Server, eventually};
 
 /// A receiver of webhooks: keeps what came, and answers as it is told.
 struct Receiver {
@@ -26,6 +26,8 @@ struct Came {
     is_taken: bool,
 }
 
+/// The demo's card that payments is always too slow for.
+const CARD_SLOW: &str = "4000000000000259";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 const BUSY: &str = "HTTP/1.1 500 Busy\r\ncontent-length: 4\r\n\r\nbusy";
 
@@ -211,6 +213,116 @@ fn a_receiver_is_told_of_a_failure_with_its_records_and_when_it_is_over() {
     assert_eq!((none.code, none.stdout.as_str()), (0, ""));
     let listed = list(&["--history"]).stdout;
     assert!(listed.contains("resolved  Failing") && listed.contains("first: no 0"), "{listed}");
+}
+
+#[test]
+fn what_goes_silent_and_what_is_not_followed_fire_with_their_names_and_correlations() {
+    let receiver = Receiver::start(|_| OK.to_owned());
+    let home = home(&receiver, "max_delay = \"1s\"");
+    home.write(
+        "rules.yaml",
+        r#"
+groups:
+  - name: shop
+    interval: 1s
+    rules:
+      - alert: Silent
+        absent: {query: 'service:billing*', by: [service]}
+        window: 3s
+      - alert: Unanswered
+        expect: {after: 'message:asked', then: 'message:answered', within: 2s}
+        window: 10s
+"#,
+    );
+    let server = home.start();
+    let line = |message: &str, correlation: &str| {
+        json!({"service": "billing-1", "message": message, "correlation_id": correlation})
+            .to_string()
+    };
+    let lines =
+        [line("asked", "c-1"), line("asked", "c-2"), line("answered", "c-1"), line("asked", "c-3")];
+    assert_eq!(server.jsonl(lines.join("\n")).status, 200);
+    let told = |name: &str| {
+        eventually(name, || {
+            let taken = receiver.taken().into_values();
+            taken
+                .into_iter()
+                .find(|it| it["groupLabels"]["alertname"] == name && it["status"] == "firing")
+        })
+    };
+    assert_eq!(told("Silent")["alerts"][0]["labels"]["service"], "billing-1");
+    let unanswered = told("Unanswered");
+    let story = unanswered["alerts"][0]["annotations"]["story"].as_str().unwrap();
+    assert!(story.ends_with("/api/v1/correlations/c-2"), "{story}");
+    let incidents = get(&server, "/api/v1/incidents");
+    let incidents = incidents["incidents"].as_array().unwrap();
+    let unanswered = incidents.iter().find(|it| it["labels"]["alertname"] == "Unanswered").unwrap();
+    assert_eq!(unanswered["correlations"], json!(["c-2", "c-3"]));
+    // It is remembered over a restart, and over when it speaks again.
+    server.kill();
+    let server = home.start();
+    let alerts = get(&server, "/api/v1/alerts").to_string();
+    assert!(alerts.contains("Silent"), "{alerts}");
+    assert_eq!(server.jsonl(line("hello", "c-4")).status, 200);
+    eventually("that it is back", || {
+        let mut taken = receiver.taken().into_values();
+        taken.find(|it| it["groupLabels"]["alertname"] == "Silent" && it["status"] == "resolved")
+    });
+}
+
+#[test]
+fn a_failure_of_the_demo_is_told_within_20_seconds_with_its_story_and_healing_too() {
+    let receiver = Receiver::start(|_| OK.to_owned());
+    let home = home(&receiver, "");
+    // As the demo's own rule, for a customer of this test alone.
+    home.write(
+        "rules.yaml",
+        r#"
+groups:
+  - name: shop
+    interval: 5s
+    rules:
+      - alert: PaymentsTimeOut
+        query: 'service:orders error.type:payment_timeout customer:of-this-test | stats count() as orders by service | where orders >= 3'
+        window: 15s
+        annotations: {summary: '{{ values.orders }} orders'}
+"#,
+    );
+    let mut command = home.up();
+    command.args(["--demo", "--demo-http", "127.0.0.1:0"]).env("LOGQ__AGENT__HTTP", "127.0.0.1:0");
+    let server = home.start_by(command, "sort timestamp'");
+    let shop = server.ready_block.lines().find_map(|line| line.trim().strip_prefix("shop"));
+    let shop = shop.unwrap().trim().split(',').next().unwrap().to_owned();
+    let began = std::time::Instant::now();
+    let orders: Vec<_> = (0..3)
+        .map(|number| {
+            let (shop, id) = (shop.clone(), format!("of-test-{number}"));
+            std::thread::spawn(move || {
+                let body = json!({"customer": "of-this-test", "items": [{"sku": "teapot", "quantity": 1}], "card": CARD_SLOW});
+                let headers = [("content-type", "application/json"), ("x-correlation-id", &*id)];
+                Http::new().post(&shop, &headers, body.to_string()).status
+            })
+        })
+        .collect();
+    for order in orders {
+        assert_eq!(order.join().unwrap(), 504);
+    }
+    let firing = eventually("a notification", || receiver.taken().into_values().next());
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+    let alert = &firing["alerts"][0];
+    assert_eq!(firing["alerts"].as_array().unwrap().len(), 1);
+    assert_eq!(alert["annotations"]["summary"], "3 orders");
+    let records = alert["annotations"]["records"].as_str().unwrap();
+    assert_eq!(records.matches("ERROR orders order failed").count(), 3, "{records}");
+    let story = alert["annotations"]["story"].as_str().unwrap();
+    assert!(story.contains("/of-test-"), "{story}");
+    assert!(server.http.get(story).text().contains("payment timed out"));
+    eventually("that it is over", || {
+        receiver.taken().into_values().find(|told| told["status"] == "resolved")
+    });
+    assert_eq!(receiver.taken().len(), 2, "one notification each");
+    server::tell(&format!("alerts: a failure of the demo was told after {took:.1?}"));
 }
 
 #[test]
