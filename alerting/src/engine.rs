@@ -49,6 +49,11 @@ const SHOW_EXPIRED: i64 = 5 * 86_400 * crate::SECOND;
 const JITTER_PART: i64 = 10;
 /// Records that an alert carries.
 const RECORDS: usize = 5;
+/// Seconds; whole intervals are long, and the watermark is up to ten seconds behind.
+const LAG_BUCKETS: &[f64] = &[
+    0.1, 0.25, 0.5, 1.0, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 7.5, 10.0, 11.0, 12.5, 15.0, 30.0, 60.0,
+    300.0,
+];
 /// The health check that tells of it.
 const CHECK: &str = "alerting";
 
@@ -160,7 +165,7 @@ impl Figures {
             lag: metrics.histogram(
                 "rule_evaluation_lag_seconds",
                 "How long after its moment a rule was judged; waiting for records to be complete is part of it.",
-                SECONDS_BUCKETS,
+                LAG_BUCKETS,
             ),
             firing: metrics.gauge("alerts_firing", "Alerts that fire."),
             rules: metrics.gauge("rules", "Rules that are judged."),

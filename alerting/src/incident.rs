@@ -9,6 +9,13 @@ use crate::judge::Alert;
 use crate::rules::Rule;
 use crate::template;
 
+/// Longest text of a record that is kept, bytes.
+const TEXT_BYTES_MAX: usize = 2 << 10;
+/// Attributes of a record that are kept.
+const ATTRIBUTES_MAX: usize = 50;
+/// Correlations that are kept.
+const CORRELATIONS_MAX: usize = 100;
+
 /// An alert that fired.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
@@ -47,13 +54,40 @@ impl Incident {
             labels: alert.labels.clone(),
             annotations: BTreeMap::new(),
             values: alert.values.clone(),
-            correlations: alert.correlations.clone(),
+            correlations: alert.correlations.iter().take(CORRELATIONS_MAX).cloned().collect(),
             fired_at: alert.fired_at.unwrap_or(alert.active_at),
             resolved_at: None,
-            records,
+            records: records.into_iter().map(bounded).collect(),
         };
         incident.annotations = template::annotations(rule, &incident, link);
         incident
+    }
+}
+
+/// A record with its long texts cut, and no more attributes than a person reads.
+fn bounded(record: Map<String, Value>) -> Map<String, Value> {
+    let members = record.into_iter().map(|(name, value)| match value {
+        Value::Object(attributes) => {
+            let some = attributes.into_iter().take(ATTRIBUTES_MAX);
+            (name, some.map(|(name, value)| (name, cut(value))).collect())
+        }
+        value => (name, cut(value)),
+    });
+    members.collect()
+}
+
+/// A value, or the begin of its text where that is long.
+fn cut(value: Value) -> Value {
+    let text = match value {
+        Value::String(text) => text,
+        Value::Array(_) | Value::Object(_) if value.to_string().len() > TEXT_BYTES_MAX => {
+            value.to_string()
+        }
+        other => return other,
+    };
+    match text.len() > TEXT_BYTES_MAX {
+        true => format!("{}…", &text[..text.floor_char_boundary(TEXT_BYTES_MAX)]).into(),
+        false => text.into(),
     }
 }
 
@@ -86,7 +120,22 @@ pub(crate) fn fingerprint(labels: &BTreeMap<String, String>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_record_is_bounded() {
+        let long = "ü".repeat(4 << 10);
+        let attributes: Map<String, Value> =
+            (0..1_000).map(|n| (format!("a{n}"), json!([long, {"deep": long}]))).collect();
+        let record = json!({"message": long, "n": 1, "short": "s", "attributes": attributes});
+        let Value::Object(record) = record else { unreachable!() };
+        let kept = bounded(record);
+        assert_eq!((&kept["n"], &kept["short"]), (&json!(1), &json!("s")));
+        let bytes = Value::from(kept).to_string().len();
+        assert!(bytes < (ATTRIBUTES_MAX + 2) * 2 * TEXT_BYTES_MAX, "{bytes}");
+    }
 
     #[test]
     fn a_fingerprint_is_that_of_alertmanager() {

@@ -4,6 +4,7 @@
 //! every answer against what the generator knows. See `README.md` for what is measured, and `results/` for what came out.
 
 mod agent;
+mod alerts;
 mod cli;
 mod corpus;
 mod disk;
@@ -79,6 +80,11 @@ enum Command {
         #[command(flatten)]
         options: stories::StoriesOptions,
     },
+    /// Measure many alert rules while records come in, and a week of history judged by them
+    Alerts {
+        #[command(flatten)]
+        options: alerts::AlertsOptions,
+    },
     /// Minutes at a steady rate, with questions and `kill -9`; fails if anything does not hold
     Soak {
         #[command(flatten)]
@@ -122,6 +128,15 @@ async fn main() -> anyhow::Result<()> {
                 writeln!(std::io::stdout(), "{}", report.display())?;
             }
             result.check()
+        }
+        Command::Alerts { options } => {
+            let result = alerts::run(&options).await?;
+            std::io::stdout().write_all(result.text().as_bytes())?;
+            if let Some(folder) = &options.results {
+                let report = result.write(folder)?;
+                writeln!(std::io::stdout(), "{}", report.display())?;
+            }
+            Ok(())
         }
         Command::Stories { options } => {
             let result = stories::run(&options).await?;
