@@ -417,7 +417,7 @@ fn a_real_alertmanager_is_told_what_fires_and_what_is_over() {
     let receiver = Receiver::start(|_| OK.to_owned());
     let Some(alertmanager) = Alertmanager::start(&receiver.url) else { return };
     let home = Home::with_config("");
-    let rules = home.write("rules.yaml", RULES);
+    let rules = home.write("rules.yaml", RULES.replace("window: 3s", "window: 8s"));
     let config = format!(
         "[alerting]\nrules = [{rules:?}]\n[[alerting.receivers]]\nname = \"am\"\nalertmanager = {{ url = {:?} }}\n",
         alertmanager.url
@@ -528,7 +528,8 @@ fn every_transition_is_told_through_kills_and_a_receiver_that_fails_half_of_the_
         (random >> 33) % below
     };
     let receiver = Receiver::start(|number| if number % 2 == 0 { BUSY } else { OK }.to_owned());
-    let home = home(&receiver, "max_delay = \"1s\"");
+    // Longer than it takes to store what was sent, so that what is judged is what history has.
+    let home = home(&receiver, "max_delay = \"5s\"");
     let mut server = home.start();
     for _ in 0..kills {
         fail(&server, ["payments", "orders", "gateway"][next(3) as usize], 2);
