@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::silence::{Conditions, Matcher};
 use service::config::{Config, Fallback, Key, Kind, Table, Values};
+use service::doors::TENANT;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -34,18 +35,8 @@ const CONDITIONS: Kind = Kind::List(&Kind::Notation {
     check: |text| Conditions::new(&[text.parse()?]).map(|_| ()),
 });
 
-const TENANT: Kind = Kind::Notation {
-    what: "a tenant's name, letters, digits and !-_.*'(), 150 at most",
-    example: "default",
-    check: |text| service::principal::check_tenant(text).map_err(str::to_owned),
-};
-
 const fn duration(min_ms: u64, max: Duration) -> Kind {
     Kind::Duration { min: Duration::from_millis(min_ms), max }
-}
-
-const fn key(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -> Key {
-    Key { path, kind, fallback, doc }
 }
 
 /// The table of this role.
@@ -53,76 +44,76 @@ pub const TABLE: Table = Table {
     name: "alerting",
     doc: "Evaluates alert rules and tells people.",
     keys: &[
-        key(
+        Key::new(
             "http",
             Kind::Address,
             Fallback::Value("127.0.0.1:3101"),
             "Where alerts, rules and notifications can be asked for; port 0 takes any free one.",
         ),
-        key(
+        Key::new(
             "rules",
             Kind::List(&Kind::Text),
             Fallback::Absent,
             "Files with rules; a name may have `*`. Relative to the folder in which the process runs.",
         ),
-        key(
+        Key::new(
             "tenant",
             TENANT,
             Fallback::Value(service::principal::TENANT_DEFAULT),
             "Whose records the rules are about.",
         ),
-        key(
+        Key::new(
             "max_delay",
             duration(0, DAY),
             Fallback::Value("60s"),
             "A moment is judged when every agent has sent what it had until then; after this long it is judged without.",
         ),
-        key(
+        Key::new(
             "group_by",
             Kind::List(&Kind::Text),
             Fallback::Value("[\"alertname\"]"),
             "Alerts with the same values of these labels are told of together.",
         ),
-        key(
+        Key::new(
             "group_wait",
             duration(0, DAY),
             Fallback::Value("1s"),
             "How long the first alert of a group waits for others.",
         ),
-        key(
+        Key::new(
             "group_interval",
             duration(0, DAY),
             Fallback::Value("30s"),
             "How long what is new in a group waits after the last notification.",
         ),
-        key(
+        Key::new(
             "repeat_interval",
             duration(1_000, Duration::from_secs(365 * 86_400)),
             Fallback::Value("4h"),
             "A group that still fires is told of again after this long.",
         ),
-        key(
+        Key::new(
             "link",
             LINK,
             Fallback::Absent,
             "Where people reach the query port, for links in alerts; its own address if not said.",
         ),
-        key(
+        Key::new(
             "inhibit",
             Kind::Tables(&[
-                key(
+                Key::new(
                     "source",
                     CONDITIONS,
                     Fallback::Required,
                     "While an alert fires that all of these match,",
                 ),
-                key(
+                Key::new(
                     "target",
                     CONDITIONS,
                     Fallback::Required,
                     "nobody is told of those that all of these match",
                 ),
-                key(
+                Key::new(
                     "equal",
                     Kind::List(&Kind::Text),
                     Fallback::Absent,
@@ -132,41 +123,41 @@ pub const TABLE: Table = Table {
             Fallback::Absent,
             "Alerts that another alert explains.",
         ),
-        key(
+        Key::new(
             "receivers",
             Kind::Tables(&[
-                key("name", Kind::Text, Fallback::Required, "Its name, unique."),
-                key(
+                Key::new("name", Kind::Text, Fallback::Required, "Its name, unique."),
+                Key::new(
                     "alertmanager.url",
                     LINK,
                     Fallback::Absent,
                     "A Prometheus Alertmanager, which groups, silences and tells by itself. A receiver has exactly one of alertmanager, slack, command and webhook.",
                 ),
-                key(
+                Key::new(
                     "slack.url",
                     URL,
                     Fallback::Absent,
                     "An incoming webhook of Slack, or of what understands those; gets a text.",
                 ),
-                key(
+                Key::new(
                     "command",
                     Kind::List(&Kind::Text),
                     Fallback::Absent,
                     "A program and its arguments, run with the body of a webhook on its standard input; ends with 0 if that is done.",
                 ),
-                key(
+                Key::new(
                     "webhook.url",
                     URL,
                     Fallback::Absent,
                     "Gets a POST in the shape of Alertmanager's webhook, version 4.",
                 ),
-                key(
+                Key::new(
                     "webhook.secret_file",
                     Kind::Path,
                     Fallback::Absent,
                     "A file with a secret: each request is signed, X-Logq-Signature: sha256=HEX of HMAC-SHA256 over its body.",
                 ),
-                key(
+                Key::new(
                     "timeout",
                     duration(100, Duration::from_secs(300)),
                     Fallback::Value("10s"),

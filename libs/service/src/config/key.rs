@@ -28,6 +28,18 @@ pub struct Key {
     pub doc: &'static str,
 }
 
+impl Key {
+    /// A key, its parts in the order of their declaration.
+    pub const fn new(
+        path: &'static str,
+        kind: Kind,
+        fallback: Fallback,
+        doc: &'static str,
+    ) -> Self {
+        Self { path, kind, fallback, doc }
+    }
+}
+
 /// What a key takes.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {

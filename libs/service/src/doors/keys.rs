@@ -10,7 +10,8 @@ use crate::config::{ByteSize, Config, Fallback, Fault, Faults, Key, Kind, Table}
 use crate::principal::check_tenant;
 use crate::tls::{ServerTls, TlsFiles};
 
-const TENANT: Kind = Kind::Notation {
+/// A tenant's name, as a key of a configuration.
+pub const TENANT: Kind = Kind::Notation {
     what: "a tenant's name, letters, digits and !-_.*'(), 150 at most",
     example: "team-a",
     check: |text| check_tenant(text).map_err(str::to_owned),
@@ -21,26 +22,26 @@ pub const TABLE: Table = Table {
     name: "doors",
     doc: "Who may come in, by every listener of the process.",
     keys: &[
-        key(
+        Key::new(
             "tokens",
             Kind::Path,
             Fallback::Absent,
             "The file of tokens that `logq token` writes; with it every caller needs one. It is read again when it changes.",
         ),
-        key(
+        Key::new(
             "tls.cert",
             Kind::Path,
             Fallback::Absent,
             "The certificate of the listeners with those that lead to its CA, PEM; with it they speak TLS. Read again when it changes.",
         ),
-        key("tls.key", Kind::Path, Fallback::Absent, "Its key, PEM."),
-        key(
+        Key::new("tls.key", Kind::Path, Fallback::Absent, "Its key, PEM."),
+        Key::new(
             "tls.client_ca",
             Kind::Path,
             Fallback::Absent,
             "CAs of clients, PEM; with it every client needs a certificate of one of them.",
         ),
-        key(
+        Key::new(
             "tenants",
             Kind::Tables(TENANTS),
             Fallback::Absent,
@@ -50,8 +51,8 @@ pub const TABLE: Table = Table {
 };
 
 const TENANTS: &[Key] = &[
-    key("name", TENANT, Fallback::Required, "The tenant."),
-    key(
+    Key::new("name", TENANT, Fallback::Required, "The tenant."),
+    Key::new(
         "retention_age",
         Kind::Duration {
             min: Duration::from_secs(60),
@@ -60,29 +61,25 @@ const TENANTS: &[Key] = &[
         Fallback::Absent,
         "Its segments go when their newest record is older; instead of `collector.retention_age`.",
     ),
-    key(
+    Key::new(
         "retention_size",
         Kind::ByteSize { min: ByteSize(1 << 20), max: ByteSize(1 << 50) },
         Fallback::Absent,
         "Its oldest segments go while its own together are larger; beside `collector.retention_size`.",
     ),
-    key(
+    Key::new(
         "ingest_bytes_per_second",
         Kind::ByteSize { min: ByteSize(1 << 10), max: ByteSize(1 << 40) },
         Fallback::Absent,
         "Bytes of its bodies as they are sent, a second; beyond it they are answered with 429.",
     ),
-    key(
+    Key::new(
         "queries",
         Kind::Integer { min: 1, max: 1024 },
         Fallback::Absent,
         "Its queries that run or wait at the same time; further ones are answered with 429.",
     ),
 ];
-
-const fn key(path: &'static str, kind: Kind, fallback: Fallback, doc: &'static str) -> Key {
-    Key { path, kind, fallback, doc }
-}
 
 /// The table as it was read.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -29,7 +29,7 @@ use crate::reread::Reread;
 use crate::tokens::{Grant, TokenError, TokenSet};
 
 pub use entrance::Entrance;
-pub use keys::{DoorOptions, TABLE};
+pub use keys::{DoorOptions, TABLE, TENANT};
 pub use refusal::Refused;
 pub use routes::{Access, Declared, Routes, Wording};
 pub use tenants::TenantLimits;
