@@ -49,6 +49,8 @@ pub fn find(
         Kind::Absent { query, by, forget_after } => {
             let text =
                 format!("{} | stats count() as count by {}", filter_of(query), by.join(", "));
+            // The clock may have been set back.
+            memory.seen.values_mut().for_each(|seen| *seen = (*seen).min(at));
             for row in whole(runner, &text, from, at)? {
                 let found = found_of(row, &text);
                 memory.seen.insert(key(&found.labels), at);

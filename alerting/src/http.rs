@@ -99,7 +99,7 @@ async fn incidents(
     Query(limit): Query<Limit>,
 ) -> Answered {
     let limit = limit.of(&engine, &principal);
-    let incidents = blocking(move || engine.incidents(limit)).await?;
+    let incidents = blocking(move || engine.book.incidents(limit)).await?;
     let incidents = incidents.into_iter().map(|incident| {
         json!({
             "labels": incident.labels,
@@ -121,7 +121,7 @@ async fn notifications(
     Query(limit): Query<Limit>,
 ) -> Answered {
     let limit = limit.of(&engine, &principal);
-    let notifications = blocking(move || engine.notifications(limit)).await?;
+    let notifications = blocking(move || engine.book.newest_notifications(limit)).await?;
     let notifications = notifications.into_iter().map(|one| {
         json!({
             "idempotency_key": one.idempotency_key,

@@ -18,25 +18,25 @@ const CORRELATIONS_MAX: usize = 100;
 
 /// An alert that fired.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Incident {
+pub(crate) struct Incident {
     /// Of its labels, as Alertmanager computes it; together with `fired_at` it names the incident.
-    pub fingerprint: String,
+    pub(crate) fingerprint: String,
     /// Group, name and place of its rule.
-    pub rule: String,
+    pub(crate) rule: String,
     /// Its identity.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// Rendered when it began to fire.
-    pub annotations: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
     /// The numbers of its row.
-    pub values: BTreeMap<String, Value>,
+    pub(crate) values: BTreeMap<String, Value>,
     /// Correlations that it is about.
-    pub correlations: Vec<String>,
+    pub(crate) correlations: Vec<String>,
     /// Since when it fires, ns.
-    pub fired_at: i64,
+    pub(crate) fired_at: i64,
     /// When it was over.
-    pub resolved_at: Option<i64>,
+    pub(crate) resolved_at: Option<i64>,
     /// The first records behind it, as they were when it began to fire.
-    pub records: Vec<Map<String, Value>>,
+    pub(crate) records: Vec<Map<String, Value>>,
 }
 
 impl Incident {

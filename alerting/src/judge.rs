@@ -69,8 +69,12 @@ impl Judge {
         self.alerts.values()
     }
 
-    /// Takes what was found at `at`, which is later than the moment before; says what changed.
+    /// Takes what was found at `at`, which is later than the moment before, unless the clock was set back: then what was so
+    /// is so since now. Says what changed.
     pub fn step(&mut self, rule: &Rule, at: i64, found: Vec<Found>) -> Vec<Transition> {
+        for alert in self.alerts.values_mut() {
+            (alert.active_at, alert.true_at) = (alert.active_at.min(at), alert.true_at.min(at));
+        }
         let mut transitions = Vec::new();
         let mut is_so: BTreeSet<String> = BTreeSet::new();
         for one in found {
@@ -121,4 +125,41 @@ fn labels_of(rule: &Rule, found: &Found) -> BTreeMap<String, String> {
     labels.extend(rule.labels.iter().map(|(name, value)| (name.clone(), value.clone())));
     labels.insert(ALERTNAME.to_owned(), rule.alert.clone());
     labels
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::rules::Kind;
+
+    const S: i64 = crate::SECOND;
+
+    #[test]
+    fn a_clock_that_is_set_back_neither_keeps_an_alert_nor_holds_one_up() {
+        let seconds = Duration::from_secs;
+        let rule = Rule {
+            alert: "A".to_owned(),
+            kind: Kind::Query("*".to_owned()),
+            window: seconds(60),
+            hold: seconds(10),
+            keep_firing_for: seconds(10),
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        };
+        let mut judge = Judge::default();
+        let mut step = |at: i64, is_so: bool| {
+            let found = if is_so { vec![Found::default()] } else { Vec::new() };
+            let changed = judge.step(&rule, at * S, found);
+            changed.first().map(|transition| transition.alert.state)
+        };
+        assert_eq!(step(5_000, true), None, "pending");
+        // Back by an hour: it has to be so for ten seconds of the new time.
+        assert_eq!(step(1_400, true), None);
+        assert_eq!(step(1_410, true), Some(State::Firing));
+        assert_eq!(step(5_010, true), None);
+        assert_eq!(step(1_420, false), None, "kept for ten seconds");
+        assert_eq!(step(1_430, false), Some(State::Resolved));
+    }
 }

@@ -34,7 +34,6 @@ pub use cases::{BEGIN, Case, Cases};
 pub use engine::{Engine, Parts, ReadRules, Running, Watermark};
 pub use find::{Found, Memory, find};
 pub use http::routes;
-pub use incident::Incident;
 pub use judge::{Alert, Judge, State, Transition};
 pub use lab::{Backtest, Fired, Lab, RuleHistory};
 pub use options::{AlertingOptions, Grouping, ReceiverOptions, TABLE};
@@ -42,7 +41,6 @@ pub use read::{Fault, Faults, QueryFault, read, read_files};
 pub use rules::{Group, Kind, Rule, Rules};
 pub use runner::{Answer, QueryRunner, RunError};
 pub use silence::Matcher;
-pub use state::{Notification, StateError};
 
 /// Nanoseconds of a second.
 const SECOND: i64 = 1_000_000_000;

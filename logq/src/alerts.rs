@@ -8,7 +8,6 @@ use reqwest::Client;
 use serde_json::Value;
 
 use crate::arguments::{Alerts, OutputForm};
-use crate::client;
 use crate::exit::Exit;
 use crate::look;
 use crate::output::{print_lines, row};
@@ -19,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const WATCHED_MAX: usize = 1_000;
 
 pub(crate) async fn run(alerts: &Alerts) -> Result<Exit> {
-    let client = match client::new(&alerts.server.addr, &alerts.server.access) {
+    let client = match alerts.server.client() {
         Ok(client) => client,
         Err(exit) => return Ok(exit),
     };
@@ -55,7 +54,7 @@ async fn get(
     route: &str,
     member: &str,
 ) -> Result<Vec<Value>, Exit> {
-    let url = format!("{}/api/v1/{route}", alerts.server.addr.trim_end_matches('/'));
+    let url = alerts.server.url(&format!("v1/{route}"));
     let mut answer = look::read(&alerts.server.addr, client.get(url)).await?;
     match answer[member].take() {
         Value::Array(told) => Ok(told),

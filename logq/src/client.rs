@@ -8,7 +8,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap};
 use serde_json::Value;
 use service::principal::TENANT_HEADER;
 
-use crate::arguments::QueryServer;
+use crate::arguments::{AlertServer, QueryServer};
 use crate::exit::Exit;
 
 /// A client for this address that shows who asks with every request; or how to end where that cannot be shown.
@@ -28,6 +28,18 @@ impl QueryServer {
     /// Where a route of `/api/v1` is.
     pub(crate) fn url(&self, route: &str) -> String {
         format!("{}/api/v1/{route}", self.addr.trim_end_matches('/'))
+    }
+}
+
+impl AlertServer {
+    /// A client that shows who asks; or how to end where that cannot be shown.
+    pub(crate) fn client(&self) -> Result<reqwest::Client, Exit> {
+        new(&self.addr, &self.access)
+    }
+
+    /// Where a route of `/api` is, `v1/alerts`.
+    pub(crate) fn url(&self, route: &str) -> String {
+        format!("{}/api/{route}", self.addr.trim_end_matches('/'))
     }
 }
 

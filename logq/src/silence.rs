@@ -3,13 +3,9 @@
 use alerting::Matcher;
 use anyhow::Result;
 use record::Timestamp;
-use reqwest::Client;
 use serde_json::json;
 
-use crate::arguments::{
-    AddSilence, AlertServer, EndSilence, ListSilences, OutputForm, SilenceCommand,
-};
-use crate::client;
+use crate::arguments::{AddSilence, EndSilence, ListSilences, OutputForm, SilenceCommand};
 use crate::exit::Exit;
 use crate::look;
 use crate::output::{print_lines, row};
@@ -21,16 +17,6 @@ pub(crate) async fn run(command: SilenceCommand) -> Result<Exit> {
         SilenceCommand::End(ended) => end(&ended).await,
     };
     Ok(done.err().unwrap_or(Exit::Success))
-}
-
-impl AlertServer {
-    fn client(&self) -> Result<Client, Exit> {
-        client::new(&self.addr, &self.access)
-    }
-
-    fn url(&self, route: &str) -> String {
-        format!("{}/api/v2/{route}", self.addr.trim_end_matches('/'))
-    }
 }
 
 async fn add(silence: &AddSilence) -> Result<(), Exit> {
@@ -45,7 +31,7 @@ async fn add(silence: &AddSilence) -> Result<(), Exit> {
         "comment": silence.comment,
     });
     let server = &silence.server;
-    let request = server.client()?.post(server.url("silences")).json(&body);
+    let request = server.client()?.post(server.url("v2/silences")).json(&body);
     let made = look::read(&server.addr, request).await?;
     println!("{} until {ends_at}", made["silenceID"].as_str().unwrap_or_default());
     Ok(())
@@ -54,7 +40,7 @@ async fn add(silence: &AddSilence) -> Result<(), Exit> {
 async fn list(asked: &ListSilences) -> Result<Exit> {
     let server = &asked.server;
     let read =
-        async { look::read(&server.addr, server.client()?.get(server.url("silences"))).await };
+        async { look::read(&server.addr, server.client()?.get(server.url("v2/silences"))).await };
     let silences = match read.await {
         Ok(silences) => silences,
         Err(exit) => return Ok(exit),
@@ -86,6 +72,6 @@ async fn list(asked: &ListSilences) -> Result<Exit> {
 
 async fn end(ended: &EndSilence) -> Result<(), Exit> {
     let server = &ended.server;
-    let url = server.url(&format!("silence/{}", ended.id));
+    let url = server.url(&format!("v2/silence/{}", ended.id));
     look::read(&server.addr, server.client()?.delete(url)).await.map(|_| ())
 }

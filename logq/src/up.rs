@@ -161,10 +161,15 @@ async fn serve_until_stopped(
         },
     };
     let state = ready.data.join(ALERTING_STATE);
-    let engine = match Engine::start(settings.alerting, &state, parts, &metrics, &health) {
+    let (options, registry, page) = (settings.alerting, metrics.clone(), health.clone());
+    let started = tokio::task::spawn_blocking(move || {
+        Engine::start(options, &state, parts, &registry, &page)
+    });
+    let engine = match started.await.context("alerting panicked")? {
         Ok(engine) => engine,
         Err(error) => {
             eprintln!("logq: {error}");
+            close(store).await?;
             return Ok(Exit::Usage);
         }
     };

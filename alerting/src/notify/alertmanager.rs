@@ -1,8 +1,8 @@
 //! Sends alerts to a Prometheus Alertmanager as Prometheus does: all that fire, again every minute, each with an end that is
 //! four minutes away, so that they are over by themselves if this process is; those that are over for a quarter of an hour.
 //!
-//! `POST /api/v2/alerts`. An answer of 400 means that some alerts of the batch are bad and the others are taken, so nothing of
-//! it is sent again at once. Everything else that is no success is tried again with pauses.
+//! `POST /api/v2/alerts`. An answer of 400 means that some alerts of the batch are bad and the others are taken, so what is
+//! refused is not sent again before its minute is over. Everything else that is no success is tried again with pauses.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -60,10 +60,10 @@ impl Delivery {
             self.sent.with_label_values(&[name, tried.outcome()]).inc();
             match tried {
                 Tried::Delivered => {}
-                Tried::Refused(error) if error.starts_with("400") => {
+                Tried::Refused(error) => {
                     tracing::error!(receiver = name, error, "an alert is refused");
                 }
-                Tried::Failed(error) | Tried::Refused(error) => {
+                Tried::Failed(error) => {
                     tracing::warn!(receiver = name, error, "alerts are sent again");
                     return false;
                 }
@@ -99,7 +99,9 @@ fn due(book: &Book, receiver: &str, link: &str, now: i64) -> Result<Due, StateEr
 }
 
 fn alert(incident: &Incident, link: &str, now: i64) -> Value {
+    // One that ends before it begins is refused; a clock that was set back would make such.
     let ends_at = incident.resolved_at.unwrap_or(now.saturating_add(nanos(ENDS_AFTER)));
+    let ends_at = ends_at.max(incident.fired_at);
     // One with an empty value is dropped there, and would have another identity.
     let labels: BTreeMap<String, String> =
         named(&incident.labels).into_iter().filter(|(_, value)| !value.is_empty()).collect();

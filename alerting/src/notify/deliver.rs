@@ -3,12 +3,14 @@
 //! Tried again for a day, with pauses from a second to five minutes: no answer in time, no connection, 408, 429, 5xx. Given
 //! up at once: any other answer, redirects among them. Of an answer the status is read and 1 KiB of its text.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use record::Timestamp;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use service::metrics::CounterVec;
+use service::reread::Reread;
 use service::signature;
 use tokio::sync::Notify;
 
@@ -23,6 +25,8 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 /// How often is looked without being woken.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Longest secret.
+const SECRET_BYTES_MAX: usize = 4 << 10;
 /// What is kept of an answer that refuses.
 const ANSWER_BYTES_MAX: usize = 1 << 10;
 
@@ -32,6 +36,8 @@ pub(crate) struct Delivery {
     pub(crate) book: Arc<Book>,
     pub(crate) receiver: ReceiverOptions,
     pub(crate) client: Client,
+    /// What signs.
+    pub(crate) secret: Option<Reread<Vec<u8>>>,
     /// There are notifications.
     pub(crate) made: Arc<Notify>,
     pub(crate) sent: CounterVec,
@@ -52,6 +58,24 @@ impl Tried {
             Self::Refused(_) => "refused",
         }
     }
+}
+
+/// A secret, read again when its file changes.
+///
+/// # Errors
+/// Which file cannot be read, or is no secret.
+pub(crate) fn secret(file: &Path) -> Result<Reread<Vec<u8>>, String> {
+    let path = file.to_owned();
+    Reread::new(vec![path.clone()], move || {
+        let secret = std::fs::read(&path)
+            .map_err(|error| format!("cannot read the secret in {}: {error}", path.display()))?;
+        match secret.trim_ascii() {
+            secret if (1..=SECRET_BYTES_MAX).contains(&secret.len()) => Ok(secret.to_vec()),
+            _ => {
+                Err(format!("{} holds no secret of 1 to {SECRET_BYTES_MAX} bytes", path.display()))
+            }
+        }
+    })
 }
 
 impl Delivery {
@@ -78,7 +102,9 @@ impl Delivery {
     }
 
     async fn deliver(&self, notification: Notification) {
-        let tried = self.post(&notification).await;
+        let (book, id) = (Arc::clone(&self.book), notification.id);
+        let Some(body) = blocking(move || book.body(id)).await else { return };
+        let tried = self.post(&notification.idempotency_key, body).await;
         let name = self.receiver.name.as_str();
         self.sent.with_label_values(&[name, tried.outcome()]).inc();
         let (book, now) = (Arc::clone(&self.book), Timestamp::now().0);
@@ -87,7 +113,6 @@ impl Delivery {
             Tried::Delivered => blocking(move || book.ended(&notification, None, now)).await,
             Tried::Failed(error) if !is_late => {
                 tracing::warn!(receiver = name, error, "a notification is tried again");
-                let id = notification.id;
                 let pause = pause(notification.tries, id);
                 blocking(move || book.tried(id, &error, now.saturating_add(nanos(pause)))).await
             }
@@ -102,10 +127,9 @@ impl Delivery {
         }
     }
 
-    async fn post(&self, notification: &Notification) -> Tried {
+    async fn post(&self, key: &str, body: Vec<u8>) -> Tried {
         if let ReceiverKind::Command(command) = &self.receiver.kind {
-            let (key, body) = (&notification.idempotency_key, &notification.body);
-            return command::run(command, key, body, self.receiver.timeout).await;
+            return command::run(command, key, &body, self.receiver.timeout).await;
         }
         let mut request = self
             .client
@@ -113,21 +137,11 @@ impl Delivery {
             .timeout(self.receiver.timeout)
             .header("Content-Type", "application/json")
             .header("User-Agent", concat!("logq/", env!("CARGO_PKG_VERSION")))
-            .header("Idempotency-Key", &notification.idempotency_key);
-        if let ReceiverKind::Webhook { secret_file: Some(file) } = &self.receiver.kind {
-            match std::fs::read(file) {
-                Ok(secret) => {
-                    request = request.header(
-                        "X-Logq-Signature",
-                        signature::of(secret.trim_ascii(), &notification.body),
-                    );
-                }
-                Err(error) => {
-                    return Tried::Failed(format!("{} cannot be read: {error}", file.display()));
-                }
-            }
+            .header("Idempotency-Key", key);
+        if let Some(secret) = &self.secret {
+            request = request.header("X-Logq-Signature", signature::of(&secret.get(), &body));
         }
-        send(request.body(notification.body.clone()), self.receiver.timeout).await
+        send(request.body(body), self.receiver.timeout).await
     }
 }
 

@@ -176,7 +176,8 @@ mod tests {
                     .unwrap();
             let newest = self.book.newest_notifications(1).unwrap();
             (made > 0).then(|| {
-                let body: serde_json::Value = serde_json::from_slice(&newest[0].body).unwrap();
+                let body: serde_json::Value =
+                    serde_json::from_slice(&self.book.body(newest[0].id).unwrap()).unwrap();
                 let alerts = body["alerts"].as_array().unwrap().iter().map(|alert| {
                     format!("{} {}", alert["labels"]["service"], alert["status"]).replace('"', "")
                 });

@@ -7,5 +7,5 @@ mod grouping;
 mod slack;
 mod webhook;
 
-pub(crate) use self::deliver::Delivery;
+pub(crate) use self::deliver::{Delivery, secret};
 pub(crate) use self::grouping::tell_news;

@@ -2,114 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod alertmanager;
+mod receiver;
+#[path = "../server/mod.rs"]
 mod server;
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use alertmanager::Alertmanager;
+use receiver::{BUSY, OK, Receiver};
 use serde_json::{Value, json};
 use server::{Home, Http, Server, eventually};
 
-/// A receiver of webhooks: keeps what came, and answers as it is told.
-struct Receiver {
-    url: String,
-    came: Arc<Mutex<Vec<Came>>>,
-}
-
-#[derive(Clone, Debug)]
-struct Came {
-    headers: BTreeMap<String, String>,
-    body: String,
-    is_taken: bool,
-}
-
 /// The demo's card that payments is always too slow for.
 const CARD_SLOW: &str = "4000000000000259";
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-const BUSY: &str = "HTTP/1.1 500 Busy\r\ncontent-length: 4\r\n\r\nbusy";
-
-impl Receiver {
-    /// `answer` gets how many came before; an empty one closes the connection.
-    fn start(answer: impl Fn(usize) -> String + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let came = Arc::new(Mutex::new(Vec::new()));
-        let (all, how) = (Arc::clone(&came), Arc::new(answer));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let (all, how) = (Arc::clone(&all), Arc::clone(&how));
-                std::thread::spawn(move || take(stream, &all, &*how));
-            }
-        });
-        Self { url, came }
-    }
-
-    fn came(&self) -> Vec<Came> {
-        self.came.lock().unwrap().clone()
-    }
-
-    /// What it took, each notification once.
-    fn taken(&self) -> BTreeMap<String, Value> {
-        let taken = self.came().into_iter().filter(|came| came.is_taken);
-        let keyed = taken.map(|came| {
-            let key = came.headers["idempotency-key"].clone();
-            (key, serde_json::from_str(&came.body).unwrap())
-        });
-        keyed.collect()
-    }
-
-    /// (service, startsAt, status) of all alerts that it was told of, as often as it was in notifications of their own.
-    fn alerts(&self) -> BTreeMap<(String, String, String), usize> {
-        let mut alerts = BTreeMap::new();
-        for notification in self.taken().values() {
-            for alert in notification["alerts"].as_array().unwrap() {
-                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-                let key = (
-                    text(&alert["labels"]["service"]),
-                    text(&alert["startsAt"]),
-                    text(&alert["status"]),
-                );
-                *alerts.entry(key).or_default() += 1;
-            }
-        }
-        alerts
-    }
-}
-
-fn take(mut stream: TcpStream, all: &Mutex<Vec<Came>>, answer: &dyn Fn(usize) -> String) {
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    loop {
-        let mut headers = BTreeMap::new();
-        let mut line = String::new();
-        if reader.read_line(&mut line).unwrap_or(0) == 0 {
-            return;
-        }
-        loop {
-            line.clear();
-            if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
-                break;
-            }
-            let (name, value) = line.trim_end().split_once(": ").unwrap();
-            headers.insert(name.to_ascii_lowercase(), value.to_owned());
-        }
-        let mut body = vec![0; headers["content-length"].parse().unwrap()];
-        if reader.read_exact(&mut body).is_err() {
-            return;
-        }
-        let body = String::from_utf8(body).unwrap();
-        let mut all = all.lock().unwrap();
-        let answer = answer(all.len());
-        let is_taken = answer.starts_with("HTTP/1.1 2");
-        all.push(Came { headers, body, is_taken });
-        drop(all);
-        if stream.write_all(answer.as_bytes()).is_err() || answer.is_empty() {
-            return;
-        }
-    }
-}
 
 const RULES: &str = r#"
 groups:
@@ -326,6 +232,42 @@ groups:
 }
 
 #[test]
+fn an_alertmanager_that_refuses_an_alert_of_a_batch_gets_what_is_next_and_not_the_same_at_once() {
+    let alertmanager = Receiver::start(|number| match number {
+        0 => "HTTP/1.1 400 Bad Request\r\ncontent-length: 9\r\n\r\n\"invalid\"".to_owned(),
+        1 => BUSY.to_owned(),
+        _ => OK.to_owned(),
+    });
+    let home = Home::with_config("");
+    // One that fires is over soon: the second request is about its end.
+    let rules = home.write("rules.yaml", RULES);
+    let url = alertmanager.url.trim_end_matches("/hook");
+    let config = format!(
+        "[alerting]\nrules = [{rules:?}]\n[[alerting.receivers]]\nname = \"am\"\nalertmanager = {{ url = {url:?} }}\n"
+    );
+    home.write("logq.toml", config);
+    let server = home.start();
+    fail(&server, "payments", 2);
+    let came = eventually("a request that is taken", || {
+        let came: Vec<Value> = alertmanager
+            .came()
+            .iter()
+            .map(|came| serde_json::from_str(&came.body).unwrap())
+            .filter(|alerts: &Value| !alerts.as_array().unwrap().is_empty())
+            .collect();
+        (came.len() >= 3).then_some(came)
+    });
+    let end = |alerts: &Value| -> jiff::Timestamp {
+        alerts[0]["endsAt"].as_str().unwrap().parse().unwrap()
+    };
+    let fired: jiff::Timestamp = came[0][0]["startsAt"].as_str().unwrap().parse().unwrap();
+    assert!((end(&came[0]) - fired).get_seconds() > 200, "it fires: {came:#?}");
+    // Nothing was sent again in between; the end was, after a 500.
+    assert!((end(&came[1]) - fired).get_seconds() < 60, "it is over: {came:#?}");
+    assert_eq!(came[1], came[2]);
+}
+
+#[test]
 fn a_silenced_alert_is_told_when_its_silence_is_ended() {
     let receiver = Receiver::start(|_| OK.to_owned());
     let home = home(&receiver, "");
@@ -359,57 +301,6 @@ fn a_silenced_alert_is_told_when_its_silence_is_ended() {
     let again = silence(&["end", id]);
     assert!(again.code != 0 && again.stderr.contains(id), "{again:?}");
     eventually("the other one", || services().contains(&"payments".to_owned()).then_some(()));
-}
-
-/// Debian's, on a port of its own, which is gone with it.
-struct Alertmanager {
-    child: std::process::Child,
-    url: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Alertmanager {
-    /// `None`, loudly, where it is not installed.
-    fn start(hook: &str) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let config = format!(
-            "route: {{receiver: hook, group_by: [alertname], group_wait: 100ms, group_interval: 1s}}\nreceivers: [{{name: hook, webhook_configs: [{{url: '{hook}'}}]}}]\n"
-        );
-        let file = folder.path().join("alertmanager.yml");
-        std::fs::write(&file, config).unwrap();
-        let child = std::process::Command::new("prometheus-alertmanager")
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!("--storage.path={}", folder.path().join("data").display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .arg("--cluster.listen-address=")
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn();
-        let Ok(child) = child else {
-            server::skipped("prometheus-alertmanager is not installed");
-            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI may skip nothing");
-            return None;
-        };
-        let started = Self { child, url: format!("http://127.0.0.1:{port}"), _folder: folder };
-        eventually("Alertmanager", || TcpStream::connect(("127.0.0.1", port)).ok());
-        Some(started)
-    }
-
-    /// Services whose alerts it has, with their states.
-    fn alerts(&self, server: &Server) -> Vec<(String, String)> {
-        let answer = server.http.get(&format!("{}/api/v2/alerts", self.url)).json();
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let alerts = answer.as_array().unwrap().iter();
-        alerts.map(|it| (text(&it["labels"]["service"]), text(&it["status"]["state"]))).collect()
-    }
-}
-
-impl Drop for Alertmanager {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]

@@ -10,7 +10,10 @@
 //!
 //! Kept: incidents and notifications that are over for 30 days, at most 100,000 of each.
 
-use std::collections::BTreeMap;
+mod notifications;
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,9 +21,11 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::find::Memory;
-use crate::incident::{Incident, fingerprint};
-use crate::judge::{ALERTNAME, Judge};
+use crate::incident::Incident;
+use crate::judge::Judge;
 use crate::silence::Silence;
+
+pub(crate) use self::notifications::Notification;
 
 /// What stands for a rule of alerts about alerting itself.
 const ABOUT_ITSELF: &str = "logq";
@@ -30,6 +35,10 @@ const VERSION: i64 = 1;
 const KEEP: i64 = 30 * 86_400 * crate::SECOND;
 /// ... and how many of a kind.
 const KEEP_MAX: i64 = 100_000;
+/// Incidents that are looked at together when people are told.
+const TELLABLE_MAX: i64 = 10_000;
+/// Incidents that are listed together, bytes of JSON.
+const LISTED_BYTES_MAX: usize = 32 << 20;
 
 const TABLES: &str = "
 CREATE TABLE identity (id TEXT NOT NULL);
@@ -56,7 +65,7 @@ CREATE INDEX notification_waiting ON notification (receiver, key, id) WHERE outc
 
 /// Why the state cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum StateError {
+pub(crate) enum StateError {
     /// The database refuses.
     #[error("alerting.db cannot be used: {0}")]
     Database(#[from] rusqlite::Error),
@@ -94,31 +103,6 @@ pub(crate) struct GroupState {
     /// When it had news for the first time.
     pub(crate) opened_at: i64,
     pub(crate) told_at: Option<i64>,
-}
-
-/// A notification on its way.
-#[derive(Clone, Debug, Serialize)]
-pub struct Notification {
-    /// Stays the same however often it is tried.
-    pub idempotency_key: String,
-    /// To whom.
-    pub receiver: String,
-    /// Of which group.
-    pub group_key: String,
-    /// When it was made, ns.
-    pub made_at: i64,
-    /// How often it was tried.
-    pub tries: u32,
-    /// When it is tried next, ns.
-    pub next_at: i64,
-    /// Why the last try failed.
-    pub error: Option<String>,
-    /// `delivered` or `given_up`; nothing while it waits.
-    pub outcome: Option<String>,
-    #[serde(skip)]
-    pub(crate) id: i64,
-    #[serde(skip)]
-    pub(crate) body: Vec<u8>,
 }
 
 /// The database.
@@ -226,7 +210,7 @@ impl Book {
             for (fingerprint, at) in ended {
                 transaction
                     .prepare_cached(
-                        "UPDATE incident SET resolved_at = ? WHERE rule = ? AND fingerprint = ? AND resolved_at IS NULL",
+                        "UPDATE incident SET resolved_at = max(fired_at, ?) WHERE rule = ? AND fingerprint = ? AND resolved_at IS NULL",
                     )?
                     .execute(params![at, key, fingerprint])?;
             }
@@ -250,32 +234,46 @@ impl Book {
         })
     }
 
-    /// Incidents that go on or that a receiver was not told the end of, oldest first.
+    /// Incidents that go on or that a receiver was not told the end of, oldest first; of very many those with news, and as many
+    /// of the others as there is room for.
     pub(crate) fn tellable(&self, receiver: &str) -> Result<Vec<Tellable>, StateError> {
         let connection = self.connection();
         let mut statement = connection.prepare_cached(
             "SELECT incident.id, data, resolved_at, told.resolved FROM incident
              LEFT JOIN told ON told.incident = incident.id AND told.receiver = ?1
              WHERE resolved_at IS NULL OR told.resolved IS NOT 1 AND resolved_at >=
-                (SELECT since FROM receiver WHERE name = ?1) ORDER BY incident.id",
+                (SELECT since FROM receiver WHERE name = ?1)
+             ORDER BY told.resolved IS NOT NULL AND resolved_at IS NULL, incident.id LIMIT ?2",
         )?;
-        let rows = statement
-            .query_map([receiver], |row| Ok((row.get(0)?, incident_of(row, 1, 2)?, row.get(3)?)))?;
-        rows.map(|row| {
-            let (id, incident, told) = row?;
-            Ok(Tellable { id, incident: incident?, told })
-        })
-        .collect()
+        let rows = statement.query_map(params![receiver, TELLABLE_MAX], |row| {
+            Ok((row.get(0)?, incident_of(row, 1, 2)?, row.get(3)?))
+        })?;
+        let mut all = rows
+            .map(|row| {
+                let (id, incident, told) = row?;
+                Ok(Tellable { id, incident: incident?, told })
+            })
+            .collect::<Result<Vec<_>, StateError>>()?;
+        all.sort_unstable_by_key(|one| one.id);
+        Ok(all)
     }
 
-    /// The newest incidents.
+    /// The newest incidents, fewer than asked for where they are large.
     pub(crate) fn incidents(&self, limit: usize) -> Result<Vec<Incident>, StateError> {
         let connection = self.connection();
         let mut statement = connection
             .prepare_cached("SELECT data, resolved_at FROM incident ORDER BY id DESC LIMIT ?")?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = statement.query_map([limit], |row| incident_of(row, 0, 1))?;
-        rows.map(|row| row?).collect()
+        let mut rows = statement.query([limit])?;
+        let (mut incidents, mut bytes) = (Vec::new(), 0);
+        while let Some(row) = rows.next()? {
+            bytes += row.get_ref(0)?.as_str().map_or(0, str::len);
+            if bytes > LISTED_BYTES_MAX && !incidents.is_empty() {
+                break;
+            }
+            incidents.push(incident_of(row, 0, 1)??);
+        }
+        Ok(incidents)
     }
 
     pub(crate) fn group(
@@ -332,50 +330,6 @@ impl Book {
         })
     }
 
-    /// The first notification of each group of a receiver that waits.
-    pub(crate) fn waiting(&self, receiver: &str) -> Result<Vec<Notification>, StateError> {
-        self.notifications(
-            "id IN (SELECT min(id) FROM notification WHERE outcome IS NULL AND receiver = ? GROUP BY key) ORDER BY next_at",
-            [receiver],
-        )
-    }
-
-    /// The newest notifications.
-    pub(crate) fn newest_notifications(
-        &self,
-        limit: usize,
-    ) -> Result<Vec<Notification>, StateError> {
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.notifications("1 ORDER BY id DESC LIMIT ?", [limit])
-    }
-
-    fn notifications(
-        &self,
-        which: &str,
-        parameters: impl rusqlite::Params,
-    ) -> Result<Vec<Notification>, StateError> {
-        let connection = self.connection();
-        let mut statement = connection.prepare_cached(&format!(
-            "SELECT id, receiver, key, body, made_at, tries, next_at, error, outcome FROM notification WHERE {which}"
-        ))?;
-        let rows = statement.query_map(parameters, |row| {
-            let id: i64 = row.get(0)?;
-            Ok(Notification {
-                idempotency_key: format!("{}-{id}", self.identity),
-                receiver: row.get(1)?,
-                group_key: row.get(2)?,
-                body: row.get(3)?,
-                made_at: row.get(4)?,
-                tries: row.get(5)?,
-                next_at: row.get(6)?,
-                error: row.get(7)?,
-                outcome: row.get(8)?,
-                id,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
-    }
-
     /// Keeps a silence, in the place of one with the same id; a new one gets an id.
     pub(crate) fn keep_silence(
         &self,
@@ -430,68 +384,6 @@ impl Book {
         rows.map(|row| row?).collect()
     }
 
-    /// How many notifications of a group wait.
-    pub(crate) fn waiting_of(&self, receiver: &str, key: &str) -> Result<i64, StateError> {
-        let connection = self.connection();
-        let mut statement = connection.prepare_cached(
-            "SELECT count(*) FROM notification WHERE outcome IS NULL AND receiver = ? AND key = ?",
-        )?;
-        Ok(statement.query_row([receiver, key], |row| row.get(0))?)
-    }
-
-    /// How many notifications wait.
-    pub(crate) fn waiting_count(&self) -> Result<i64, StateError> {
-        let connection = self.connection();
-        let mut statement =
-            connection.prepare_cached("SELECT count(*) FROM notification WHERE outcome IS NULL")?;
-        Ok(statement.query_row([], |row| row.get(0))?)
-    }
-
-    /// A try to deliver failed; it is tried again at `next_at`.
-    pub(crate) fn tried(&self, id: i64, error: &str, next_at: i64) -> Result<(), StateError> {
-        self.connection()
-            .prepare_cached(
-                "UPDATE notification SET tries = tries + 1, error = ?, next_at = ? WHERE id = ?",
-            )?
-            .execute(params![error, next_at, id])?;
-        Ok(())
-    }
-
-    /// A notification was delivered, or is given up for this reason. The latter makes an alert, which is over when
-    /// something is delivered to that receiver again.
-    pub(crate) fn ended(
-        &self,
-        of: &Notification,
-        error: Option<&str>,
-        now: i64,
-    ) -> Result<(), StateError> {
-        let outcome = if error.is_some() { "given_up" } else { "delivered" };
-        let labels = given_up_labels(&of.receiver);
-        let fingerprint = fingerprint(&labels);
-        let about = error.map(|error| given_up(of, error, now));
-        self.transact(|transaction| {
-            transaction.execute(
-                "UPDATE notification SET tries = tries + 1, error = ?, outcome = ?, ended_at = ? WHERE id = ?",
-                params![error, outcome, now, of.id],
-            )?;
-            let open = "rule = ?1 AND fingerprint = ?2 AND resolved_at IS NULL";
-            match about {
-                None => transaction.execute(
-                    &format!("UPDATE incident SET resolved_at = max(fired_at, ?3) WHERE {open}"),
-                    params![ABOUT_ITSELF, fingerprint, now],
-                )?,
-                Some(incident) => transaction.execute(
-                    &format!(
-                        "INSERT OR REPLACE INTO incident (rule, fingerprint, fired_at, data)
-                         SELECT ?1, ?2, ?3, ?4 WHERE NOT EXISTS (SELECT 1 FROM incident WHERE {open})"
-                    ),
-                    params![ABOUT_ITSELF, fingerprint, now, serde_json::to_string(&incident)?],
-                )?,
-            };
-            Ok(())
-        })
-    }
-
     /// These are told from now on of what ends; those that were there before, from then on.
     pub(crate) fn know_receivers(&self, names: &[&str], now: i64) -> Result<(), StateError> {
         self.transact(|transaction| {
@@ -526,31 +418,12 @@ impl Book {
             )?;
             transaction.execute(
                 "DELETE FROM incident WHERE resolved_at IS NOT NULL AND (resolved_at < ?1 OR id <= (SELECT max(id) FROM incident) - ?2)
-                 AND NOT EXISTS (SELECT 1 FROM json_each(?3) WHERE NOT EXISTS
-                    (SELECT 1 FROM told WHERE incident = incident.id AND receiver = value AND resolved))",
-                params![before, KEEP_MAX, receivers],
+                 AND NOT EXISTS (SELECT 1 FROM receiver WHERE since <= resolved_at AND NOT EXISTS
+                    (SELECT 1 FROM told WHERE incident = incident.id AND receiver = name AND resolved))",
+                params![before, KEEP_MAX],
             )?;
             Ok(())
         })
-    }
-}
-
-fn given_up_labels(receiver: &str) -> BTreeMap<String, String> {
-    let labels = [(ALERTNAME, "LogqNotificationGivenUp"), ("receiver", receiver)];
-    labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
-}
-
-/// The alert that a receiver could not be told.
-fn given_up(of: &Notification, error: &str, now: i64) -> Incident {
-    let labels = given_up_labels(&of.receiver);
-    let summary = format!("{} was not told of {}: {error}", of.receiver, of.group_key);
-    Incident {
-        fingerprint: fingerprint(&labels),
-        rule: ABOUT_ITSELF.to_owned(),
-        labels,
-        annotations: BTreeMap::from([("summary".to_owned(), summary)]),
-        fired_at: now,
-        ..Incident::default()
     }
 }
 
@@ -584,120 +457,4 @@ fn incident_of(
     let resolved_at = row.get(resolved_at)?;
     let incident = serde_json::from_str(&text).map(|incident| Incident { resolved_at, ..incident });
     Ok(incident.map_err(StateError::from))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn incident(name: &str, fired_at: i64) -> Incident {
-        let labels = BTreeMap::from([("alertname".to_owned(), name.to_owned())]);
-        Incident {
-            fingerprint: crate::incident::fingerprint(&labels),
-            rule: "g/r/0".to_owned(),
-            labels,
-            annotations: BTreeMap::new(),
-            values: BTreeMap::new(),
-            correlations: Vec::new(),
-            fired_at,
-            resolved_at: None,
-            records: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_receiver_is_told_of_what_goes_on_and_of_what_ended_since_it_is_known() {
-        let folder = tempfile::tempdir().unwrap();
-        let book = Book::open(&folder.path().join("alerting.db")).unwrap();
-        let state = RuleState::default();
-        let (before, after, open) = (incident("a", 1), incident("b", 2), incident("c", 3));
-        let begun = [before.clone(), after.clone(), open];
-        book.judged("g/r/0", 3, &state, &begun, &[(before.fingerprint, 10)]).unwrap();
-        book.know_receivers(&["ops"], 20).unwrap();
-        book.judged("g/r/0", 30, &state, &[], &[(after.fingerprint, 30)]).unwrap();
-        book.know_receivers(&["ops"], 40).unwrap();
-        let told = book.tellable("ops").unwrap();
-        let names: Vec<&str> =
-            told.iter().map(|it| it.incident.labels["alertname"].as_str()).collect();
-        assert_eq!(names, ["b", "c"]);
-        let group = GroupState { key: "k".to_owned(), opened_at: 40, told_at: None };
-        book.tell("ops", &group, &told.iter().collect::<Vec<_>>(), false, b"{}", 50).unwrap();
-        let told = book.tellable("ops").unwrap();
-        assert!(told.len() == 1 && told[0].told == Some(false), "{told:?}");
-        // A rule that is gone has no alerts.
-        book.keep_rules(&[], 60).unwrap();
-        assert_eq!(book.tellable("ops").unwrap()[0].incident.resolved_at, Some(60));
-        assert_eq!(book.rule("g/r/0").unwrap(), None);
-        // Kept as long as it was not told, and then for as long as all are.
-        book.tidy(&["ops"], 70 + KEEP).unwrap();
-        assert_eq!(book.tellable("ops").unwrap().len(), 1);
-        book.tidy(&[], 70 + KEEP).unwrap();
-        assert_eq!(book.incidents(10).unwrap(), []);
-    }
-
-    #[test]
-    fn notifications_of_a_group_come_in_their_order_and_groups_do_not_wait_for_each_other() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("alerting.db");
-        let book = Book::open(&path).unwrap();
-        for (key, now) in [("a", 1), ("a", 2), ("b", 3)] {
-            let group = GroupState { key: key.to_owned(), opened_at: 0, told_at: None };
-            book.tell("ops", &group, &[], true, key.as_bytes(), now).unwrap();
-        }
-        let waiting = |book: &Book| {
-            let all = book.waiting("ops").unwrap();
-            all.into_iter().map(|one| (one.group_key, one.made_at, one.id)).collect::<Vec<_>>()
-        };
-        let first = waiting(&book);
-        assert_eq!(first[..], [("a".to_owned(), 1, 1), ("b".to_owned(), 3, 3)]);
-        book.tried(1, "no", 100).unwrap();
-        let [other, first] = &book.waiting("ops").unwrap()[..] else { panic!() };
-        book.ended(other, None, 5).unwrap();
-        let key = first.idempotency_key.clone();
-        drop(book);
-        let book = Book::open(&path).unwrap();
-        let again = &book.waiting("ops").unwrap()[0];
-        assert_eq!((&again.idempotency_key, again.tries, again.next_at), (&key, 1, 100));
-        book.know_receivers(&["ops"], 0).unwrap();
-        book.ended(again, Some("refused"), 6).unwrap();
-        let about = book.tellable("ops").unwrap();
-        assert_eq!(about[0].incident.annotations["summary"], "ops was not told of a: refused");
-        assert_eq!(waiting(&book)[..], [("a".to_owned(), 2, 2)]);
-        assert_eq!(book.waiting_count().unwrap(), 1);
-        // It is one alert, also after a restart, until something is delivered.
-        book.keep_rules(&[], 7).unwrap();
-        let last = &book.waiting("ops").unwrap()[0];
-        book.ended(last, Some("refused"), 8).unwrap();
-        assert_eq!(book.incidents(10).unwrap().len(), 1);
-        book.ended(last, None, 9).unwrap();
-        assert_eq!(book.incidents(10).unwrap()[0].resolved_at, Some(9));
-    }
-
-    #[test]
-    fn an_incident_of_the_same_moment_after_a_clock_was_set_back_is_told_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let book = Book::open(&folder.path().join("alerting.db")).unwrap();
-        book.know_receivers(&["ops"], 0).unwrap();
-        let (state, one) = (RuleState::default(), incident("a", 10));
-        for _ in 0..2 {
-            book.judged("g/r/0", 10, &state, std::slice::from_ref(&one), &[]).unwrap();
-            let told = book.tellable("ops").unwrap();
-            assert_eq!((told.len(), told[0].told), (1, None));
-            book.mark_told("ops", &[(told[0].id, true)]).unwrap();
-            book.judged("g/r/0", 20, &state, &[], &[(one.fingerprint.clone(), 20)]).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_damaged_state_is_put_aside_and_a_newer_one_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("alerting.db");
-        std::fs::write(&path, [7; 4_096]).unwrap();
-        drop(Book::open(&path).unwrap());
-        assert_eq!(std::fs::read(path.with_extension("db.damaged")).unwrap(), [7; 4_096]);
-        let connection = Connection::open(&path).unwrap();
-        connection.execute_batch("PRAGMA user_version = 2").unwrap();
-        drop(connection);
-        assert!(matches!(Book::open(&path), Err(StateError::Newer(2))));
-    }
 }
