@@ -18,6 +18,7 @@ use service::doors::exposure::{self, Exposed};
 use service::doors::{Entrance, Routes};
 use service::health::{self, Check, Health};
 use service::http::{ErrorResponse, Listener, ServerLimits, serve};
+use service::http_requests::RequestDurations;
 use service::metrics::Metrics;
 use service::shutdown::Shutdown;
 use store::{Store, StoreError};
@@ -174,7 +175,9 @@ async fn serve_until_stopped(
         }
     };
     let (stop, stopping) = Shutdown::new();
+    let durations = RequestDurations::new(&metrics);
     let serving = |listener: Listener, router: Router| {
+        let router = durations.measure(router);
         let stopping = stopping.clone();
         let stopped = async move { stopping.requested().await };
         tokio::spawn(serve(listener, router, stopped, ServerLimits::default()))

@@ -152,8 +152,12 @@ pub fn routes(health: Health, metrics: Metrics) -> Routes {
     Routes::new()
         .get("/health/live", Access::Open, live)
         .get("/health/ready", Access::Open, ready)
-        .with_state(health)
-        .merge(Routes::new().get("/metrics", Access::Operator, exposition).with_state(metrics))
+        .with_state(health.clone())
+        .merge(
+            Routes::new()
+                .get("/metrics", Access::Operator, exposition)
+                .with_state((health, metrics)),
+        )
 }
 
 async fn live() -> Response {
@@ -170,7 +174,15 @@ async fn ready(State(health): State<Health>, principal: Option<Extension<Princip
     }
 }
 
-async fn exposition(State(metrics): State<Metrics>) -> Response {
+async fn exposition(State((health, metrics)): State<(Health, Metrics)>) -> Response {
+    let well = metrics.gauge_vec(
+        "health_check_ok",
+        "1 if a check of /health/ready is well; 0 if it is starting, degraded or failed.",
+        &["check"],
+    );
+    for (name, check) in health.answer().checks {
+        well.with_label_values(&[name]).set(i64::from(check == Check::Ok));
+    }
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], metrics.render()).into_response()
 }
 

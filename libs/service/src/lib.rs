@@ -9,6 +9,7 @@ pub mod doors;
 pub mod grpc;
 pub mod health;
 pub mod http;
+pub mod http_requests;
 pub mod metrics;
 pub mod principal;
 mod process;

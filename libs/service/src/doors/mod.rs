@@ -73,6 +73,7 @@ impl Doors {
             "Requests not let in, by reason.",
             &["reason"],
         );
+        Refused::CODES.iter().for_each(|code| drop(refusals.with_label_values(&[code])));
         Self { refusals: Some(refusals), ..self }
     }
 

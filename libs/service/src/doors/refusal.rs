@@ -36,6 +36,10 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// All that [`Refused::code`] gives.
+    pub(crate) const CODES: [&str; 5] =
+        ["no_token", "bad_token", "other_tenant", "wrong_right", "bad_header"];
+
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         match self {
