@@ -4,13 +4,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use record::Timestamp;
-use service::metrics::{CounterVec, Metrics as Registry};
-use store::Store;
-use wire::Format;
+use service::metrics::{CounterVec, Metrics as Registry, SECONDS_BUCKETS};
+use store::{REJECT_REASONS, Store, Work};
+use wire::{Format, RejectReason};
 
 use crate::agents::Agents;
 use crate::ingest::Accepted;
 use crate::refusal::Refusal;
+
+const FORMATS: [Format; 6] = [
+    Format::OtlpProtobuf,
+    Format::OtlpJson,
+    Format::JsonLines,
+    Format::OtlpTracesProtobuf,
+    Format::OtlpTracesJson,
+    Format::ZipkinJson,
+];
+
+/// Buckets of flushes and merges, in seconds: 10 ms to 10 min.
+const LONG_BUCKETS: &[f64] =
+    &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
 /// Counters of the ingest routes.
 #[derive(Debug)]
@@ -23,8 +36,11 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(registry: &Registry, store: &Arc<Store>, agents: &Arc<Agents>) -> Self {
         show_store(registry, store);
-        show_agents(registry, agents);
-        Self {
+        show_rejected(registry, store);
+        show_disk(registry, store);
+        observe_work(registry, store);
+        show_agents(registry, store, agents);
+        let metrics = Self {
             bytes: registry.counter_vec(
                 "ingest_bytes_total",
                 "Bytes of request bodies as they were sent.",
@@ -32,7 +48,7 @@ impl Metrics {
             ),
             records: registry.counter_vec(
                 "ingest_records_total",
-                "Records answered, by what became of them.",
+                "Records answered, by what became of them: accepted, duplicate or rejected.",
                 &["protocol", "result"],
             ),
             refused: registry.counter_vec(
@@ -40,7 +56,18 @@ impl Metrics {
                 "Requests refused whole, by reason.",
                 &["protocol", "reason"],
             ),
+        };
+        // From the start, so that the first one of each shows as a growth.
+        for protocol in FORMATS.map(protocol) {
+            metrics.bytes.with_label_values(&[protocol]);
+            for result in ["accepted", "duplicate", "rejected"] {
+                metrics.records.with_label_values(&[protocol, result]);
+            }
+            for code in Refusal::CODES {
+                metrics.refused.with_label_values(&[protocol, code]);
+            }
         }
+        metrics
     }
 
     pub(crate) fn received_bytes(&self, format: Format, bytes: usize) {
@@ -59,7 +86,10 @@ impl Metrics {
                     .with_label_values(&[protocol, "rejected"])
                     .inc_by(u64::from(accepted.rejected_total));
             }
-            Err(refusal) => self.refused.with_label_values(&[protocol, refusal.code()]).inc(),
+            Err(refusal) => {
+                debug_assert!(Refusal::CODES.contains(&refusal.code()), "{}", refusal.code());
+                self.refused.with_label_values(&[protocol, refusal.code()]).inc();
+            }
         }
     }
 }
@@ -76,17 +106,30 @@ fn protocol(format: Format) -> &'static str {
 }
 
 /// Gauges over the agents that are alive.
-fn show_agents(registry: &Registry, agents: &Arc<Agents>) {
+fn show_agents(registry: &Registry, store: &Arc<Store>, agents: &Arc<Agents>) {
     let alive = registry.gauge("agents", "Agents heard of within 30 s.");
     let oldest = registry.float_gauge(
         "agents_oldest_unshipped_seconds",
         "Age of the oldest record that an agent heard of within 30 s has not shipped.",
     );
-    let agents = Arc::clone(agents);
+    let at_fault = registry.gauge(
+        "agents_at_fault",
+        "Agents heard of within 30 s whose account does not add up with what the store has of them.",
+    );
+    let behind = registry.float_gauge(
+        "watermark_age_seconds",
+        "How far behind now the time is up to which records are complete; alerts wait for it.",
+    );
+    let (store, agents) = (Arc::clone(store), Arc::clone(agents));
     registry.before_render(move || {
-        let figures = agents.figures(Timestamp::now());
+        let now = Timestamp::now();
+        let figures = agents.figures(now);
         alive.set(i64::try_from(figures.alive).unwrap_or(i64::MAX));
         oldest.set(figures.oldest_unshipped_seconds);
+        let statuses = agents.list(now, &store, |_| true);
+        at_fault.set(statuses.iter().filter(|status| !status.faults.is_empty()).count() as i64);
+        let watermark = agents.watermark(now, |_| true);
+        behind.set(now.0.saturating_sub(watermark.0).max(0) as f64 / 1e9);
     });
 }
 
@@ -95,7 +138,7 @@ type Read = fn(&Store) -> u64;
 
 /// Gauges and counters that are read from the store when they are asked for.
 fn show_store(registry: &Registry, store: &Arc<Store>) {
-    let gauges: [(&str, &str, Read); 11] = [
+    let gauges: [(&str, &str, Read); 15] = [
         ("store_active_deletes", "Deletes that are not done.", |store| {
             store.active_deletes() as u64
         }),
@@ -125,8 +168,36 @@ fn show_store(registry: &Registry, store: &Arc<Store>) {
             "Bytes of segments merged away or expired, on the disk only for backups; for each backup.",
             |store| store.snapshots().iter().map(|snapshot| snapshot.bytes_kept_for_it).sum(),
         ),
+        (
+            "store_quarantined_segments",
+            "Segments set apart because they cannot be read.",
+            |store| store.view().quarantined() as u64,
+        ),
+        (
+            "store_lost_batches",
+            "Batches that their senders call settled and that were never seen here.",
+            |store| store.ledger().lost_batches,
+        ),
+        ("store_senders", "Senders of named batches that are known in detail.", |store| {
+            store.ledger().senders
+        }),
+        (
+            "store_journal_disk_bytes",
+            "Bytes of the journal's files, reserved ones included.",
+            Store::journal_disk_bytes,
+        ),
     ];
-    let counters: [(&str, &str, Read); 9] = [
+    let counters: [(&str, &str, Read); 11] = [
+        (
+            "store_quarantined_records_total",
+            "Records in what was set apart because it cannot be read.",
+            |store| store.ledger().counters.quarantined,
+        ),
+        (
+            "store_timestamps_replaced_total",
+            "Records whose time could not be read, so that the time of receipt stands in.",
+            |store| store.ledger().counters.timestamps_replaced,
+        ),
         ("store_deleted_records_total", "Records removed by deletes.", |store| {
             store.ledger().counters.deleted
         }),
@@ -168,6 +239,86 @@ fn show_store(registry: &Registry, store: &Arc<Store>) {
         }
         for (counter, read) in &counters {
             counter.inc_by(read(&store).saturating_sub(counter.get()));
+        }
+    });
+}
+
+/// Records refused, by reason, and whether the account adds up.
+fn show_rejected(registry: &Registry, store: &Arc<Store>) {
+    let rejected = registry.counter_vec(
+        "store_rejected_records_total",
+        "Records refused since the data folder was made, by reason.",
+        &["reason"],
+    );
+    let missing = registry.gauge(
+        "store_missing_records",
+        "Accepted records less those that are in parts, indexed, expired, deleted or quarantined; 0 when the account adds up.",
+    );
+    for reason in RejectReason::ALL.map(RejectReason::name).iter().chain(&REJECT_REASONS) {
+        rejected.with_label_values(&[reason]);
+    }
+    let store = Arc::clone(store);
+    registry.before_render(move || {
+        let ledger = store.ledger();
+        for (reason, records) in &ledger.counters.rejected {
+            let counter = rejected.with_label_values(&[reason]);
+            counter.inc_by(records.saturating_sub(counter.get()));
+        }
+        missing.set(ledger.missing());
+    });
+}
+
+/// Space of the disk with the data folder.
+fn show_disk(registry: &Registry, store: &Arc<Store>) {
+    let free = registry
+        .gauge("store_disk_free_bytes", "Free bytes of the disk that the data folder is on.");
+    let size =
+        registry.gauge("store_disk_size_bytes", "Size of the disk that the data folder is on.");
+    let store = Arc::clone(store);
+    registry.before_render(move || {
+        if let Some(space) = store.disk_space() {
+            free.set(i64::try_from(space.free_bytes).unwrap_or(i64::MAX));
+            size.set(i64::try_from(space.size_bytes).unwrap_or(i64::MAX));
+        }
+    });
+}
+
+/// Durations and failures of what the store does.
+fn observe_work(registry: &Registry, store: &Arc<Store>) {
+    let journal = (
+        registry.histogram(
+            "store_journal_sync_duration_seconds",
+            "Time to write a group of batches to the journal and to sync it; every acknowledgement waits for one.",
+            SECONDS_BUCKETS,
+        ),
+        registry.counter("store_journal_failures_total", "Groups of batches that the disk did not take."),
+    );
+    let flushes = (
+        registry.histogram(
+            "store_flush_duration_seconds",
+            "Time to make segments of what is in memory.",
+            LONG_BUCKETS,
+        ),
+        registry.counter("store_flush_failures_total", "Flushes that failed; each is tried again."),
+    );
+    let compactions = (
+        registry.histogram(
+            "store_compaction_duration_seconds",
+            "Time to merge some segments into one.",
+            LONG_BUCKETS,
+        ),
+        registry
+            .counter("store_compaction_failures_total", "Merges that failed; the segments stay."),
+    );
+    store.observe(move |work, took| {
+        let (seconds, failures) = match work {
+            Work::JournalSync => &journal,
+            Work::Flush => &flushes,
+            Work::Compaction => &compactions,
+        };
+        match took {
+            Some(took) => seconds.observe(took.as_secs_f64()),
+            None => failures.inc(),
         }
     });
 }

@@ -54,6 +54,29 @@ impl Refusal {
         }
     }
 
+    /// What [`Refusal::code`] gives of batches.
+    pub(crate) const CODES: [&str; 19] = [
+        "body_too_large",
+        "body_cut_off",
+        "bad_frame",
+        "rate_exceeded",
+        "batch_not_whole",
+        "malformed_body",
+        "bad_compression",
+        "line_too_long",
+        "unknown_encoding",
+        "unknown_content_type",
+        "unknown_format",
+        "bad_batch_name",
+        "overloaded",
+        "too_far_ahead",
+        "batch_conflict",
+        "disk_full",
+        "shutting_down",
+        "journal_failed",
+        "internal",
+    ];
+
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Refusal::BodyTooLarge { .. } => "body_too_large",

@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use model::{Fault, ModelFileSystem, SECTOR_BYTES};
-pub use real::RealFileSystem;
+pub use real::{DiskSpace, RealFileSystem, disk_space};
 
 /// File operations. All paths are absolute or relative to the process.
 ///

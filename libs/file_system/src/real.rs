@@ -11,6 +11,25 @@ use crate::{FileReader, FileSystem, JournalFile};
 #[derive(Debug, Default)]
 pub struct RealFileSystem;
 
+/// Space of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// What a process without privileges can still write.
+    pub free_bytes: u64,
+    /// All of it, used or free.
+    pub size_bytes: u64,
+}
+
+/// Space of the disk that a path is on.
+///
+/// # Errors
+/// The operating system's answer.
+pub fn disk_space(path: &Path) -> io::Result<DiskSpace> {
+    let told = rustix::fs::statvfs(path)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(told.f_frsize);
+    Ok(DiskSpace { free_bytes: bytes(told.f_bavail), size_bytes: bytes(told.f_blocks) })
+}
+
 impl FileSystem for RealFileSystem {
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         std::fs::create_dir_all(path)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as ChannelSender, SyncSender};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use file_system::failpoint;
 use record::Timestamp;
@@ -16,6 +16,7 @@ use crate::error::{Result, StoreError};
 use crate::flush::Cut;
 use crate::journal::{Entry, JournalWriter};
 use crate::memtable::Memtable;
+use crate::observed::Work;
 use crate::sender::{Sender, SenderState};
 use crate::store::{Append, Appended, OnAppended, Shared, locked};
 use crate::view::View;
@@ -26,6 +27,9 @@ const GROUP_BYTES_MAX: usize = 16 << 20;
 const GROUP_BATCHES_MAX: usize = 256;
 /// How often the age of the memtable is looked at.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Why records of whole batches are refused here; single ones have a [`wire::RejectReason`].
+pub const REJECT_REASONS: [&str; 4] = ["conflict", "too_far_ahead", "disk_full", "journal_failed"];
 
 /// What the commit thread is asked.
 pub(crate) enum Command {
@@ -239,13 +243,10 @@ impl Committer {
                 payload: &append.payload,
             })
             .collect();
-        let started = Instant::now();
-        self.journal.append(&mut entries)?;
+        let journal = &mut self.journal;
+        self.shared.observed.run(Work::JournalSync, || journal.append(&mut entries))?;
         let statistics = &self.shared.statistics;
         statistics.journal_syncs.fetch_add(1, Ordering::Relaxed);
-        statistics
-            .journal_sync_nanos
-            .fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let bytes: usize = fresh.iter().map(|batch| batch.append.payload.len()).sum();
         statistics.journal_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         Ok(())
@@ -329,6 +330,7 @@ impl Committer {
             StoreError::Full { .. } => "disk_full",
             _ => "journal_failed",
         };
+        debug_assert!(REJECT_REASONS.contains(&reason), "{reason}");
         *locked(&self.shared.counters).rejected.entry(reason.to_owned()).or_default() += records;
     }
 }

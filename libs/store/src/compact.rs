@@ -26,6 +26,7 @@ use crate::deletes;
 use crate::error::{Result, StoreError};
 use crate::evaluate::Columns;
 use crate::flush::caught;
+use crate::observed::Work;
 use crate::retention;
 use crate::schema::{self, AttributeType};
 use crate::segment::{
@@ -160,6 +161,10 @@ fn next_merge(shared: &Shared) -> Option<Vec<Arc<Segment>>> {
 
 /// Makes one segment of several and swaps it for them.
 fn merge(shared: &Arc<Shared>, inputs: &[Arc<Segment>]) -> Result<()> {
+    shared.observed.run(Work::Compaction, || merge_into_one(shared, inputs))
+}
+
+fn merge_into_one(shared: &Arc<Shared>, inputs: &[Arc<Segment>]) -> Result<()> {
     let first = inputs[0].meta();
     let name = SegmentName {
         id: shared.new_segment_id(),

@@ -13,6 +13,7 @@ use crate::combine::Combined;
 use crate::error::{Result, StoreError};
 use crate::journal::JournalWriter;
 use crate::ledger::Counters;
+use crate::observed::Work;
 use crate::segment::{self, Segment, SegmentMeta, SegmentName};
 use crate::sender::{Sender, SenderChange, SenderState};
 use crate::store::{Shared, locked};
@@ -40,7 +41,7 @@ pub(crate) fn run(shared: &Arc<Shared>, cuts: &Receiver<Cut>, compactions: &Sync
     while let Ok(mut cut) = cuts.recv() {
         let mut done = cut.done.take();
         loop {
-            match caught("flush", || flush(shared, &cut)) {
+            match shared.observed.run(Work::Flush, || caught("flush", || flush(shared, &cut))) {
                 Ok(()) => {
                     shared.trouble("flush", None);
                     if let Some(done) = done {

@@ -19,6 +19,7 @@ mod journal;
 mod ledger;
 mod lock;
 mod memtable;
+mod observed;
 mod options;
 mod recover;
 mod retention;
@@ -32,6 +33,7 @@ mod view;
 pub use allowance::{Allowance, BLOCK_ROWS, Held, Stopped, Unbounded};
 pub use batches::Batches;
 pub use chunk::{BatchBuilder, Chunk, DecodedBatch};
+pub use commit::REJECT_REASONS;
 pub use damage::{CheckFault, CheckReport, check};
 pub use dedup::AgentAccount;
 pub use deletes::{
@@ -40,8 +42,10 @@ pub use deletes::{
 };
 pub use error::{Result, StoreError};
 pub use evaluate::{Columns, fixed_column};
+pub use file_system::DiskSpace;
 pub use files::StoreFiles;
 pub use ledger::{Counters, Ledger};
+pub use observed::Work;
 pub use options::StoreOptions;
 pub use retention::Retention;
 pub use segment::{RollUp, RowBitmap, RowSet, Segment, SegmentId, SegmentMeta};

@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::files::StoreFiles;
 use crate::ledger::{Counters, Ledger};
 use crate::lock::FolderLock;
+use crate::observed::Observed;
 use crate::options::StoreOptions;
 use crate::segment::{self, Segment, SegmentFolder, SegmentId};
 use crate::view::{Part, View};
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) part_bytes: AtomicUsize,
     pub(crate) reserved_bytes: AtomicUsize,
     pub(crate) statistics: Statistics,
+    pub(crate) observed: Observed,
     /// Held by whoever merges or expires: one at a time.
     pub(crate) compacting: Mutex<()>,
     /// What running backups hold.
@@ -78,7 +80,6 @@ pub(crate) struct ViewPieces {
 pub struct Statistics {
     pub journal_syncs: AtomicU64,
     pub journal_bytes: AtomicU64,
-    pub journal_sync_nanos: AtomicU64,
     pub flushes: AtomicU64,
     pub segments_written: AtomicU64,
     pub compactions: AtomicU64,

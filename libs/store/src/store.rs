@@ -17,9 +17,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
-use file_system::RealFileSystem;
+use file_system::{DiskSpace, RealFileSystem};
 use record::Timestamp;
 use wire::{BatchName, Encoding, Format};
 
@@ -36,6 +37,7 @@ use crate::files::StoreFiles;
 use crate::flush;
 use crate::ledger::Ledger;
 use crate::lock::{FolderLock, lock_folder};
+use crate::observed::{Observed, Work};
 use crate::options::StoreOptions;
 use crate::recover;
 use crate::segment::{Segment, SegmentFolder};
@@ -190,6 +192,7 @@ impl Store {
             part_bytes: AtomicUsize::new(0),
             reserved_bytes: AtomicUsize::new(0),
             statistics: Statistics::default(),
+            observed: Observed::default(),
             compacting: Mutex::default(),
             snapshots: Snapshots::default(),
             troubles: Mutex::default(),
@@ -288,6 +291,23 @@ impl Store {
     /// Counts since the start.
     pub fn statistics(&self) -> &Statistics {
         &self.shared.statistics
+    }
+
+    /// Has `observer` told of work from now on: how long it took, or `None` if it failed. It is called on the thread that
+    /// did it, so it must not block. Only the first observer is told.
+    pub fn observe(&self, observer: impl Fn(Work, Option<Duration>) + Send + Sync + 'static) {
+        self.shared.observed.by(observer);
+    }
+
+    /// Bytes of the journal's files, reserved ones included; 0 if the disk does not say.
+    pub fn journal_disk_bytes(&self) -> u64 {
+        let files = self.shared.fs.list(&self.shared.journal_folder()).unwrap_or_default();
+        files.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Space of the disk that the data folder is on; `None` if the disk does not say.
+    pub fn disk_space(&self) -> Option<DiskSpace> {
+        file_system::disk_space(&self.shared.folder).ok()
     }
 
     /// Memory of parts and of requests in flight, bytes.

@@ -66,6 +66,11 @@ impl View {
         self.segments.iter().map(|segment| u64::from(segment.meta().rows)).sum()
     }
 
+    /// Segments that are set apart because they cannot be read.
+    pub fn quarantined(&self) -> usize {
+        self.quarantined.len()
+    }
+
     /// All segments.
     pub fn segments(&self) -> &[Arc<Segment>] {
         &self.segments

@@ -119,6 +119,9 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Malformed, Self::NotAnObject, Self::TooDeep, Self::TooLarge];
+
     /// The stable name, used as a metric's label.
     pub fn name(self) -> &'static str {
         match self {
