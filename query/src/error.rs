@@ -102,6 +102,18 @@ impl QueryError {
         }
     }
 
+    /// What [`QueryError::code`] gives, but of faults in the query itself, which have more than can be listed here.
+    pub(crate) const CODES: [&str; 8] = [
+        "bad_parameter",
+        "not_found",
+        "query_memory",
+        "query_memory_total",
+        "query_deadline",
+        "cancelled",
+        "too_many_queries",
+        "store_unreadable",
+    ];
+
     /// The stable code for programs.
     pub fn code(&self) -> &'static str {
         match self {

@@ -30,7 +30,7 @@ use crate::jaeger;
 use crate::json;
 use crate::limits::Summary;
 use crate::memory::Account;
-use crate::metrics::Metrics;
+use crate::metrics::{Kind, Metrics, Outcome};
 use crate::parameters;
 use crate::queries::{Queries, Request};
 use crate::queue::{Permit, Queue, QueueLimits};
@@ -71,12 +71,12 @@ impl QueryApi {
         registry: &service::metrics::Metrics,
     ) -> Arc<Self> {
         let queue = Queue::new(limits);
-        Metrics::watch(registry, &queue, &queries);
         let of_tenants = queries.limits().queries_by_tenant.iter();
         let of_tenants =
             of_tenants.map(|(tenant, most)| (tenant.clone(), Arc::new(Semaphore::new(*most))));
         let of_tenants = of_tenants.collect();
         let followers = Arc::new(Semaphore::new(tail::FOLLOWERS_MAX));
+        Metrics::watch(registry, &queue, &queries, &followers);
         let metrics = Metrics::new(registry);
         Arc::new(Self { queries, queue, of_tenants, metrics, followers })
     }
@@ -104,14 +104,20 @@ impl QueryApi {
         tenant: &Arc<str>,
         look: impl FnOnce(&Queries, &Arc<Account>) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, QueryError> {
-        let entered = self.enter(tenant).await?;
-        let queries = self.queries.clone();
+        let came = Instant::now();
+        let entered = self.enter(tenant).await;
+        let entered = entered.inspect_err(|error| {
+            self.metrics.ended(Kind::Look, came, Outcome::of_error(error));
+        })?;
+        let (queries, metrics) = (self.queries.clone(), self.metrics.clone());
         let cancelled = Arc::new(AtomicBool::new(false));
         let account = queries.account(&cancelled);
         let _guard = CancelOnDrop(cancelled);
         let looked = tokio::task::spawn_blocking(move || {
             let looked = look(&queries, &account);
             drop(entered);
+            let error = looked.as_ref().err();
+            metrics.ended(Kind::Look, came, error.map_or(Outcome::Complete, Outcome::of_error));
             looked
         });
         looked.await.unwrap_or(Err(QueryError::Cancelled))
@@ -184,7 +190,10 @@ async fn answer(
     let queued = came.elapsed();
     api.metrics.waited.observe(queued.as_secs_f64());
     let tells = request.progress;
-    let running = Running::start(api, request, entered?, queued);
+    let entered = entered.inspect_err(|error| {
+        api.metrics.ended(Kind::Search, came, Outcome::of_error(error));
+    })?;
+    let running = Running::start(api, request, entered, came, queued);
     let Running { guard, account, mut lines, end } = running;
     // Until the first block the status of the answer is open.
     let first = match next_block(&mut lines, &account, tells).await {
@@ -268,18 +277,29 @@ struct Running {
 }
 
 impl Running {
-    fn start(api: &QueryApi, request: Request, entered: Entered, queued: Duration) -> Self {
+    fn start(
+        api: &QueryApi,
+        request: Request,
+        entered: Entered,
+        came: Instant,
+        queued: Duration,
+    ) -> Self {
         let (sender, lines) = mpsc::channel(BLOCKS_WAITING_MAX);
         let (ended, end) = oneshot::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let guard = CancelOnDrop(Arc::clone(&cancelled));
-        let queries = api.queries.clone();
+        let (queries, metrics) = (api.queries.clone(), api.metrics.clone());
         let account = queries.account(&cancelled);
         let of_query = Arc::clone(&account);
         tokio::task::spawn_blocking(move || {
             let result = run(&queries, &request, of_query, sender, queued);
             // Others may run before this client has read all.
             drop(entered);
+            let outcome = match &result {
+                Ok(summary) => Outcome::of_answer(summary.complete),
+                Err(error) => Outcome::of_error(error),
+            };
+            metrics.ended(Kind::Search, came, outcome);
             let _ = ended.send(result);
         });
         Self { guard, account, lines, end }

@@ -25,6 +25,8 @@ pub(crate) struct Pool {
     limit_bytes: usize,
     used: AtomicUsize,
     accounts: Mutex<Vec<Weak<Account>>>,
+    sources_scanned: AtomicU64,
+    rows_scanned: AtomicU64,
 }
 
 /// What one running query may use: its memory, and its time.
@@ -44,12 +46,24 @@ pub(crate) struct Account {
 
 impl Pool {
     pub(crate) fn new(limit_bytes: usize) -> Arc<Self> {
-        Arc::new(Self { limit_bytes, used: AtomicUsize::new(0), accounts: Mutex::default() })
+        Arc::new(Self {
+            limit_bytes,
+            used: AtomicUsize::new(0),
+            accounts: Mutex::default(),
+            sources_scanned: AtomicU64::new(0),
+            rows_scanned: AtomicU64::new(0),
+        })
     }
 
     /// Memory that queries hold now.
     pub(crate) fn used_bytes(&self) -> usize {
         self.used.load(Ordering::Relaxed)
+    }
+
+    /// Sources that queries looked into since the start, and the rows of those.
+    pub(crate) fn scanned(&self) -> (u64, u64) {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (read(&self.sources_scanned), read(&self.rows_scanned))
     }
 
     /// An account for a query that begins now.
@@ -106,9 +120,11 @@ impl Account {
         self.rows_total.store(rows_total as u64, Ordering::Relaxed);
     }
 
-    /// Says how many more of them are being looked at.
+    /// Says how many more of them are being looked at: those of one more source.
     pub(crate) fn scanned(&self, rows: usize) {
         self.rows_scanned.fetch_add(rows as u64, Ordering::Relaxed);
+        self.pool.rows_scanned.fetch_add(rows as u64, Ordering::Relaxed);
+        self.pool.sources_scanned.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Rows looked at, and rows that there are to look at, as far as that is known.

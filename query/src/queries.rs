@@ -167,6 +167,11 @@ impl Queries {
         self.memory.used_bytes()
     }
 
+    /// Sources that queries looked into since the start, and the rows of those.
+    pub(crate) fn scanned(&self) -> (u64, u64) {
+        self.memory.scanned()
+    }
+
     /// Runs a query on an account that others draw on as well.
     pub(crate) fn run_on(
         &self,
