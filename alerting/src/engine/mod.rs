@@ -157,7 +157,7 @@ impl Engine {
                 client,
                 secret,
                 made,
-                sent: engine.figures.sent.clone(),
+                tries: engine.figures.tries.of(receiver),
             };
             tasks.push(match receiver.kind {
                 ReceiverKind::Alertmanager => {
@@ -185,8 +185,11 @@ impl Engine {
     /// # Errors
     /// All that is wrong.
     pub(crate) fn reload(&self) -> Result<usize, String> {
-        let rules = (self.parts.read_rules)()?;
-        self.take_over(&rules).map_err(|error| error.to_string())
+        let rules = (self.parts.read_rules)();
+        let taken = rules.and_then(|rules| self.take_over(&rules).map_err(|it| it.to_string()));
+        let outcome = if taken.is_ok() { "ok" } else { "failed" };
+        self.figures.reloads.with_label_values(&[outcome]).inc();
+        taken
     }
 
     fn storing(&self) -> MutexGuard<'_, ()> {
@@ -289,8 +292,14 @@ impl Engine {
         }
         self.figures.waiting.set(self.book.waiting_count()?);
         let schedule = self.schedule();
-        let alerts = schedule.entries.iter().flat_map(|entry| entry.state.judge.alerts());
-        self.figures.firing.set(alerts.filter(|alert| alert.state == State::Firing).count() as i64);
+        let count_in = |state: State| {
+            let alerts = schedule.entries.iter().flat_map(|entry| entry.state.judge.alerts());
+            alerts.filter(|alert| alert.state == state).count() as i64
+        };
+        self.figures.firing.set(count_in(State::Firing));
+        self.figures.pending.set(count_in(State::Pending));
+        let failing = schedule.entries.iter().filter(|entry| entry.is_failing());
+        self.figures.failing.set(failing.count() as i64);
         Ok((count, look_at))
     }
 }

@@ -45,6 +45,13 @@ pub(super) struct Entry {
     last: Option<Judged>,
 }
 
+impl Entry {
+    /// Whether the last moment could not be judged, or not be stored.
+    pub(super) fn is_failing(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.error.is_some())
+    }
+}
+
 /// The last time that a rule was judged.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {

@@ -5,7 +5,7 @@
 //! refused is not sent again before its minute is over. Everything else that is no success is tried again with pauses.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use record::Timestamp;
 use serde_json::{Value, json};
@@ -56,12 +56,14 @@ impl Delivery {
         let name = self.receiver.name.as_str();
         for batch in due.alerts.chunks(BATCH) {
             let request = self.client.post(url).timeout(self.receiver.timeout).json(batch);
+            let began = Instant::now();
             let tried = send(request, self.receiver.timeout).await;
-            self.sent.with_label_values(&[name, tried.outcome()]).inc();
+            self.tries.tried(&tried, began.elapsed());
             match tried {
                 Tried::Delivered => {}
                 Tried::Refused(error) => {
                     tracing::error!(receiver = name, error, "an alert is refused");
+                    self.tries.gave_up();
                 }
                 Tried::Failed(error) => {
                     tracing::warn!(receiver = name, error, "alerts are sent again");

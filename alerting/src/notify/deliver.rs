@@ -5,16 +5,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use record::Timestamp;
 use reqwest::{Client, RequestBuilder, StatusCode};
-use service::metrics::CounterVec;
 use service::reread::Reread;
 use service::signature;
 use tokio::sync::Notify;
 
 use super::command;
+use super::tries::OfReceiver;
 use crate::find::nanos;
 use crate::options::{ReceiverKind, ReceiverOptions};
 use crate::state::{Book, Notification, StateError};
@@ -40,7 +40,7 @@ pub(crate) struct Delivery {
     pub(crate) secret: Option<Reread<Vec<u8>>>,
     /// There are notifications.
     pub(crate) made: Arc<Notify>,
-    pub(crate) sent: CounterVec,
+    pub(crate) tries: OfReceiver,
 }
 
 /// How a try ended.
@@ -48,16 +48,6 @@ pub(super) enum Tried {
     Delivered,
     Failed(String),
     Refused(String),
-}
-
-impl Tried {
-    pub(super) fn outcome(&self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Failed(_) => "failed",
-            Self::Refused(_) => "refused",
-        }
-    }
 }
 
 /// A secret, read again when its file changes.
@@ -104,9 +94,10 @@ impl Delivery {
     async fn deliver(&self, notification: Notification) {
         let (book, id) = (Arc::clone(&self.book), notification.id);
         let Some(body) = blocking(move || book.body(id)).await else { return };
+        let began = Instant::now();
         let tried = self.post(&notification.idempotency_key, body).await;
+        self.tries.tried(&tried, began.elapsed());
         let name = self.receiver.name.as_str();
-        self.sent.with_label_values(&[name, tried.outcome()]).inc();
         let (book, now) = (Arc::clone(&self.book), Timestamp::now().0);
         let is_late = now.saturating_sub(notification.made_at) > nanos(GIVE_UP_AFTER);
         let noted = match tried {
@@ -118,6 +109,7 @@ impl Delivery {
             }
             Tried::Failed(error) | Tried::Refused(error) => {
                 tracing::error!(receiver = name, error, "a notification is given up");
+                self.tries.gave_up();
                 blocking(move || book.ended(&notification, Some(&error), now)).await
             }
         };

@@ -5,7 +5,9 @@ mod command;
 mod deliver;
 mod grouping;
 mod slack;
+mod tries;
 mod webhook;
 
 pub(crate) use self::deliver::{Delivery, secret};
 pub(crate) use self::grouping::tell_news;
+pub(crate) use self::tries::Tries;
