@@ -87,6 +87,16 @@ impl DeadLetters {
         self.fs.sync_folder(&self.folder)
     }
 
+    /// How many there are, and the bytes of their files; without those that go out again.
+    ///
+    /// # Errors
+    /// The folder cannot be read.
+    pub(crate) fn usage(&self) -> io::Result<(u64, u64)> {
+        let files = self.fs.list(&self.folder)?;
+        let letters = files.iter().filter(|(name, _)| name.ends_with(SUFFIX));
+        Ok(letters.fold((0, 0), |(count, sum), (_, length)| (count + 1, sum + length)))
+    }
+
     /// Whether this batch is kept already.
     pub(crate) fn has(&self, id: &str) -> bool {
         let name = file_name(id);

@@ -18,6 +18,7 @@ mod identity;
 mod intake;
 mod journald;
 mod keys;
+mod metrics;
 mod options;
 mod otlp;
 mod pipes;
@@ -41,7 +42,8 @@ use service::doors::Entrance;
 use service::doors::exposure::Exposed;
 use service::health::{Check, Health};
 use service::http::{ServerLimits, serve};
-use service::metrics::Metrics;
+use service::http_requests::RequestDurations;
+use service::metrics::{Metrics, SECONDS_BUCKETS};
 use service::shutdown::Shutdown;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -185,6 +187,7 @@ impl Agent {
         let (health, metrics) = (Health::new(), Metrics::new());
         let doors = doors.of_tenant(options.tenant()).counted(&metrics);
         let entrance = Entrance { doors, tls };
+        let request_durations = RequestDurations::new(&metrics);
         let (figures, at) = (Arc::new(Figures::default()), Arc::new(AtomicUsize::new(0)));
         let (collectors, collectors_seen) = watch::channel(collectors);
         let overview = Arc::new(Overview {
@@ -198,6 +201,10 @@ impl Agent {
             collectors: collectors_seen.clone(),
             at: Arc::clone(&at),
             entrance: entrance.clone(),
+            request_durations: request_durations.clone(),
+            dead_letters: opened.dead_letters.clone(),
+            state: options.state.clone(),
+            spool_bytes_max: options.spool_bytes_max,
             views: Default::default(),
             deaf: Default::default(),
         });
@@ -230,12 +237,18 @@ impl Agent {
             collectors: collectors_seen,
             failover_after: options.failover_after,
             figures,
+            request_seconds: metrics.histogram(
+                "agent_ship_request_duration_seconds",
+                "Time of a request with a batch, whether it was taken or not.",
+                SECONDS_BUCKETS,
+            ),
             health: health.clone(),
             at,
         };
         let (server_stop, server_stopping) = Shutdown::new();
         let routes = status::routes(Arc::clone(&overview), health.clone(), metrics);
-        let (listener, router) = (entrance.listener(listener), routes.behind(&entrance.doors));
+        let router = request_durations.measure(routes.behind(&entrance.doors));
+        let listener = entrance.listener(listener);
         let server = tokio::spawn(async move {
             serve(listener, router, server_stopping.requested(), ServerLimits::default()).await
         });

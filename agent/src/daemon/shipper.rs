@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use record::{Signal, Timestamp};
 use service::health::{Check, Health};
+use service::metrics::Histogram;
 use spool::Front;
 use tokio::sync::watch;
 use wire::{BatchName, Encoding, OtlpEncoder};
@@ -48,6 +49,8 @@ pub(crate) struct Figures {
     pub(crate) duplicates: AtomicU64,
     /// Which collector is sent to, and the last error there if it is not mended.
     pub(crate) now: Mutex<(String, Option<String>)>,
+    /// When a batch was acknowledged last, ns since 1970; 0 before the first.
+    pub(crate) acknowledged_at: AtomicU64,
     /// When the front of the spool was read, ns; 0 if it is empty.
     pub(crate) front_oldest: AtomicU64,
 }
@@ -83,6 +86,8 @@ pub(crate) struct Shipper {
     pub(crate) collectors: watch::Receiver<Vec<Named>>,
     pub(crate) failover_after: Duration,
     pub(crate) figures: Arc<Figures>,
+    /// How long requests with a batch take.
+    pub(crate) request_seconds: Histogram,
     pub(crate) health: Health,
     /// Which of the collectors is sent to.
     pub(crate) at: Arc<AtomicUsize>,
@@ -184,7 +189,9 @@ impl Shipper {
                 first_unacknowledged: Some(number.saturating_sub(epoch.first_number)),
             };
             self.figures.attempts.fetch_add(1, Ordering::Relaxed);
+            let began = Instant::now();
             let sent = to.collector.send(outgoing.signal, &name, outgoing.body.clone()).await;
+            self.request_seconds.observe(began.elapsed().as_secs_f64());
             let (reason, not_before) = match sent {
                 Attempt::Acknowledged(acknowledgement) => {
                     self.figures.set(&to.addr, None);
@@ -232,6 +239,7 @@ impl Shipper {
     async fn acknowledged(&self, outgoing: &Outgoing, acknowledgement: Acknowledgement) {
         let Acknowledgement { store, duplicate, lost_batches, partial } = acknowledgement;
         self.figures.duplicates.fetch_add(u64::from(duplicate), Ordering::Relaxed);
+        self.figures.acknowledged_at.store(Timestamp::now().0.unsigned_abs(), Ordering::Relaxed);
         self.figures.bytes.fetch_add(outgoing.body.len() as u64, Ordering::Relaxed);
         let before = self.durable.with_state(|state| state.store.clone());
         let changed = store.is_some() && store != before;

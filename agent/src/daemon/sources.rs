@@ -11,7 +11,7 @@ use super::files::{Files, Streams};
 use super::intake::Intake;
 use super::journald::Journal;
 use super::options::{SourceKind, SourceOptions};
-use super::otlp::{self, Receiver};
+use super::otlp::{self, Before, Receiver};
 use super::pipes::{Pipe, StandardInput};
 use super::status::{Overview, SourceView};
 use super::stream::{NO_FILE, Pipeline, StopFlag};
@@ -182,8 +182,11 @@ fn start_all(
                 let (trigger, stopping) = Shutdown::new();
                 running.triggers.push(trigger);
                 let receiver = Receiver::new(&options, reading, pipeline, view);
-                let entrance = overview.entrance.clone();
-                Box::new(move || receiver.run(http, grpc, &entrance, stopping))
+                let before = Before {
+                    entrance: overview.entrance.clone(),
+                    durations: overview.request_durations.clone(),
+                };
+                Box::new(move || receiver.run(http, grpc, &before, stopping))
             }
         };
         let thread = std::thread::Builder::new().name("agent-source".to_owned()).spawn(thread);

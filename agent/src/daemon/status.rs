@@ -1,6 +1,7 @@
 //! What the agent shows of itself: `/status`, `/metrics`, health, and the figures that heartbeats carry.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,10 +12,12 @@ use record::Timestamp;
 use serde::{Deserialize, Serialize};
 use service::doors::{Access, Entrance, Routes};
 use service::health::{self, Check, Health};
+use service::http_requests::RequestDurations;
 use service::metrics::Metrics;
 use service::principal::Right;
 use tokio::sync::watch;
 
+use super::dead_letters::DeadLetters;
 use super::durable::Durable;
 use super::intake::Intake;
 use super::shipper::{Figures, Named};
@@ -41,6 +44,12 @@ pub(crate) struct Overview {
     pub(crate) at: Arc<AtomicUsize>,
     /// What stands before its listeners.
     pub(crate) entrance: Entrance,
+    /// How long the requests took that came in.
+    pub(crate) request_durations: RequestDurations,
+    pub(crate) dead_letters: DeadLetters,
+    /// The state folder.
+    pub(crate) state: PathBuf,
+    pub(crate) spool_bytes_max: u64,
     pub(crate) views: Mutex<Vec<Arc<SourceView>>>,
     /// Receivers that know no heartbeats, and since when that is known.
     pub(crate) deaf: Mutex<HashMap<String, Instant>>,
@@ -169,7 +178,7 @@ impl Overview {
         CHECKS.iter().filter_map(told).collect()
     }
 
-    fn source_statuses(&self) -> Vec<SourceStatus> {
+    pub(super) fn source_statuses(&self) -> Vec<SourceStatus> {
         let views = self.views.lock().unwrap_or_else(PoisonError::into_inner);
         views.iter().map(|view| view.status()).collect()
     }
@@ -295,7 +304,7 @@ fn size(bytes: u64) -> String {
 
 /// The routes of the agent's own port.
 pub(crate) fn routes(overview: Arc<Overview>, health: Health, metrics: Metrics) -> Routes {
-    show(&metrics, Arc::clone(&overview));
+    super::metrics::show(&metrics, Arc::clone(&overview));
     Routes::new()
         .get("/status", Access::Right(Right::Query), status)
         .with_state(overview)
@@ -304,83 +313,4 @@ pub(crate) fn routes(overview: Arc<Overview>, health: Health, metrics: Metrics) 
 
 async fn status(Shared(overview): Shared<Arc<Overview>>) -> Json<AgentStatus> {
     Json(overview.status())
-}
-
-/// Metrics that are read when they are asked for.
-fn show(metrics: &Metrics, overview: Arc<Overview>) {
-    let records = metrics.counter_vec(
-        "agent_records_total",
-        "Records since the agent's identity was made, by what became of them.",
-        &["result"],
-    );
-    let dropped = metrics.counter_vec(
-        "agent_dropped_records_total",
-        "Records dropped, by reason.",
-        &["reason"],
-    );
-    let source_bytes = metrics.counter_vec(
-        "agent_source_bytes_total",
-        "Bytes read since the process began, by source.",
-        &["source"],
-    );
-    let source_records = metrics.counter_vec(
-        "agent_source_records_total",
-        "Records made since the process began, by source.",
-        &["source"],
-    );
-    let unparsed = metrics.counter_vec(
-        "agent_source_unparsed_lines_total",
-        "Lines that were not of their format and were shipped whole, by source.",
-        &["source"],
-    );
-    let lag = metrics.gauge_vec(
-        "agent_source_lag_bytes",
-        "Bytes that are there and not read, unfinished lines aside, by source.",
-        &["source"],
-    );
-    let files =
-        metrics.gauge_vec("agent_source_files", "Files that are known, by source.", &["source"]);
-    let spool_bytes = metrics.gauge("agent_spool_bytes", "What the spool takes of the disk.");
-    let spool_batches = metrics.gauge("agent_spool_batches", "Batches that are not acknowledged.");
-    let oldest = metrics.float_gauge(
-        "agent_oldest_unshipped_seconds",
-        "Age of the oldest record that no collector has; 0 if there is none.",
-    );
-    let attempts = metrics.counter("agent_ship_requests_total", "Requests with a batch.");
-    let retries = metrics.counter("agent_ship_retries_total", "Requests that will be sent again.");
-    let shipped = metrics.counter("agent_shipped_bytes_total", "Acknowledged bytes, as sent.");
-    let catch_up = |counter: &service::metrics::Counter, to: u64| {
-        counter.inc_by(to.saturating_sub(counter.get()));
-    };
-    metrics.before_render(move || {
-        let ledger = overview.durable.with_state(|state| state.ledger.clone());
-        for (result, count) in [
-            ("read", ledger.read),
-            ("reported", ledger.reported),
-            ("filtered", ledger.filtered),
-            ("dropped", ledger.dropped_total()),
-            ("acknowledged", ledger.acknowledged),
-        ] {
-            catch_up(&records.with_label_values(&[result]), count);
-        }
-        for (reason, count) in &ledger.dropped {
-            catch_up(&dropped.with_label_values(&[reason]), *count);
-        }
-        for source in overview.source_statuses() {
-            let name = [source.name.as_str()];
-            catch_up(&source_bytes.with_label_values(&name), source.counts.bytes);
-            catch_up(&source_records.with_label_values(&name), source.counts.records);
-            catch_up(&unparsed.with_label_values(&name), source.counts.unparsed);
-            lag.with_label_values(&name).set(i64::try_from(source.lag_bytes).unwrap_or(i64::MAX));
-            files.with_label_values(&name).set(source.files_known as i64);
-        }
-        let usage = overview.durable.usage();
-        spool_bytes.set(i64::try_from(usage.disk_bytes).unwrap_or(i64::MAX));
-        spool_batches.set(i64::try_from(usage.batches).unwrap_or(i64::MAX));
-        let age = overview.oldest_unshipped().map_or(0, |time| Timestamp::now().0 - time.0);
-        oldest.set(age.max(0) as f64 / 1e9);
-        catch_up(&attempts, overview.figures.attempts.load(Ordering::Relaxed));
-        catch_up(&retries, overview.figures.retries.load(Ordering::Relaxed));
-        catch_up(&shipped, overview.figures.bytes.load(Ordering::Relaxed));
-    });
 }

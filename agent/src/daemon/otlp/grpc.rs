@@ -8,19 +8,19 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use record::Signal;
-use service::doors::{Access, Entrance, Routes};
+use service::doors::{Access, Routes};
 use service::grpc::{self, EXPORT_LOGS, EXPORT_SPANS};
 use service::http::{self, ServerLimits};
 use service::principal::Right;
 use service::shutdown::Shutdown;
 use wire::Format;
 
-use super::{Framing, Receiver, Refusal};
+use super::{Before, Framing, Receiver, Refusal};
 
 pub(super) async fn serve(
     receiver: Arc<Receiver>,
     listener: TcpListener,
-    entrance: &Entrance,
+    Before { entrance, durations }: &Before,
     stopping: Shutdown,
 ) -> std::io::Result<usize> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -37,7 +37,8 @@ pub(super) async fn serve(
         .behind(&entrance.doors)
         .fallback(grpc::not_served);
     let listener = entrance.listener(listener).http2();
-    http::serve(listener, router, stopping.requested(), ServerLimits::default()).await
+    http::serve(listener, durations.measure(router), stopping.requested(), ServerLimits::default())
+        .await
 }
 
 async fn export_logs(

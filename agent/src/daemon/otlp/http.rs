@@ -9,18 +9,18 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use record::Signal;
-use service::doors::{Access, Entrance, Refused, Routes};
+use service::doors::{Access, Refused, Routes};
 use service::http::{self, ServerLimits};
 use service::principal::Right;
 use service::shutdown::Shutdown;
 use wire::Format;
 
-use super::{Framing, Receiver, Refusal};
+use super::{Before, Framing, Receiver, Refusal};
 
 pub(super) async fn serve(
     receiver: Arc<Receiver>,
     listener: TcpListener,
-    entrance: &Entrance,
+    Before { entrance, durations }: &Before,
     stopping: Shutdown,
 ) -> std::io::Result<usize> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -40,7 +40,8 @@ pub(super) async fn serve(
         .with_state(receiver)
         .behind(&entrance.doors);
     let listener = entrance.listener(listener);
-    http::serve(listener, router, stopping.requested(), ServerLimits::default()).await
+    http::serve(listener, durations.measure(router), stopping.requested(), ServerLimits::default())
+        .await
 }
 
 async fn receive_logs(

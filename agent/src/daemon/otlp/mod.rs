@@ -26,6 +26,7 @@ use futures_util::StreamExt;
 use record::Timestamp;
 use service::doors::Entrance;
 use service::grpc::{BadFrame, ENCODING, message};
+use service::http_requests::RequestDurations;
 use service::shutdown::Shutdown;
 use thiserror::Error;
 use tokio::sync::Semaphore;
@@ -66,6 +67,13 @@ pub(super) struct OtlpOptions {
     pub(super) grpc: Option<String>,
     /// Longest body, as sent and unpacked.
     pub(super) body_bytes_max: usize,
+}
+
+/// What stands before the routes of a receiver.
+#[derive(Clone, Debug)]
+pub(super) struct Before {
+    pub(super) entrance: Entrance,
+    pub(super) durations: RequestDurations,
 }
 
 /// Listens where the user says.
@@ -166,7 +174,7 @@ impl Receiver {
         self,
         http: TcpListener,
         grpc: Option<TcpListener>,
-        entrance: &Entrance,
+        before: &Before,
         stopping: Shutdown,
     ) {
         let view = Arc::clone(&self.view);
@@ -185,10 +193,10 @@ impl Receiver {
         let receiver = Arc::new(self);
         let served = runtime.block_on(async {
             let over_http =
-                self::http::serve(Arc::clone(&receiver), http, entrance, stopping.clone());
+                self::http::serve(Arc::clone(&receiver), http, before, stopping.clone());
             match grpc {
                 Some(grpc) => {
-                    let over_grpc = self::grpc::serve(receiver, grpc, entrance, stopping);
+                    let over_grpc = self::grpc::serve(receiver, grpc, before, stopping);
                     futures_util::future::try_join(over_http, over_grpc).await.map(|_| ())
                 }
                 None => over_http.await.map(|_| ()),
