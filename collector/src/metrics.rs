@@ -190,17 +190,19 @@ fn show_store(registry: &Registry, store: &Arc<Store>) {
     let counters: [(&str, &str, Read); 11] = [
         (
             "store_quarantined_records_total",
-            "Records in what was set apart because it cannot be read.",
+            "Records in what was set apart because it cannot be read, since the data folder was made.",
             |store| store.ledger().counters.quarantined,
         ),
         (
             "store_timestamps_replaced_total",
-            "Records whose time could not be read, so that the time of receipt stands in.",
+            "Records whose time could not be read, so that the time of receipt stands in, since the data folder was made.",
             |store| store.ledger().counters.timestamps_replaced,
         ),
-        ("store_deleted_records_total", "Records removed by deletes.", |store| {
-            store.ledger().counters.deleted
-        }),
+        (
+            "store_deleted_records_total",
+            "Records removed by deletes since the data folder was made.",
+            |store| store.ledger().counters.deleted,
+        ),
         (
             "store_accepted_records_total",
             "Records accepted since the data folder was made.",
@@ -208,12 +210,14 @@ fn show_store(registry: &Registry, store: &Arc<Store>) {
         ),
         (
             "store_duplicate_records_total",
-            "Records of batches that had been accepted before.",
+            "Records of batches that had been accepted before, since the data folder was made.",
             |store| store.ledger().counters.duplicate,
         ),
-        ("store_expired_records_total", "Records dropped by retention.", |store| {
-            store.ledger().counters.expired
-        }),
+        (
+            "store_expired_records_total",
+            "Records dropped by retention since the data folder was made.",
+            |store| store.ledger().counters.expired,
+        ),
         ("store_journal_syncs_total", "Groups of batches made durable.", |store| {
             store.statistics().journal_syncs.load(Ordering::Relaxed)
         }),

@@ -175,12 +175,19 @@ async fn ready(State(health): State<Health>, principal: Option<Extension<Princip
 }
 
 async fn exposition(State((health, metrics)): State<(Health, Metrics)>) -> Response {
+    let answer = health.answer();
+    metrics
+        .gauge(
+            "health_ok",
+            "1 if all checks of /health/ready are well and the process is not about to end.",
+        )
+        .set(i64::from(answer.status == Status::Ok));
     let well = metrics.gauge_vec(
         "health_check_ok",
-        "1 if a check of /health/ready is well; 0 if it is starting, degraded or failed.",
+        "1 if a check of /health/ready is well; 0 if it is starting, degraded or failed. Some are made when there is something to tell.",
         &["check"],
     );
-    for (name, check) in health.answer().checks {
+    for (name, check) in answer.checks {
         well.with_label_values(&[name]).set(i64::from(check == Check::Ok));
     }
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], metrics.render()).into_response()
