@@ -9,6 +9,7 @@ mod dead_letters;
 mod full;
 mod identity;
 mod kill;
+mod metrics;
 mod pipes;
 mod process;
 mod reload;

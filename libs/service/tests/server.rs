@@ -11,6 +11,7 @@ use axum::routing::get;
 use service::doors::Doors;
 use service::health::{Check, Health, routes};
 use service::http::{ErrorResponse, ServerLimits, serve};
+use service::http_requests::RequestDurations;
 use service::metrics::Metrics;
 use service::shutdown::{Shutdown, Trigger};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -167,4 +168,28 @@ async fn a_client_that_sends_no_head_is_dropped() {
     let mut answer = String::new();
     let _ = stream.read_to_string(&mut answer).await;
     assert!(!answer.contains("200 OK"), "{answer}");
+}
+
+#[tokio::test]
+async fn requests_are_measured_by_route_and_status_and_paths_without_a_route_are_one() {
+    let metrics = Metrics::new();
+    let router = Router::new()
+        .route("/things/{id}", get(|| async { "a thing" }))
+        .fallback(|| async { StatusCode::NOT_FOUND });
+    let router = RequestDurations::new(&metrics).measure(router);
+    let server = start(router, ServerLimits::default()).await;
+    for path in ["/things/1", "/things/2", "/one", "/two", "/three"] {
+        ask(server.address, path).await;
+    }
+    let text = metrics.render();
+    let counted = |status: &str, route: &str, count: u64| {
+        let line = format!(
+            "http_server_request_duration_seconds_count{{http_request_method=\"GET\",http_response_status_code=\"{status}\",http_route=\"{route}\"}} {count}"
+        );
+        assert!(text.lines().any(|told| told == line), "{line}\n{text}");
+    };
+    counted("200", "/things/{id}", 2);
+    counted("404", "", 3);
+    server.stop.set_off();
+    server.ended.await.unwrap().unwrap();
 }

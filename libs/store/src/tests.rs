@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 
 use bytes::Bytes;
 use file_system::{FileReader, FileSystem, JournalFile, RealFileSystem};
@@ -269,6 +269,38 @@ fn a_group_that_cannot_be_written_counts_for_nobody() {
     switch.store(false, Ordering::SeqCst);
     append(&store, name(0), &lines(0..10)).unwrap();
     assert_eq!(account(&store), (10, 1, 0));
+}
+
+#[test]
+fn work_is_told_with_its_time_and_so_is_work_that_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = FullDisk::default();
+    let switch = Arc::clone(&disk.full);
+    let store = Store::open_with(folder.path(), options(), Arc::new(disk)).unwrap();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let note = Arc::clone(&told);
+    store.observe(move |work, took| note.lock().unwrap().push((work, took.is_some())));
+    append(&store, name(0), &lines(0..10)).unwrap();
+    store.flush().unwrap();
+    append(&store, name(1), &lines(0..10)).unwrap();
+    store.flush().unwrap();
+    store.compact_all().unwrap();
+    switch.store(true, Ordering::SeqCst);
+    append(&store, name(2), &lines(0..10)).unwrap_err();
+    switch.store(false, Ordering::SeqCst);
+    let all = [
+        (Work::JournalSync, true),
+        (Work::Flush, true),
+        (Work::JournalSync, true),
+        (Work::Flush, true),
+        (Work::Compaction, true),
+        (Work::JournalSync, false),
+    ];
+    assert_eq!(*told.lock().unwrap(), all);
+    assert_eq!(store.ledger().counters.rejected["disk_full"], 10);
+    assert!(store.journal_disk_bytes() < 1 << 30);
+    let space = store.disk_space().unwrap();
+    assert!((1..=space.size_bytes).contains(&space.free_bytes), "{space:?}");
 }
 
 #[test]
