@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod answers;
+mod dashboards;
 mod document;
 mod exposition;
 mod processes;
@@ -15,10 +17,12 @@ mod tools;
 
 use std::path::{Path, PathBuf};
 
+use dashboards::Source;
 use document::Told;
 use processes::{Agent, Demo, families, metrics};
+use serde_json::Value;
 use server::eventually;
-use tools::{Prometheus, is_installed, missing, promtool};
+use tools::{Prometheus, data, is_installed, promtool};
 
 /// Writes `docs/metrics.md` anew instead of comparing it.
 const WRITE: &str = "LOGQ_WRITE_DOCS";
@@ -76,10 +80,6 @@ fn promtool_takes_the_configuration_as_it_is_shipped() {
         return;
     }
     let config = of_repository("dashboards/prometheus/prometheus.yml");
-    if !config.with_file_name("rules.yaml").exists() && missing("there are no rules of Prometheus")
-    {
-        return;
-    }
     let (code, said) = promtool(&["check", "config", &config.display().to_string()], "");
     assert_eq!(code, 0, "{said}");
 }
@@ -104,5 +104,59 @@ fn prometheus_scrapes_every_port_by_the_configuration_that_is_shipped() {
     let targets = prometheus.get("/api/v1/targets", &[]).unwrap();
     for target in targets["activeTargets"].as_array().unwrap() {
         assert_eq!(target["lastError"], "", "{target}");
+    }
+}
+
+/// A demo in which an alert fires, and all dashboards.
+fn lively_demo() -> (Demo, Vec<dashboards::Dashboard>) {
+    let dashboards = answers::dashboards(&of_repository("dashboards/grafana"));
+    let demo = Demo::start();
+    demo.fail_orders();
+    (demo, dashboards)
+}
+
+/// Until an alert fires.
+fn wait_for_an_alert(demo: &Demo) {
+    let url = format!("{}/api/v1/alerts", demo.server.alerts);
+    eventually("an alert fires", || {
+        let alerts = demo.server.http.get(&url).json();
+        let mut alerts = alerts["alerts"].as_array().unwrap().iter();
+        alerts.any(|alert| alert["state"] == "firing").then_some(())
+    });
+}
+
+#[test]
+fn every_expression_for_prometheus_in_the_dashboards_has_data() {
+    if !is_installed("prometheus") {
+        return;
+    }
+    let (demo, dashboards) = lively_demo();
+    let config = of_repository("dashboards/prometheus/prometheus.yml");
+    let prometheus = Prometheus::start(&config, &demo.jobs());
+    wait_for_an_alert(&demo);
+    let ask = asker(&demo, Some(&prometheus));
+    answers::expect_data(&dashboards, Source::Prometheus, &ask, &|| demo.ask());
+}
+
+#[test]
+fn every_expression_for_loki_in_the_dashboards_has_data() {
+    let (demo, dashboards) = lively_demo();
+    wait_for_an_alert(&demo);
+    answers::expect_data(&dashboards, Source::Loki, &asker(&demo, None), &|| demo.ask());
+}
+
+/// Asks a Prometheus, or the query port as a Loki.
+fn asker<'a>(
+    demo: &'a Demo,
+    prometheus: Option<&'a Prometheus>,
+) -> impl Fn(Source, &str, &[(&str, &str)]) -> Result<Value, String> + 'a {
+    move |source, path, parameters| match source {
+        Source::Prometheus => match prometheus {
+            Some(prometheus) => prometheus.get(path, parameters),
+            None => Err("there is no Prometheus here".to_owned()),
+        },
+        Source::Loki => {
+            data(&demo.server.http, &format!("{}{path}", demo.server.query), parameters)
+        }
     }
 }

@@ -12,15 +12,12 @@ use crate::server::{Http, eventually, skipped};
 /// Whether a program is there; `false`, loudly, where it is not. In CI that is a failure.
 pub(crate) fn is_installed(program: &str) -> bool {
     let asked = Command::new(program).arg("--version").stdin(Stdio::null()).output();
-    asked.is_ok_and(|asked| asked.status.success())
-        || !missing(&format!("{program} is not installed"))
-}
-
-/// Says that something is missing, so that a test is skipped. In CI that is a failure.
-pub(crate) fn missing(what: &str) -> bool {
-    skipped(what);
-    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{what}, and CI may skip nothing");
-    true
+    if asked.is_ok_and(|asked| asked.status.success()) {
+        return true;
+    }
+    skipped(&format!("{program} is not installed"));
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "CI may skip nothing");
+    false
 }
 
 /// Runs promtool with some input; gives how it ended and all that it said.
