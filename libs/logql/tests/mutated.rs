@@ -1,7 +1,7 @@
 //! Mutated queries and lines: no panic, no hang, bounded memory; what is parsed prints as a query for itself.
 
 use logql::ast::{Expr, LogQuery};
-use logql::metric::{Limits, MetricFault, Steps, TakeLine, Wanted, evaluate};
+use logql::metric::{Collected, Limits, MetricFault, Source, Steps, Wanted, evaluate};
 use logql::pipeline::{Entry, Outcome, Pipeline};
 use logql::{Labels, parse};
 use proptest::prelude::*;
@@ -117,6 +117,23 @@ fn prints_for_itself(text: &str) -> bool {
     }
 }
 
+/// A source of a few lines.
+struct Lines<'l>(&'l [Entry<'l>]);
+
+impl Source for Lines<'_> {
+    fn collect(
+        &mut self,
+        wanted: &Wanted<'_>,
+        mut collected: Collected,
+    ) -> Result<Collected, MetricFault> {
+        let is_wanted = |entry: &&Entry<'_>| {
+            (wanted.after_ns..wanted.until_ns).contains(&(entry.timestamp_ns - 1))
+        };
+        self.0.iter().filter(is_wanted).try_for_each(|entry| collected.take(entry, 1))?;
+        Ok(collected)
+    }
+}
+
 /// Sends a few lines through whatever a query asks for.
 fn run(expr: &Expr) {
     let stream: Labels = [("a", "b"), ("app", "a")].into_iter().collect();
@@ -136,14 +153,10 @@ fn run(expr: &Expr) {
         }
         Expr::Metric(metric) => &metric.node,
     };
-    let mut source = |wanted: &Wanted<'_>, take: &mut TakeLine<'_>| -> Result<(), MetricFault> {
-        let is_wanted =
-            |at: &i64| (wanted.after_ns..wanted.until_ns).contains(&(at * 1_000_000_000 - 1));
-        (0..9).filter(is_wanted).try_for_each(|at| take(&entry(at)))
-    };
+    let entries: Vec<Entry<'_>> = (0..9).map(entry).collect();
     let several = Steps::range(0, 9_000_000_000, 2_000_000_000).expect("few steps");
     for steps in [Steps::instant(8_000_000_000), several] {
-        if let Err(fault) = evaluate(metric, &steps, &Limits::default(), &mut source) {
+        if let Err(fault) = evaluate(metric, &steps, &Limits::default(), &mut Lines(&entries)) {
             assert!(!fault.to_string().is_empty());
         }
     }

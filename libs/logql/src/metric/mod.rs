@@ -6,25 +6,28 @@
 //!       t - range               t                binary: two → one                   evaluate: the whole expression
 //! ```
 //!
-//! The source hands out the lines of a selector in the order of time; the stages of the query are applied here. What is
-//! held are sums for each series and step, and no lines; only a quantile holds the values of its windows.
+//! The source hands out the lines of a selector, in any order; the stages of the query are applied here, but for those
+//! that the source applies. What is held are sums for each series and step, and no lines; only a quantile and the rate of
+//! a counter hold the values of their windows.
 
 mod aggregate;
 mod binary;
+mod collected;
 mod evaluate;
 mod range;
+mod samples;
 mod window;
 
 use thiserror::Error;
 
 pub use aggregate::aggregate;
 pub use binary::combine;
+pub use collected::Collected;
 pub use evaluate::evaluate;
 
 use crate::ast::LogQuery;
 use crate::fault::Fault;
 use crate::labels::Labels;
-use crate::pipeline::Entry;
 
 /// Most steps of a query.
 pub const STEPS_MAX: usize = 11_001;
@@ -99,15 +102,17 @@ impl Steps {
 /// How much a query may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Series of each part of the expression and of the answer.
+    /// Series of the answer.
     pub series_max: usize,
+    /// Series of each part of the expression.
+    pub parts_max: usize,
     /// Values of all series and windows together, 16 bytes each.
     pub values_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { series_max: 500, values_max: 16_000_000 }
+        Self { series_max: 500, parts_max: 20_000, values_max: 16_000_000 }
     }
 }
 
@@ -121,31 +126,36 @@ pub struct Wanted<'q> {
     pub until_ns: i64,
 }
 
-/// Takes a line; an error ends the reading.
-pub type TakeLine<'t> = dyn FnMut(&Entry<'_>) -> Result<(), MetricFault> + 't;
-
 /// Where lines come from.
 pub trait Source {
-    /// Hands out lines in the order of time.
+    /// Which stages of the query it applies itself, so that lines come only if they pass them; none where it is not said.
+    fn applies(&self, _query: &LogQuery) -> Vec<bool> {
+        Vec::new()
+    }
+
+    /// Lets `collected` take the lines, each once, in any order.
     ///
     /// # Errors
-    /// What `take` answers, or [`MetricFault::Source`].
-    fn lines(&mut self, wanted: &Wanted<'_>, take: &mut TakeLine<'_>) -> Result<(), MetricFault>;
-}
+    /// What it answers, or [`MetricFault::Source`].
+    fn collect(
+        &mut self,
+        wanted: &Wanted<'_>,
+        collected: Collected,
+    ) -> Result<Collected, MetricFault>;
 
-impl<F> Source for F
-where
-    F: FnMut(&Wanted<'_>, &mut TakeLine<'_>) -> Result<(), MetricFault>,
-{
-    fn lines(&mut self, wanted: &Wanted<'_>, take: &mut TakeLine<'_>) -> Result<(), MetricFault> {
-        self(wanted, take)
+    /// Is told how many values of 16 bytes the evaluation holds beside what is collected.
+    ///
+    /// # Errors
+    /// [`MetricFault::Source`], if that is too much.
+    fn holds(&mut self, _values: usize) -> Result<(), MetricFault> {
+        Ok(())
     }
 }
 
 /// Why a query has no answer.
 #[derive(Debug, Error)]
 pub enum MetricFault {
-    /// A part of it has more series than [`Limits::series_max`].
+    /// It has more series than [`Limits::series_max`], or a part of it more than [`Limits::parts_max`].
     #[error(
         "maximum of series ({0}) reached for a single query; ask for fewer streams, a shorter time, or aggregate by fewer labels"
     )]
@@ -202,8 +212,8 @@ impl Budget {
         }
     }
 
-    fn give_back(&mut self, values: usize) {
-        self.left += values;
+    fn used(&self) -> usize {
+        self.max - self.left
     }
 }
 

@@ -1,99 +1,11 @@
 //! Functions over ranges: the lines of a selector → a number for each series and step.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
-
+use super::collected::{Collected, Held};
+use super::samples::Samples;
 use super::window::Panes;
 use super::{Budget, Limits, MetricFault, Row, Source, Steps, Wanted};
 use crate::ast::{Grouping, MatchOperator, RangeAggregation, RangeFunction};
 use crate::labels::Labels;
-use crate::pipeline::{ERROR_DETAILS_LABEL, ERROR_LABEL, Kept, Outcome, Pipeline};
-
-/// What a pane counts for, in values of 16 bytes.
-const PANE_VALUES: usize = 8;
-
-/// What is known of the samples of a pane or a window; two of them that follow each other can be added.
-#[derive(Clone, Copy, Debug)]
-struct Samples {
-    count: f64,
-    sum: f64,
-    mean: f64,
-    /// Sum of the squared distances from the mean.
-    squares: f64,
-    min: f64,
-    max: f64,
-    first: (i64, f64),
-    last: (i64, f64),
-    /// How much a counter has grown, its restarts taken into account.
-    growth: f64,
-}
-
-impl Samples {
-    fn one(time_ns: i64, value: f64) -> Self {
-        let at = (time_ns, value);
-        Self {
-            count: 1.0,
-            sum: value,
-            mean: value,
-            squares: 0.0,
-            min: value,
-            max: value,
-            first: at,
-            last: at,
-            growth: 0.0,
-        }
-    }
-
-    fn add(self, later: Self) -> Self {
-        let count = self.count + later.count;
-        let distance = later.mean - self.mean;
-        let grown = match later.first.1 >= self.last.1 {
-            true => later.first.1 - self.last.1,
-            // It began again at 0.
-            false => later.first.1,
-        };
-        Self {
-            count,
-            sum: self.sum + later.sum,
-            mean: self.mean + distance * later.count / count,
-            squares: self.squares
-                + later.squares
-                + distance * distance * self.count * later.count / count,
-            min: self.min.min(later.min),
-            max: self.max.max(later.max),
-            first: self.first,
-            last: later.last,
-            growth: self.growth + later.growth + grown,
-        }
-    }
-
-    /// The rate of a counter a second, as Prometheus extrapolates it to the borders of the window.
-    fn counter_rate(&self, end_ns: i64, range_ns: i64) -> Option<f64> {
-        let seconds = |from_ns: i64, to_ns: i64| to_ns.saturating_sub(from_ns) as f64 / 1e9;
-        let sampled = seconds(self.first.0, self.last.0);
-        if self.count < 2.0 || sampled <= 0.0 {
-            return None;
-        }
-        let mut before = seconds(end_ns.saturating_sub(range_ns), self.first.0);
-        let behind = seconds(self.last.0, end_ns);
-        if self.growth > 0.0 && self.first.1 >= 0.0 {
-            // A counter does not come from below 0.
-            before = before.min(sampled * (self.first.1 / self.growth));
-        }
-        let average = sampled / (self.count - 1.0);
-        let reached = |gap: f64| if gap < average * 1.1 { gap } else { average / 2.0 };
-        let extrapolated = sampled + reached(before) + reached(behind);
-        Some(self.growth * (extrapolated / sampled) / (range_ns as f64 / 1e9))
-    }
-}
-
-/// What a series holds.
-#[derive(Debug, Default)]
-struct Held {
-    samples: BTreeMap<usize, Samples>,
-    /// Of a quantile only.
-    values: BTreeMap<usize, Vec<f64>>,
-}
 
 /// Evaluates a range function. Where the sum over series is all that is wanted, `summed` says of which.
 ///
@@ -107,123 +19,45 @@ pub(super) fn evaluate_range(
     budget: &mut Budget,
     source: &mut dyn Source,
 ) -> Result<Vec<Row>, MetricFault> {
-    let range = &aggregation.range;
-    let query = &range.query.node;
-    let pipeline = Pipeline::compile(query)?;
-    let panes = Panes::new(steps, range.range_ns, range.offset_ns);
-    let wanted = Wanted { query, after_ns: panes.after_ns(), until_ns: panes.until_ns() };
-    let unwrapped = query.unwrapped().map(|unwrap| unwrap.label.as_str());
-    let mut places: HashMap<Labels, usize> = HashMap::new();
-    let mut all: Vec<Held> = Vec::new();
-    let mut taken = 0;
-    source.lines(&wanted, &mut |entry| {
-        let Some(pane) = panes.of(entry.timestamp_ns) else { return Ok(()) };
-        let Outcome::Kept(kept) = pipeline.apply(entry) else { return Ok(()) };
-        if let Some(error) = kept.labels.error() {
-            let mut labels = kept.labels.all();
-            labels.remove(ERROR_LABEL);
-            labels.remove(ERROR_DETAILS_LABEL);
-            return Err(MetricFault::Pipeline { error: error.to_owned(), labels });
-        }
-        let labels = series_of(aggregation, summed, unwrapped, &kept);
-        let next = all.len();
-        let place = *places.entry(labels).or_insert(next);
-        if place == next {
-            if next == limits.series_max {
-                return Err(MetricFault::TooManySeries(limits.series_max));
-            }
-            all.push(Held::default());
-        }
-        let value = value_of(aggregation.function, &kept);
-        if aggregation.function == RangeFunction::Quantile {
-            budget.take(1)?;
-            taken += 1;
-            all[place].values.entry(pane).or_default().push(value);
-            return Ok(());
-        }
-        let sample = Samples::one(entry.timestamp_ns, value);
-        match all[place].samples.entry(pane) {
-            Entry::Occupied(mut held) => *held.get_mut() = held.get().add(sample),
-            Entry::Vacant(free) => {
-                budget.take(PANE_VALUES)?;
-                taken += PANE_VALUES;
-                free.insert(sample);
-            }
-        }
-        Ok(())
-    })?;
-    budget.take(all.len().saturating_mul(steps.count()))?;
-    budget.give_back(taken);
+    let query = &aggregation.range.query.node;
+    let applied = source.applies(query);
+    let nothing = Collected::new(aggregation, summed, &applied, steps, limits, budget.left)?;
+    let (after_ns, until_ns) = nothing.time();
+    let collected = source.collect(&Wanted { query, after_ns, until_ns }, nothing)?;
+    let (series, panes) = collected.into_series();
+    budget.take(series.len().saturating_mul(steps.count()))?;
+    source.holds(budget.used())?;
     if aggregation.function == RangeFunction::Absent {
-        return Ok(absent(aggregation, &panes, all));
+        return Ok(absent(aggregation, panes.panes(), &series));
     }
-    let mut rows: Vec<Row> = places
-        .into_iter()
-        .map(|(labels, place)| Row {
-            labels,
-            values: values(aggregation, steps, &panes, &all[place]),
-        })
-        .collect();
+    let row = |(labels, held): (Labels, Held)| Row {
+        labels,
+        values: values(aggregation, steps, panes.panes(), held),
+    };
+    let mut rows: Vec<Row> = series.into_iter().map(row).collect();
     rows.sort_by(|left, right| left.labels.cmp(&right.labels));
     Ok(rows)
-}
-
-/// The labels of the series that a line belongs to.
-fn series_of(
-    aggregation: &RangeAggregation,
-    summed: Option<&Grouping>,
-    unwrapped: Option<&str>,
-    kept: &Kept<'_>,
-) -> Labels {
-    let by = |grouping: &Grouping| -> Labels {
-        let value =
-            |name: &String| kept.labels.get(name).map(|value| (name.clone(), value.to_owned()));
-        grouping.labels.iter().filter_map(value).filter(|(_, value)| !value.is_empty()).collect()
-    };
-    match (&aggregation.grouping, summed) {
-        _ if aggregation.function == RangeFunction::Absent => return Labels::new(),
-        (Some(grouping), _) | (None, Some(grouping)) if !grouping.without => return by(grouping),
-        _ => {}
-    }
-    // What is unwrapped is the value, and so no label.
-    let is_label = |name: &str, value: &str| {
-        !value.is_empty()
-            && name != ERROR_LABEL
-            && name != ERROR_DETAILS_LABEL
-            && Some(name) != unwrapped
-    };
-    let pairs = kept.labels.iter().filter(|(name, value, _)| is_label(name, value));
-    let labels: Labels = pairs.map(|(name, value, _)| (name, value)).collect();
-    match aggregation.grouping.as_ref().or(summed) {
-        Some(grouping) => labels.except(&grouping.labels),
-        None => labels,
-    }
-}
-
-fn value_of(function: RangeFunction, kept: &Kept<'_>) -> f64 {
-    match function {
-        RangeFunction::Bytes | RangeFunction::BytesRate => kept.line.len() as f64,
-        _ => kept.value.unwrap_or(1.0),
-    }
 }
 
 fn values(
     aggregation: &RangeAggregation,
     steps: &Steps,
     panes: &Panes,
-    held: &Held,
+    held: Held,
 ) -> Vec<Option<f64>> {
     let range = &aggregation.range;
     if aggregation.function == RangeFunction::Quantile {
         let quantile = aggregation.parameter.unwrap_or_default();
         let window = |(first, behind): &(usize, usize)| {
             let values = held.values.range(*first..*behind).flat_map(|(_, values)| values);
-            quantile_of(quantile, values.copied().collect())
+            quantile_of(quantile, values.map(|(_, value)| *value).collect())
         };
         return panes.windows().iter().map(window).collect();
     }
-    let samples: Vec<(usize, Samples)> =
-        held.samples.iter().map(|(pane, one)| (*pane, *one)).collect();
+    let mut samples: Vec<(usize, Samples)> = held.samples.into_iter().collect();
+    samples.extend(
+        held.values.into_iter().filter_map(|(pane, values)| Some((pane, in_order(values)?))),
+    );
     let windows = panes.sums(&samples, Samples::add);
     let seconds = range.range_ns as f64 / 1e9;
     let value = |samples: Samples, time_ns: i64| match aggregation.function {
@@ -245,10 +79,17 @@ fn values(
     steps.times().zip(windows).map(|(time_ns, samples)| value(samples?, time_ns)).collect()
 }
 
+/// Samples of a counter, as they followed each other.
+fn in_order(mut values: Vec<(i64, f64)>) -> Option<Samples> {
+    values.sort_by(|left, right| left.0.cmp(&right.0).then_with(|| left.1.total_cmp(&right.1)));
+    let samples = values.into_iter().map(|(time_ns, value)| Samples::alike(time_ns, value, 1));
+    samples.reduce(Samples::add)
+}
+
 /// 1 where there is no line, under the labels that the selector says outright.
-fn absent(aggregation: &RangeAggregation, panes: &Panes, all: Vec<Held>) -> Vec<Row> {
+fn absent(aggregation: &RangeAggregation, panes: &Panes, all: &[(Labels, Held)]) -> Vec<Row> {
     let held: Vec<(usize, ())> =
-        all.iter().flat_map(|held| held.samples.keys().map(|pane| (*pane, ()))).collect();
+        all.iter().flat_map(|(_, held)| held.samples.keys().map(|pane| (*pane, ()))).collect();
     let windows = panes.sums(&held, |(), ()| ());
     let values = windows.into_iter().map(|lines| lines.is_none().then_some(1.0)).collect();
     let matchers = aggregation.range.query.node.matchers.iter().map(|matcher| &matcher.node);

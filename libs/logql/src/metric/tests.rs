@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ast::{Expr, Metric};
-use crate::pipeline::TextTest;
+use crate::pipeline::{Entry, TextTest};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -18,21 +18,43 @@ const LINES: [(i64, &str, &str); 8] = [
     (80, "a", "level=warn n=x"),
 ];
 
-/// Hands out those of the lines that are asked for.
-fn source(wanted: &Wanted<'_>, take: &mut TakeLine<'_>) -> Result<(), MetricFault> {
+/// Hands out those of the lines that are asked for, the last first, to two twins in turn.
+struct Lines;
+
+impl Source for Lines {
+    fn collect(
+        &mut self,
+        wanted: &Wanted<'_>,
+        mut collected: Collected,
+    ) -> Result<Collected, MetricFault> {
+        let mut twins = [collected.fork(), collected.fork()];
+        for (number, entry) in asked_for(wanted).into_iter().rev().enumerate() {
+            let (timestamp_ns, line, stream) = &entry;
+            let metadata = Labels::new();
+            let entry = Entry { timestamp_ns: *timestamp_ns, line, stream, metadata: &metadata };
+            twins[number % 2].take(&entry, 1)?;
+        }
+        for twin in twins {
+            collected.absorb(twin)?;
+        }
+        Ok(collected)
+    }
+}
+
+fn asked_for(wanted: &Wanted<'_>) -> Vec<(i64, &'static str, Labels)> {
     let matchers = wanted.query.matchers.iter().map(|one| TextTest::compile(&one.node).unwrap());
     let matchers: Vec<TextTest> = matchers.collect();
-    let metadata = Labels::new();
+    let mut asked_for = Vec::new();
     for (time, app, line) in LINES {
         let timestamp_ns = time * SECOND;
         let stream: Labels = [("app", app), ("env", "e")].into_iter().collect();
         let matches =
             matchers.iter().all(|one| one.matches(stream.get(one.name()).unwrap_or_default()));
         if matches && timestamp_ns > wanted.after_ns && timestamp_ns <= wanted.until_ns {
-            take(&Entry { timestamp_ns, line, stream: &stream, metadata: &metadata })?;
+            asked_for.push((timestamp_ns, line, stream));
         }
     }
-    Ok(())
+    asked_for
 }
 
 fn metric(query: &str) -> Metric {
@@ -43,7 +65,7 @@ fn metric(query: &str) -> Metric {
 }
 
 fn at(query: &str, steps: &Steps) -> Result<Answer, MetricFault> {
-    evaluate(&metric(query), steps, &Limits::default(), &mut source)
+    evaluate(&metric(query), steps, &Limits::default(), &mut Lines)
 }
 
 /// `{labels} value value …; …`, each value with its second where there are several steps.
@@ -266,9 +288,9 @@ fn a_line_with_an_error_fails_the_query_unless_it_is_filtered_or_dropped() {
 
 #[test]
 fn what_a_query_holds_is_bounded() {
-    let limits = Limits { series_max: 3, values_max: 40 };
+    let limits = Limits { series_max: 3, parts_max: 3, values_max: 60 };
     let steps = Steps::instant(60 * SECOND);
-    let run = |query: &str| evaluate(&metric(query), &steps, &limits, &mut source);
+    let run = |query: &str| evaluate(&metric(query), &steps, &limits, &mut Lines);
     let fault = run("count_over_time({env=\"e\"} | logfmt [1m])").unwrap_err().to_string();
     assert!(fault.starts_with("maximum of series (3) reached for a single query"), "{fault}");
     // Each line is a series of its own, but the sum has one.
@@ -281,8 +303,8 @@ fn what_a_query_holds_is_bounded() {
         "quantile_over_time(0.5, {app=\"a\"} | logfmt | keep n | unwrap n | __error__=`` [1m])",
         "rate({app=\"a\"}[1m])",
     ] {
-        let fault = evaluate(&metric(query), &wide, &limits, &mut source);
-        assert!(matches!(fault, Err(MetricFault::TooManyValues(40))), "{fault:?}");
+        let fault = evaluate(&metric(query), &wide, &limits, &mut Lines);
+        assert!(matches!(fault, Err(MetricFault::TooManyValues(60))), "{fault:?}");
     }
     assert!(matches!(Steps::range(0, 11_001, 1), Err(MetricFault::TooManySteps)));
     assert_eq!(Steps::range(0, 11_000, 1).unwrap().count(), 11_001);
@@ -320,8 +342,13 @@ fn a_long_sum_does_not_run_out_of_stack() {
 
 #[test]
 fn what_the_source_says_ends_the_query() {
-    let mut broken = |_: &Wanted<'_>, _: &mut TakeLine<'_>| Err(MetricFault::Source("gone".into()));
+    struct Broken;
+    impl Source for Broken {
+        fn collect(&mut self, _: &Wanted<'_>, _: Collected) -> Result<Collected, MetricFault> {
+            Err(MetricFault::Source("gone".into()))
+        }
+    }
     let query = metric("sum(rate({app=\"a\"}[1m]))");
-    let fault = evaluate(&query, &Steps::instant(0), &Limits::default(), &mut broken).unwrap_err();
+    let fault = evaluate(&query, &Steps::instant(0), &Limits::default(), &mut Broken).unwrap_err();
     assert_eq!(fault.to_string(), "gone");
 }

@@ -8,6 +8,7 @@ mod json;
 mod label_filter;
 mod labels;
 mod logfmt;
+mod needs;
 mod pattern;
 mod regex;
 mod stage;
@@ -17,6 +18,8 @@ pub use label_filter::TextTest;
 pub use labels::{
     ERROR_DETAILS_LABEL, ERROR_LABEL, LINE_LABELS_MAX, LineError, LineLabels, Origin,
 };
+pub use needs::Needs;
+pub(crate) use needs::needs;
 pub use template::TEMPLATE_OUTPUT_BYTES_MAX;
 
 use std::borrow::Cow;

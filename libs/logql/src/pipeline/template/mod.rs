@@ -101,6 +101,49 @@ impl Template {
         subject.nodes(&self.0, &mut output)?;
         Ok(output)
     }
+
+    /// Tells which labels it looks at, and whether at the line.
+    pub(super) fn looks_at(&self, looks: &mut dyn Looks) {
+        look_at_nodes(&self.0, looks);
+    }
+}
+
+/// Is told what a template looks at.
+pub(super) trait Looks {
+    fn at_label(&mut self, name: &str);
+    fn at_line(&mut self);
+}
+
+fn look_at_nodes(nodes: &[Node], looks: &mut dyn Looks) {
+    for node in nodes {
+        match node {
+            Node::Text(_) => {}
+            Node::Print(chain) => look_at_chain(chain, looks),
+            Node::If(branches) => {
+                for (condition, inner) in branches {
+                    condition.iter().for_each(|condition| look_at_chain(condition, looks));
+                    look_at_nodes(inner, looks);
+                }
+            }
+        }
+    }
+}
+
+fn look_at_chain(chain: &Chain, looks: &mut dyn Looks) {
+    for command in chain {
+        let operands = match command {
+            Command::Operand(operand) => std::slice::from_ref(operand),
+            Command::Call(_, operands) => operands,
+        };
+        for operand in operands {
+            match operand {
+                Operand::Label(name) => looks.at_label(name),
+                Operand::Line => looks.at_line(),
+                Operand::Inner(chain) => look_at_chain(chain, looks),
+                Operand::Timestamp | Operand::Constant(_) => {}
+            }
+        }
+    }
 }
 
 impl Subject<'_> {

@@ -1,0 +1,123 @@
+//! What a query looks at of a line, so that a source reads nothing else.
+
+use std::collections::BTreeSet;
+
+use super::template::Template;
+use crate::ast::{LabelChoice, LabelFilter, LabelSource, LogQuery, QuantityFilter, Stage};
+
+/// What is looked at of each line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Whether its text is.
+    pub line: bool,
+    /// The labels, of its stream or its own; `None` if all are.
+    pub labels: Option<BTreeSet<String>>,
+}
+
+/// What is looked at if these labels, or all, are wanted behind the stages; and the text, if `line` says so.
+pub(crate) fn needs(query: &LogQuery, labels: Option<BTreeSet<String>>, line: bool) -> Needs {
+    let mut needs = Needs { line, labels };
+    query.stages.iter().for_each(|stage| needs.add(&stage.node));
+    needs
+}
+
+impl Needs {
+    fn add(&mut self, stage: &Stage) {
+        match stage {
+            Stage::Line(_)
+            | Stage::Json(_)
+            | Stage::Logfmt(_)
+            | Stage::Pattern(_)
+            | Stage::Regexp(_)
+            | Stage::Unpack
+            | Stage::Decolorize => self.line = true,
+            Stage::Filter(filter) => self.filter(filter),
+            Stage::LineFormat(template) => self.template(template),
+            Stage::LabelFormat(formats) => {
+                for format in formats {
+                    match &format.to {
+                        LabelSource::Label(label) => self.label(label),
+                        LabelSource::Template(template) => self.template(template),
+                    }
+                }
+            }
+            // Whether a label goes hangs on nothing but that label.
+            Stage::Drop(choices) | Stage::Keep(choices) => {
+                for choice in choices {
+                    if let LabelChoice::Matching(matcher) = choice {
+                        self.label(&matcher.name);
+                    }
+                }
+            }
+            Stage::Unwrap(unwrap) => self.label(&unwrap.label),
+        }
+    }
+
+    fn filter(&mut self, filter: &LabelFilter) {
+        match filter {
+            LabelFilter::Text(matcher) => self.label(&matcher.name),
+            LabelFilter::Quantity(QuantityFilter { name, .. }) => self.label(name),
+            LabelFilter::All(all) | LabelFilter::Any(all) => {
+                all.iter().for_each(|one| self.filter(one));
+            }
+        }
+    }
+
+    fn label(&mut self, name: &str) {
+        if let Some(labels) = &mut self.labels {
+            labels.insert(name.to_owned());
+            // Whether what is parsed has this name hangs on whether the line came with a label of the name before it.
+            labels.extend(name.strip_suffix("_extracted").map(str::to_owned));
+        }
+    }
+
+    fn template(&mut self, template: &str) {
+        match Template::compile(template) {
+            Ok(template) => template.looks_at(self),
+            Err(_) => *self = Self { line: true, labels: None },
+        }
+    }
+}
+
+impl super::template::Looks for Needs {
+    fn at_label(&mut self, name: &str) {
+        self.label(name);
+    }
+
+    fn at_line(&mut self) {
+        self.line = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ast::Expr;
+
+    fn of(query: &str, wanted: &[&str]) -> String {
+        let Ok(Expr::Log(query)) = crate::parse(query) else { panic!("{query}") };
+        let wanted = wanted.iter().map(|name| (*name).to_owned()).collect();
+        let Needs { line, labels } = needs(&query.node, Some(wanted), false);
+        let labels: Vec<String> = labels.into_iter().flatten().collect();
+        format!("{}{}", if line { "line " } else { "" }, labels.join(" "))
+    }
+
+    #[test]
+    fn what_stages_look_at_is_read() {
+        for (query, expected) in [
+            ("{a=\"b\"}", "w"),
+            ("{a=\"b\"} | drop __error__", "w"),
+            ("{a=\"b\"} | drop c=\"1\", d", "c w"),
+            ("{a=\"b\"} |= `x`", "line w"),
+            ("{a=\"b\"} | c=\"1\" or d > 5", "c d w"),
+            ("{a=\"b\"} | json | c_extracted=\"1\"", "line c c_extracted w"),
+            ("{a=\"b\"} | label_format x=y, z=`{{.q | lower}}`", "q w y"),
+            (
+                "{a=\"b\"} | label_format z=`{{if .q}}{{__line__}}{{else}}{{.r}}{{end}}`",
+                "line q r w",
+            ),
+        ] {
+            assert_eq!(of(query, &["w"]), expected, "{query}");
+        }
+    }
+}
