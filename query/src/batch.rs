@@ -1,5 +1,6 @@
 //! What flows between stages: records in their columns, or rows that a stage made.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -412,6 +413,11 @@ impl FieldReader {
         Cell::Null
     }
 
+    /// The value of a row as a text; nothing if the record does not have the field.
+    pub(crate) fn text(&self, row: usize) -> Option<Cow<'_, str>> {
+        self.columns.iter().find_map(|column| column.text(row))
+    }
+
     /// The one column of the field, if it is not spread.
     pub fn single(&self) -> Option<&Column> {
         match self.columns.as_slice() {
@@ -440,6 +446,20 @@ impl Column {
             }
             DataType::FixedSizeBinary(_) => Column::Id(column.as_fixed_size_binary().clone()),
             _ => Column::Text(column.as_string::<i32>().clone()),
+        }
+    }
+
+    /// The value of a row as a text, borrowed where it is one.
+    fn text(&self, row: usize) -> Option<Cow<'_, str>> {
+        match self {
+            Column::Dictionary(keys, values) => {
+                keys.is_valid(row).then(|| values.value(keys.value(row) as usize).into())
+            }
+            Column::Text(texts) => texts.is_valid(row).then(|| texts.value(row).into()),
+            other => match other.cell(row) {
+                Cell::Null => None,
+                cell => Some(cell.to_string().into()),
+            },
         }
     }
 

@@ -29,6 +29,7 @@ use crate::error::QueryError;
 use crate::jaeger;
 use crate::json;
 use crate::limits::Summary;
+use crate::loki;
 use crate::memory::Account;
 use crate::metrics::{Kind, Metrics, Outcome};
 use crate::parameters;
@@ -94,7 +95,7 @@ impl QueryApi {
             .get("/api/v1/fields", QUERY, fields)
             .post("/api/v1/fields", QUERY, fields)
             .get("/api/v1/stats", QUERY, stats);
-        jaeger::routes(stories::routes(routes)).with_state(Arc::clone(self))
+        loki::routes(jaeger::routes(stories::routes(routes))).with_state(Arc::clone(self))
     }
 
     /// Looks for something on a thread that may block, in the queue like a query and within its bounds, all of it together.

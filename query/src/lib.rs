@@ -17,6 +17,7 @@ mod http;
 mod jaeger;
 mod json;
 mod limits;
+mod loki;
 mod looking;
 mod memory;
 mod metrics;

@@ -172,7 +172,7 @@ impl Queries {
         self.memory.scanned()
     }
 
-    /// Runs a query on an account that others draw on as well.
+    /// Runs a query on an account that others draw on as well. Where nothing matches, it says where there is something.
     pub(crate) fn run_on(
         &self,
         account: Arc<Account>,
@@ -180,21 +180,10 @@ impl Queries {
         sink: &mut Sink<'_>,
     ) -> Result<Summary, QueryError> {
         let view = self.store.view();
-        let Prepared { plan, time, tenant, limit, below } = prepared;
-        let signal = plan.signal.name();
-        let filter = plan.filter.clone();
-        let execution = Execution {
-            view: &view,
-            tenant: &tenant,
-            time: time.clone(),
-            below,
-            limit,
-            limits: &self.limits,
-            allowance: Arc::clone(&account) as Arc<dyn Allowance>,
-            skipped: Mutex::default(),
-            account,
-        };
-        let mut summary = execution.run(plan, sink)?;
+        let signal = prepared.plan.signal.name();
+        let (filter, time) = (prepared.plan.filter.clone(), prepared.time.clone());
+        let tenant = prepared.tenant.clone();
+        let mut summary = self.run_over(&view, account, prepared, sink)?;
         if summary.matched == 0 {
             let unknown = unknown_fields(&filter, &view, &tenant, signal);
             summary.hint = match unknown.is_empty() {
@@ -204,6 +193,29 @@ impl Queries {
             summary.warnings.extend(unknown);
         }
         Ok(summary)
+    }
+
+    /// Runs a query over one view.
+    pub(crate) fn run_over(
+        &self,
+        view: &View,
+        account: Arc<Account>,
+        prepared: Prepared,
+        sink: &mut Sink<'_>,
+    ) -> Result<Summary, QueryError> {
+        let Prepared { plan, time, tenant, limit, below } = prepared;
+        let execution = Execution {
+            view,
+            tenant: &tenant,
+            time,
+            below,
+            limit,
+            limits: &self.limits,
+            allowance: Arc::clone(&account) as Arc<dyn Allowance>,
+            skipped: Mutex::default(),
+            account,
+        };
+        execution.run(plan, sink)
     }
 
     /// Says where there is something when nothing was found in a range.

@@ -34,7 +34,7 @@ pub(crate) const FOLLOWERS_MAX: usize = 256;
 /// Most records of one block.
 const BLOCK_RECORDS_MAX: usize = 10_000;
 /// Between two looks; records that come in between are put in order.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Silence after which the position is told, so that a dead connection is noticed.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
@@ -69,7 +69,7 @@ async fn begin(
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
                 let looked = tokio::task::spawn_blocking(move || {
-                    let lines = follower.look();
+                    let lines = follower.look_for_lines();
                     (lines, follower)
                 });
                 let (lines, back) = looked.await.ok()?;
@@ -91,7 +91,7 @@ async fn begin(
 }
 
 /// One client that follows.
-struct Follower {
+pub(crate) struct Follower {
     queries: Queries,
     plan: Plan,
     tenant: String,
@@ -104,22 +104,34 @@ struct Follower {
 
 impl Follower {
     fn new(queries: &Queries, request: &Request) -> Result<Self, QueryError> {
-        let mut plan = Plan::new(&request.query)?;
+        let plan = Plan::new(&request.query)?;
         if plan.around.is_some() || !plan.stages.iter().all(|stage| stage.per_record()) {
             let detail = "only stages that see one record at a time can follow: where, eval, rename, extract, parse";
             return Err(QueryError::Parameter { name: "query", detail: detail.to_owned() });
         }
+        let mut follower = Self::of_plan(queries, plan, &request.tenant);
+        if let Some(after) = request.after {
+            // What is there already is looked at once.
+            (follower.after, follower.seen) = (after, Arc::default());
+        }
+        follower.left = request.limit.unwrap_or(usize::MAX);
+        Ok(follower)
+    }
+
+    /// One that follows from now on a plan of stages that see one record at a time.
+    pub(crate) fn of_plan(queries: &Queries, mut plan: Plan, tenant: &str) -> Self {
         let seen = queries.store.view();
-        let (sources, _) = seen.sources(&request.tenant, plan.signal.name(), i64::MIN..i64::MAX);
-        let latest = sources.iter().map(|source| source.seq_range().1).max().unwrap_or(0);
-        let after = request.after.unwrap_or(latest);
-        let tenant = request.tenant.clone();
-        // What is there already is looked at once if the client asks for it.
-        let seen = if request.after.is_some() { Arc::default() } else { seen };
+        let (sources, _) = seen.sources(tenant, plan.signal.name(), i64::MIN..i64::MAX);
+        let after = sources.iter().map(|source| source.seq_range().1).max().unwrap_or(0);
         let ever = i64::MIN..i64::MAX;
         plan.stages.iter_mut().for_each(|stage| stage.begin(&ever, &ever));
-        let left = request.limit.unwrap_or(usize::MAX);
-        Ok(Self { queries: queries.clone(), plan, tenant, after, left, seen })
+        let (queries, tenant) = (queries.clone(), tenant.to_owned());
+        Self { queries, plan, tenant, after, left: usize::MAX, seen }
+    }
+
+    /// The largest record_seq that was looked at.
+    pub(crate) fn after(&self) -> u64 {
+        self.after
     }
 
     fn position_line(&self, skipped: usize) -> Vec<u8> {
@@ -128,28 +140,34 @@ impl Follower {
     }
 
     /// The lines of what is new, and the position behind them; nothing if nothing is new.
-    fn look(&mut self) -> Result<Vec<u8>, QueryError> {
+    fn look_for_lines(&mut self) -> Result<Vec<u8>, QueryError> {
+        let mut lines = Vec::new();
+        let skipped = self.look(&mut |batch| json::write_lines(&batch, &mut lines))?;
+        if !lines.is_empty() || skipped > 0 {
+            lines.append(&mut self.position_line(skipped));
+        }
+        Ok(lines)
+    }
+
+    /// Gives what is new to `give`, in the order of its times; answers how much more there was.
+    pub(crate) fn look(&mut self, give: &mut dyn FnMut(Batch)) -> Result<usize, QueryError> {
         let view = self.queries.store.view();
         if Arc::ptr_eq(&view, &self.seen) {
-            return Ok(Vec::new());
+            return Ok(0);
         }
         let signal = self.plan.signal.name();
         let (mut sources, _) = view.sources(&self.tenant, signal, i64::MIN..i64::MAX);
         sources.retain(|source| source.seq_range().1 > self.after);
-        let latest = sources.iter().map(|source| source.seq_range().1).max();
-        let mut lines = Vec::new();
-        if let Some(latest) = latest {
+        let mut skipped = 0;
+        if let Some(latest) = sources.iter().map(|source| source.seq_range().1).max() {
             let account = self.queries.account(&Arc::new(AtomicBool::new(false)));
             let allowance = account as Arc<dyn Allowance>;
-            let (places, skipped) = self.places(&sources, &allowance)?;
-            self.write(&sources, &places, &allowance, &mut lines)?;
-            self.after = latest;
-            if !lines.is_empty() || skipped > 0 {
-                lines.append(&mut self.position_line(skipped));
-            }
+            let (places, too_many) = self.places(&sources, &allowance)?;
+            self.read(&sources, &places, &allowance, give)?;
+            (self.after, skipped) = (latest, too_many);
         }
         self.seen = view;
-        Ok(lines)
+        Ok(skipped)
     }
 
     /// Where the new records lie, in the order of their times, and how many more there are.
@@ -183,12 +201,12 @@ impl Follower {
         Ok((places, skipped))
     }
 
-    fn write(
+    fn read(
         &mut self,
         sources: &[Source],
         places: &[Place],
         allowance: &Arc<dyn Allowance>,
-        lines: &mut Vec<u8>,
+        give: &mut dyn FnMut(Batch),
     ) -> Result<(), QueryError> {
         let columns = Columns::All;
         let mut rest = places;
@@ -205,7 +223,7 @@ impl Follower {
             }
             batch.truncate(self.left);
             self.left -= batch.len();
-            json::write_lines(&batch, lines);
+            give(batch);
         }
         Ok(())
     }

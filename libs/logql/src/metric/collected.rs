@@ -13,7 +13,7 @@ use super::{Limits, MetricFault, Steps};
 use crate::ast::{Grouping, RangeAggregation, RangeFunction};
 use crate::labels::Labels;
 use crate::pipeline::{
-    ERROR_DETAILS_LABEL, ERROR_LABEL, Entry, Kept, Needs, Outcome, Pipeline, needs,
+    ERROR_DETAILS_LABEL, ERROR_LABEL, Entry, Kept, Needs, Origin, Outcome, Pipeline, needs,
 };
 
 /// What a pane counts for, in values of 16 bytes.
@@ -245,14 +245,17 @@ impl Function {
             }
             _ => {}
         }
-        // What is unwrapped is the value, and so no label.
-        let is_label = |name: &str, value: &str| {
+        // What is unwrapped is the value, and so no label. What came with the line may be another one for each line, and
+        // makes a series only if it is asked for by its name.
+        let is_label = |name: &str, value: &str, origin: Origin| {
             !value.is_empty()
+                && origin != Origin::Metadata
                 && name != ERROR_LABEL
                 && name != ERROR_DETAILS_LABEL
                 && Some(name) != unwrapped
         };
-        let pairs = kept.labels.iter().filter(|(name, value, _)| is_label(name, value));
+        let pairs =
+            kept.labels.iter().filter(|(name, value, origin)| is_label(name, value, *origin));
         let labels: Labels = pairs.map(|(name, value, _)| (name, value)).collect();
         match aggregation.grouping.as_ref().or(summed) {
             Some(grouping) => labels.except(&grouping.labels),
@@ -271,11 +274,11 @@ impl Function {
 /// What a range function looks at of each line.
 fn needs_of(aggregation: &RangeAggregation, summed: Option<&Grouping>) -> Needs {
     let grouping = aggregation.grouping.as_ref().or(summed);
-    let labels = match grouping {
-        _ if aggregation.function == RangeFunction::Absent => Some(BTreeSet::new()),
-        Some(grouping) if !grouping.without => Some(grouping.labels.iter().cloned().collect()),
-        _ => None,
+    let (stream, labels) = match grouping {
+        _ if aggregation.function == RangeFunction::Absent => (false, BTreeSet::new()),
+        Some(grouping) if !grouping.without => (false, grouping.labels.iter().cloned().collect()),
+        _ => (true, BTreeSet::new()),
     };
-    let of_lines = matches!(aggregation.function, RangeFunction::Bytes | RangeFunction::BytesRate);
-    needs(&aggregation.range.query.node, labels, of_lines)
+    let line = matches!(aggregation.function, RangeFunction::Bytes | RangeFunction::BytesRate);
+    needs(&aggregation.range.query.node, Needs { line, stream, labels: Some(labels) })
 }

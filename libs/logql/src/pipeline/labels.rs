@@ -172,8 +172,9 @@ impl<'l, 'a> Extracted<'l, 'a> {
     }
 }
 
-/// A name of which only letters, digits and `_` are left, no digit first. `None` if it is empty.
-fn sanitized(name: &str) -> Option<String> {
+/// What becomes of a name that is to be a label: only letters, digits and `_` are left, no digit first. `None` if it is
+/// empty.
+pub fn sanitized(name: &str) -> Option<String> {
     let name = name.trim();
     let first = name.chars().next()?;
     let mut valid = String::with_capacity(name.len() + 1);

@@ -16,10 +16,11 @@ mod template;
 
 pub use label_filter::TextTest;
 pub use labels::{
-    ERROR_DETAILS_LABEL, ERROR_LABEL, LINE_LABELS_MAX, LineError, LineLabels, Origin,
+    ERROR_DETAILS_LABEL, ERROR_LABEL, LINE_LABELS_MAX, LineError, LineLabels, Origin, sanitized,
 };
 pub use needs::Needs;
 pub(crate) use needs::needs;
+pub use regex::{anywhere_in_rust, whole_in_rust};
 pub use template::TEMPLATE_OUTPUT_BYTES_MAX;
 
 use std::borrow::Cow;

@@ -10,14 +10,42 @@ use crate::ast::{LabelChoice, LabelFilter, LabelSource, LogQuery, QuantityFilter
 pub struct Needs {
     /// Whether its text is.
     pub line: bool,
-    /// The labels, of its stream or its own; `None` if all are.
+    /// Whether all labels of its stream are.
+    pub stream: bool,
+    /// Further labels, of its stream or its own; `None` if all are.
     pub labels: Option<BTreeSet<String>>,
 }
 
-/// What is looked at if these labels, or all, are wanted behind the stages; and the text, if `line` says so.
-pub(crate) fn needs(query: &LogQuery, labels: Option<BTreeSet<String>>, line: bool) -> Needs {
-    let mut needs = Needs { line, labels };
-    query.stages.iter().for_each(|stage| needs.add(&stage.node));
+impl Needs {
+    /// Whether a label of the stream is looked at.
+    pub fn of_stream(&self, name: &str) -> bool {
+        self.stream || self.of_line(name)
+    }
+
+    /// Whether a label that comes with the line is looked at.
+    pub fn of_line(&self, name: &str) -> bool {
+        self.labels.as_ref().is_none_or(|labels| labels.contains(name))
+    }
+}
+
+/// What stages look at, beside what is wanted behind them.
+pub(crate) fn needs(query: &LogQuery, wanted: Needs) -> Needs {
+    let mut needs = wanted;
+    for stage in &query.stages {
+        needs.add(&stage.node);
+        let parses = matches!(
+            stage.node,
+            Stage::Json(_)
+                | Stage::Logfmt(_)
+                | Stage::Pattern(_)
+                | Stage::Regexp(_)
+                | Stage::Unpack
+        );
+        if parses && needs.stream {
+            // All that is parsed is wanted, and how it is called hangs on what the line came with.
+            needs.labels = None;
+        }
+    }
     needs
 }
 
@@ -74,7 +102,7 @@ impl Needs {
     fn template(&mut self, template: &str) {
         match Template::compile(template) {
             Ok(template) => template.looks_at(self),
-            Err(_) => *self = Self { line: true, labels: None },
+            Err(_) => *self = Self { line: true, stream: true, labels: None },
         }
     }
 }
@@ -97,9 +125,19 @@ mod tests {
     fn of(query: &str, wanted: &[&str]) -> String {
         let Ok(Expr::Log(query)) = crate::parse(query) else { panic!("{query}") };
         let wanted = wanted.iter().map(|name| (*name).to_owned()).collect();
-        let Needs { line, labels } = needs(&query.node, Some(wanted), false);
+        let wanted = Needs { line: false, stream: false, labels: Some(wanted) };
+        let Needs { line, labels, .. } = needs(&query.node, wanted);
         let labels: Vec<String> = labels.into_iter().flatten().collect();
         format!("{}{}", if line { "line " } else { "" }, labels.join(" "))
+    }
+
+    #[test]
+    fn all_labels_are_looked_at_where_all_that_is_parsed_is_wanted() {
+        for (query, all) in [("{a=\"b\"} | c=\"d\"", false), ("{a=\"b\"} | json", true)] {
+            let Ok(Expr::Log(query)) = crate::parse(query) else { panic!("{query}") };
+            let wanted = Needs { line: false, stream: true, labels: Some(BTreeSet::new()) };
+            assert_eq!(needs(&query.node, wanted).labels.is_none(), all);
+        }
     }
 
     #[test]

@@ -23,7 +23,17 @@ pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
 pub(crate) fn compile_anchored(pattern: &str) -> Result<Regex, String> {
     // By itself first, so that `a)(b` does not become right by what is put around it.
     compile(pattern)?;
-    build(&format!("^(?s:{})$", translate(pattern)), pattern)
+    build(&whole_in_rust(pattern), pattern)
+}
+
+/// An expression that may match anywhere, as the crate `regex` reads it.
+pub fn anywhere_in_rust(pattern: &str) -> String {
+    translate(pattern)
+}
+
+/// An expression that has to match the whole of a text, as the crate `regex` reads it.
+pub fn whole_in_rust(pattern: &str) -> String {
+    format!("^(?s:{})$", translate(pattern))
 }
 
 fn build(translated: &str, pattern: &str) -> Result<Regex, String> {

@@ -1,0 +1,283 @@
+//! What of a log query the store can do: a filter of ours that lets through all lines that the query keeps, and which
+//! stages it does wholly.
+//!
+//! Filters are taken as long as nothing before them has changed what they look at. A text that lines have to contain also
+//! says of whole words within it that the index has to know them.
+
+use logql::ast::{LabelFilter, LineFilter, LineOperator, LogQuery, MatchOperator, Matcher, Stage};
+use logql::pipeline::{
+    ERROR_DETAILS_LABEL, ERROR_LABEL, TextTest, anywhere_in_rust, whole_in_rust,
+};
+use ql::{Field, Filter, Literal, Pattern, Phrase, Piece, SeverityRange, Test, Wildcard};
+use record::{Level, SpanId, TraceId, tokenizer};
+
+use super::record::{
+    Attributes, DETECTED_LEVEL, HOST, LEVEL, SERVICE_NAME, UNKNOWN_LEVEL, UNKNOWN_SERVICE,
+};
+
+/// Shortest and longest beginning of a word that the index is asked for.
+const PREFIX_BYTES: std::ops::RangeInclusive<usize> = 3..=200;
+
+/// What the store does of a query.
+#[derive(Debug)]
+pub(super) struct PushedDown {
+    /// It lets through all lines that the query keeps, and no others of the selector.
+    pub(super) filter: Filter,
+    /// For each stage, whether the filter does all that it does.
+    pub(super) applied: Vec<bool>,
+}
+
+/// Splits a query.
+pub(super) fn push_down(query: &LogQuery, attributes: &Attributes) -> PushedDown {
+    let mut filters: Vec<Filter> =
+        query.matchers.iter().map(|matcher| of_stream(&matcher.node)).collect();
+    let (mut line_is_its_own, mut labels_are_its_own) = (true, true);
+    let mut applied = Vec::with_capacity(query.stages.len());
+    for stage in &query.stages {
+        let (filter, whole) = match &stage.node {
+            Stage::Line(filter) if line_is_its_own => of_line(filter),
+            Stage::Filter(filter) if labels_are_its_own => of_labels(filter, attributes),
+            Stage::Unpack => {
+                (line_is_its_own, labels_are_its_own) = (false, false);
+                (None, false)
+            }
+            Stage::LineFormat(_) | Stage::Decolorize => {
+                line_is_its_own = false;
+                (None, false)
+            }
+            Stage::Drop(choices) => {
+                let of_errors = |name: &str| name == ERROR_LABEL || name == ERROR_DETAILS_LABEL;
+                labels_are_its_own &= choices.iter().all(|choice| of_errors(choice.name()));
+                (None, false)
+            }
+            Stage::Line(_) | Stage::Filter(_) => (None, false),
+            Stage::Json(_)
+            | Stage::Logfmt(_)
+            | Stage::Pattern(_)
+            | Stage::Regexp(_)
+            | Stage::LabelFormat(_)
+            | Stage::Keep(_)
+            | Stage::Unwrap(_) => {
+                labels_are_its_own = false;
+                (None, false)
+            }
+        };
+        filters.extend(filter);
+        applied.push(whole);
+    }
+    PushedDown { filter: Filter::and(filters), applied }
+}
+
+/// What records are of the streams that match.
+pub(super) fn of_stream(matcher: &Matcher) -> Filter {
+    match matcher.name.as_str() {
+        SERVICE_NAME => of_text(&Field::Service, UNKNOWN_SERVICE, matcher),
+        HOST => of_text(&Field::Host, "", matcher),
+        LEVEL => of_level(matcher, ""),
+        // No stream has another label.
+        _ => match TextTest::compile(matcher) {
+            Ok(test) if test.matches("") => Filter::All,
+            _ => Filter::nothing(),
+        },
+    }
+}
+
+fn of_text(field: &Field, missing: &str, matcher: &Matcher) -> Filter {
+    let Ok(test) = TextTest::compile(matcher) else { return Filter::nothing() };
+    let negated = matches!(matcher.operator, MatchOperator::NotEqual | MatchOperator::MatchesNot);
+    let is_text = match matcher.operator {
+        MatchOperator::Equal | MatchOperator::NotEqual if matcher.value.is_empty() => {
+            Filter::nothing()
+        }
+        MatchOperator::Equal | MatchOperator::NotEqual => Filter::equals(field, &matcher.value),
+        MatchOperator::Matches | MatchOperator::MatchesNot => {
+            match Pattern::new(&whole_in_rust(&matcher.value)) {
+                Ok(pattern) => Filter::field(field.clone(), Test::Regex(pattern)),
+                // It was compiled before, with more room.
+                Err(_) => return Filter::nothing(),
+            }
+        }
+    };
+    let is_missing = match test.matches(missing) != negated {
+        true => Filter::negated(Filter::field(field.clone(), Test::Exists)),
+        false => Filter::nothing(),
+    };
+    let matching = Filter::or(vec![is_text, is_missing]);
+    if negated { Filter::negated(matching) } else { matching }
+}
+
+fn of_level(matcher: &Matcher, missing: &str) -> Filter {
+    let Ok(test) = TextTest::compile(matcher) else { return Filter::nothing() };
+    let of_level = |level: Level| {
+        let (first, last) = level.numbers().into_inner();
+        Filter::field(Field::Severity, Test::Severity(SeverityRange::new(first, last)))
+    };
+    let levels = Level::ALL.into_iter().filter(|level| test.matches(level.name()));
+    let mut matching: Vec<Filter> = levels.map(of_level).collect();
+    if test.matches(missing) {
+        matching.push(Filter::negated(Filter::field(Field::Severity, Test::Exists)));
+    }
+    match matching.len() > Level::ALL.len() {
+        true => Filter::All,
+        false => Filter::or(matching),
+    }
+}
+
+/// A filter that lines pass which the stage keeps, and whether no others do.
+fn of_labels(filter: &LabelFilter, attributes: &Attributes) -> (Option<Filter>, bool) {
+    match filter {
+        LabelFilter::Text(matcher) => of_label(matcher, attributes),
+        // What is there and is no quantity is kept as well.
+        LabelFilter::Quantity(quantity) => (exists(&quantity.name, attributes), false),
+        LabelFilter::All(all) => {
+            let each: Vec<_> = all.iter().map(|one| of_labels(one, attributes)).collect();
+            let whole = each.iter().all(|(_, whole)| *whole);
+            (Some(Filter::and(each.into_iter().filter_map(|(filter, _)| filter).collect())), whole)
+        }
+        LabelFilter::Any(all) => {
+            let each: Vec<_> = all.iter().map(|one| of_labels(one, attributes)).collect();
+            let whole = each.iter().all(|(_, whole)| *whole);
+            let filters: Option<Vec<Filter>> = each.into_iter().map(|(filter, _)| filter).collect();
+            (filters.map(Filter::or), whole)
+        }
+    }
+}
+
+fn of_label(matcher: &Matcher, attributes: &Attributes) -> (Option<Filter>, bool) {
+    let name = matcher.name.as_str();
+    let of_stream_alone = !attributes.have(name);
+    match name {
+        SERVICE_NAME | HOST | LEVEL if of_stream_alone => (Some(of_stream(matcher)), true),
+        DETECTED_LEVEL if of_stream_alone => (Some(of_level(matcher, UNKNOWN_LEVEL)), true),
+        SERVICE_NAME | HOST | LEVEL | DETECTED_LEVEL => (None, false),
+        _ if matcher.operator == MatchOperator::Equal && !matcher.value.is_empty() => {
+            let equal = attributes.fields(name).into_iter().filter_map(|field| {
+                let test = match &field {
+                    Field::TraceId => Test::TraceId(TraceId::from_hex(&matcher.value)?),
+                    Field::SpanId => Test::SpanId(SpanId::from_hex(&matcher.value)?),
+                    _ => Test::Equals(Literal::new(&matcher.value, field.name())),
+                };
+                Some(Filter::field(field, test))
+            });
+            (Some(Filter::or(equal.collect())), false)
+        }
+        // `x!=""`: there has to be something.
+        _ => match TextTest::compile(matcher) {
+            Ok(test) if !test.matches("") => (exists(name, attributes), false),
+            _ => (None, false),
+        },
+    }
+}
+
+fn exists(label: &str, attributes: &Attributes) -> Option<Filter> {
+    if [SERVICE_NAME, HOST, LEVEL, DETECTED_LEVEL].contains(&label) {
+        return None;
+    }
+    let fields = attributes.fields(label).into_iter();
+    Some(Filter::or(fields.map(|field| Filter::field(field, Test::Exists)).collect()))
+}
+
+fn of_line(filter: &LineFilter) -> (Option<Filter>, bool) {
+    let negated = matches!(filter.operator, LineOperator::ContainsNot | LineOperator::MatchesNot);
+    let message = |pattern: &str| {
+        Some(Filter::field(Field::Message, Test::Regex(Pattern::new(pattern).ok()?)))
+    };
+    let test = |text: &String| match filter.operator {
+        LineOperator::Pattern | LineOperator::PatternNot => None,
+        LineOperator::Contains | LineOperator::ContainsNot if text.is_empty() => Some(Filter::All),
+        LineOperator::Contains => {
+            let mut filters = words_within(text);
+            filters.push(message(&regex::escape(text))?);
+            Some(Filter::and(filters))
+        }
+        LineOperator::ContainsNot => message(&regex::escape(text)),
+        LineOperator::Matches | LineOperator::MatchesNot => message(&anywhere_in_rust(text)),
+    };
+    let tests: Option<Vec<Filter>> = filter.texts.iter().map(test).collect();
+    match tests.map(Filter::or) {
+        Some(found) if negated => (Some(Filter::negated(found)), true),
+        Some(found) => (Some(found), true),
+        None => (None, false),
+    }
+}
+
+/// What the words of a message have to be like that contains a text: the first and the last word of the text may be
+/// parts of longer ones.
+fn words_within(text: &str) -> Vec<Filter> {
+    let mut words = tokenizer::tokens(text);
+    let is_of_word = |sign: Option<char>| sign.is_some_and(char::is_alphanumeric);
+    let mut filters = Vec::new();
+    if is_of_word(text.chars().next_back())
+        && let Some(last) = words.pop()
+        // A text of one word may stand in the middle of another.
+        && !(words.is_empty() && is_of_word(text.chars().next()))
+        && PREFIX_BYTES.contains(&last.len())
+    {
+        let begins = Wildcard::folded(vec![Piece::Text(last), Piece::AnyRun]);
+        filters.push(Filter::field(Field::Message, Test::Token(begins)));
+    }
+    let whole = words.iter().skip(usize::from(is_of_word(text.chars().next())));
+    let whole = whole.filter_map(|word| Phrase::new(word));
+    filters.extend(whole.map(|word| Filter::field(Field::Message, Test::Words(word))));
+    filters
+}
+
+#[cfg(test)]
+mod tests {
+    use logql::ast::Expr;
+
+    use super::*;
+
+    fn pushed(query: &str) -> String {
+        let Ok(Expr::Log(query)) = logql::parse(query) else { panic!("{query}") };
+        let PushedDown { filter, applied } = push_down(&query.node, &Attributes::default());
+        let applied: String = applied.iter().map(|one| if *one { '+' } else { '-' }).collect();
+        format!("{filter} {applied}").trim_end().to_owned()
+    }
+
+    #[test]
+    fn selectors_become_filters_of_fields() {
+        for (query, expected) in [
+            (r#"{service_name="a b"}"#, r#"service:="a b""#),
+            (r#"{service_name="unknown_service"}"#, "(service:=unknown_service OR -service:*)"),
+            (r#"{service_name=~"a|b", host!="h"}"#, r"service:/^(?s:a|b)$/ -host:=h"),
+            (r#"{service_name=~".+", host=""}"#, r"(service:/^(?s:.+)$/ OR -service:*) -host:*"),
+            (r#"{host!=""}"#, "host:*"),
+            (r#"{level="error", service_name!="a"}"#, "level:error -service:=a"),
+            (r#"{level=~"warn|error"}"#, "(level:warn OR level:error)"),
+            (r#"{level=~"warn|"}"#, "(level:warn OR -level:*)"),
+            (r#"{app="a"}"#, "-*"),
+            (r#"{app!="a", level="info"}"#, "level:info"),
+        ] {
+            let parsed = logql::parse_selector(query).unwrap();
+            let filters = parsed.iter().map(|matcher| of_stream(&matcher.node)).collect();
+            assert_eq!(Filter::and(filters).to_string(), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn filters_are_pushed_down_while_they_look_at_what_is_stored() {
+        for (query, expected) in [
+            (r#"{level="info"} |= "x y""#, "level:info msg:y* msg:/x y/ +"),
+            (
+                r#"{level="info"} |= ` took ` != "b""#,
+                "level:info msg:took msg:/ took / -msg:/b/ ++",
+            ),
+            (r#"{level="info"} |= "declined""#, "level:info msg:/declined/ +"),
+            (r#"{level="info"} |= "a" or ".b.""#, "level:info (msg:/a/ OR msg:b msg:/\\.b\\./) +"),
+            (r#"{level="info"} |= """#, "level:info +"),
+            (r#"{level="info"} |> "a <_>" |~ "(?i)q""#, "level:info msg:/(?i)q/ -+"),
+            (r#"{level="info"} | json |= "q" | x="1""#, "level:info msg:/q/ -+-"),
+            (r#"{level="info"} | line_format `z` |= "q""#, "level:info --"),
+            (r#"{level="info"} | detected_level="warn""#, "level:info level:warn +"),
+            (r#"{level="info"} | correlation_id="c" | span_id="x""#, "-* --"),
+            (r#"{level="info"} | trace_id!="""#, "level:info trace_id:* -"),
+            (r#"{level="info"} | drop __error__ | host="h""#, "level:info host:=h -+"),
+            (r#"{level="info"} | drop host | host="h""#, "level:info --"),
+            (r#"{level="info"} | nobody="h""#, "-* -"),
+        ] {
+            let shown = pushed(query);
+            assert_eq!(shown, expected, "{query}");
+        }
+    }
+}
