@@ -137,11 +137,11 @@ impl<'p> Lines<'p> {
             .filter(|(label, _)| wants(label))
             .map(|(label, field)| ((*label).to_owned(), piece.reader(field)))
             .collect();
-        let names: BTreeSet<&str> = batch
-            .schema_ref()
-            .fields()
-            .iter()
-            .filter_map(|field| Some(AttributeType::of_column(field.name())?.1))
+        // A column without a value here is of other rows.
+        let columns = batch.schema_ref().fields().iter().zip(batch.columns());
+        let filled = columns.filter(|(_, column)| column.null_count() < column.len());
+        let names: BTreeSet<&str> = filled
+            .filter_map(|(field, _)| Some(AttributeType::of_column(field.name())?.1))
             .collect();
         for name in names {
             if let Some(label) = sanitized(name).filter(|label| wants(label)) {
