@@ -51,6 +51,11 @@ const ASK_SPANS: &str = r#"{"query":"from spans *","since":"100y","limit":1000}"
 const COUNT: &str = r#"{"query":"*","dry_run":true}"#;
 const HEARTBEAT: &str = r#"{"agent":"agent-of-a","epoch":"e","sent_at":"2026-01-02T03:04:05Z","ledger":{"read":0,"filtered":0,"dropped":{},"dead_lettered":0,"spooled":0,"acknowledged":0,"held":0,"reported":0},"acknowledged_in_epoch":{"records":0,"batches":0}}"#;
 
+const LOKI: &str = "/loki/api/v1/";
+/// Every line of Loki's API at any time, and their number.
+const LINES: &str = "?query=%7Bservice_name%3D~%22.%2B%22%7D&start=0&end=4000000000&limit=1000";
+const NUMBERS: &str = "?query=count_over_time(%7Bservice_name%3D~%22.%2B%22%7D%5B100y%5D)";
+
 const SILENCE: &str = r#"{"matchers":[{"name":"alertname","value":"None"}],"endsAt":"2100-01-01T00:00:00Z","comment":"secret-of-b"}"#;
 
 const ROUTES: &[Row] = &[
@@ -97,6 +102,36 @@ const ROUTES: &[Row] = &[
     (Port::Query, "GET", "/api/traces", Needs::Query, ""),
     (Port::Query, "GET", "/api/traces/{id}", Needs::Query, ""),
     (Port::Query, "GET", "/api/dependencies", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/query_range", Needs::Query, ""),
+    (Port::Query, "POST", "/loki/api/v1/query_range", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/query", Needs::Query, ""),
+    (Port::Query, "POST", "/loki/api/v1/query", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/labels", Needs::Query, ""),
+    (Port::Query, "POST", "/loki/api/v1/labels", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/label", Needs::Query, ""),
+    (Port::Query, "POST", "/loki/api/v1/label", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/label/{name}/values", Needs::Query, ""),
+    (Port::Query, "POST", "/loki/api/v1/label/{name}/values", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/series", Needs::Query, ""),
+    (Port::Query, "POST", "/loki/api/v1/series", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/index/stats", Needs::Query, ""),
+    (Port::Query, "POST", "/loki/api/v1/index/stats", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/index/volume", Needs::Query, ""),
+    (Port::Query, "POST", "/loki/api/v1/index/volume", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/detected_labels", Needs::Query, ""),
+    (Port::Query, "POST", "/loki/api/v1/detected_labels", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/detected_fields", Needs::Query, ""),
+    (Port::Query, "POST", "/loki/api/v1/detected_fields", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/detected_field/{name}/values", Needs::Query, ""),
+    (Port::Query, "POST", "/loki/api/v1/detected_field/{name}/values", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/patterns", Needs::Query, ""),
+    (Port::Query, "POST", "/loki/api/v1/patterns", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/format_query", Needs::Query, ""),
+    (Port::Query, "POST", "/loki/api/v1/format_query", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/tail", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/drilldown-limits", Needs::Query, ""),
+    (Port::Query, "GET", "/loki/api/v1/status/buildinfo", Needs::Query, ""),
+    (Port::Query, "GET", "/ready", Needs::Nothing, ""),
     (Port::Query, "GET", "/health/live", Needs::Nothing, ""),
     (Port::Query, "GET", "/health/ready", Needs::Nothing, ""),
     (Port::Query, "GET", "/metrics", Needs::Operator, ""),
@@ -225,10 +260,13 @@ fn url(server: &Server, (port, method, path, ..): &Row) -> String {
         ("GET", "/api/v1/explain" | "/api/v1/fields" | "/api/v1/stories") => "?query=*&since=100y",
         ("GET", "/api/v1/diff") => "?query=level:error&other=*&since=100y",
         ("GET", "/api/operations" | "/api/traces") => "?service=of-a",
+        (_, "/loki/api/v1/query") => NUMBERS,
+        (_, path) if path.starts_with(LOKI) => LINES,
         _ => "",
     };
     let id = if path.contains("traces") { TRACE } else { "1" };
     let path = path.replace("{id}", id).replace("{*name}", "catalog.db");
+    let path = path.replace("{name}", "service_name");
     format!("{base}{}{query}", path.replace("{*service}", "of-a/operations"))
 }
 
@@ -238,6 +276,10 @@ fn assert_refused(answer: &Answer, status: u16, row: &Row, who: &str) {
     assert!(!answer.text().contains(SECRET), "{who}: {row:?}");
     let challenge = (status == 401).then_some("Bearer");
     assert_eq!(answer.header("www-authenticate"), challenge, "{who}: {row:?}");
+    if row.2.starts_with(LOKI) {
+        assert_eq!(answer.header("content-type"), Some("text/plain; charset=utf-8"), "{row:?}");
+        return;
+    }
     let body = answer.json();
     let is_otlp =
         row.0 == Port::Grpc || row.2.ends_with("/v1/logs") || row.2.ends_with("/v1/traces");
@@ -289,8 +331,12 @@ fn check_row(server: &Server, row: &Row, tokens: &Tokens) {
     for tenant in [None, Some(own)] {
         let answer = ask(Some(right), tenant);
         // What has a name in its path is not there: who is told so was let in.
-        let let_in =
-            (200..300).contains(&answer.status) || (row.2.contains('{') && answer.status == 404);
+        let is_let_in = |status: u16| match row.2 {
+            // What is no websocket is told so.
+            "/loki/api/v1/tail" => status == 400 || status == 426,
+            path => (200..300).contains(&status) || (path.contains('{') && status == 404),
+        };
+        let let_in = is_let_in(answer.status);
         assert!(let_in, "{row:?}\n{}", answer.text());
         assert!(!answer.text().contains(SECRET), "{row:?}\n{}", answer.text());
     }
