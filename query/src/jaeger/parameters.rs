@@ -18,17 +18,6 @@ const SEARCH_BACK: i64 = 2 * 24 * 3_600 * NANOS_PER_SECOND;
 const DEPENDENCIES_BACK: i64 = 24 * 3_600 * NANOS_PER_SECOND;
 /// Tags of one search.
 const TAGS_MAX: usize = 64;
-/// The units of Go's durations, in nanoseconds.
-const UNITS: [(&str, i128); 8] = [
-    ("ns", 1),
-    ("us", 1_000),
-    ("µs", 1_000),
-    ("μs", 1_000),
-    ("ms", 1_000_000),
-    ("s", 1_000_000_000),
-    ("m", 60_000_000_000),
-    ("h", 3_600_000_000_000),
-];
 
 /// The parameters of a URL.
 #[derive(Debug)]
@@ -186,35 +175,9 @@ pub(super) fn trace_id(text: &str) -> Result<TraceId, QueryError> {
     id.ok_or_else(|| wrong("traceID", &format!("is {text:?}; give up to 32 hex digits, not all 0")))
 }
 
-/// Nanoseconds of a duration as Go writes it; `None` for all else, and below zero.
+/// Nanoseconds of a duration as Go writes it, or with days; `None` for all else, and below zero.
 fn duration(text: &str) -> Option<i64> {
-    let mut rest = text.strip_prefix('+').unwrap_or(text);
-    if rest == "0" {
-        return Some(0);
-    }
-    let mut nanos = 0_i128;
-    loop {
-        let in_number = |character: char| character.is_ascii_digit() || character == '.';
-        let (number, after) = rest.split_at(rest.find(|character| !in_number(character))?);
-        let unit_end = after.find(in_number).unwrap_or(after.len());
-        let (_, scale) = UNITS.iter().find(|(unit, _)| *unit == &after[..unit_end])?;
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if whole.is_empty() && fraction.is_empty() {
-            return None;
-        }
-        let digits = |digits: &str| match digits {
-            "" => Some(0),
-            digits => digits.parse::<i128>().ok(),
-        };
-        // Digits beyond the 18th are below a nanosecond of an hour.
-        let fraction = fraction.get(..18).unwrap_or(fraction);
-        let part = digits(fraction)? * scale / 10_i128.pow(fraction.len() as u32);
-        nanos = nanos.checked_add(digits(whole)?.checked_mul(*scale)?)?.checked_add(part)?;
-        rest = &after[unit_end..];
-        if rest.is_empty() {
-            return i64::try_from(nanos).ok();
-        }
-    }
+    logql::parse_duration_ns(text).filter(|nanos| *nanos >= 0)
 }
 
 /// Only as much of what came as a person wants to read.
@@ -252,7 +215,7 @@ mod tests {
             (".s", None),
             ("1..2s", None),
             ("1 s", None),
-            ("1d", None),
+            ("1d", Some(86_400_000_000_000)),
             ("s", None),
             ("99999999999h", None),
             ("1s2", None),

@@ -190,7 +190,7 @@ fn moment(text: &str) -> Option<i64> {
     {
         let milliseconds = (seconds * 1e3).round();
         let nanoseconds = milliseconds * 1e6;
-        return (nanoseconds.abs() < i64::MAX as f64).then_some(milliseconds as i64 * 1_000_000);
+        return (nanoseconds.abs() < i64::MAX as f64).then(|| milliseconds as i64 * 1_000_000);
     }
     match text.parse::<i64>() {
         Ok(seconds) if text.len() <= 10 => seconds.checked_mul(NANOS_PER_SECOND),

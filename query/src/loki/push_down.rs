@@ -237,47 +237,50 @@ mod tests {
 
     #[test]
     fn selectors_become_filters_of_fields() {
-        for (query, expected) in [
-            (r#"{service_name="a b"}"#, r#"service:="a b""#),
-            (r#"{service_name="unknown_service"}"#, "(service:=unknown_service OR -service:*)"),
-            (r#"{service_name=~"a|b", host!="h"}"#, r"service:/^(?s:a|b)$/ -host:=h"),
-            (r#"{service_name=~".+", host=""}"#, r"(service:/^(?s:.+)$/ OR -service:*) -host:*"),
-            (r#"{host!=""}"#, "host:*"),
-            (r#"{level="error", service_name!="a"}"#, "level:error -service:=a"),
-            (r#"{level=~"warn|error"}"#, "(level:warn OR level:error)"),
-            (r#"{level=~"warn|"}"#, "(level:warn OR -level:*)"),
-            (r#"{app="a"}"#, "-*"),
-            (r#"{app!="a", level="info"}"#, "level:info"),
-        ] {
+        let filter = |query: &str| {
             let parsed = logql::parse_selector(query).unwrap();
             let filters = parsed.iter().map(|matcher| of_stream(&matcher.node)).collect();
-            assert_eq!(Filter::and(filters).to_string(), expected, "{query}");
+            Filter::and(filters).to_string()
+        };
+        for (query, expected) in [
+            (r#"{service_name="a b"}"#, r#"service:="a b""#),
+            (r#"{service_name="unknown_service"}"#, "service:=unknown_service OR -service:*"),
+            (r#"{service_name=~"a|b", host!="h"}"#, "service:/^(?s:a|b)$/ -host:=h"),
+            (r#"{service_name=~".+", host=""}"#, "(service:/^(?s:.+)$/ OR -service:*) -host:*"),
+            (r#"{host!=""}"#, "host:*"),
+            (r#"{level="error", service_name!="a"}"#, "severity:error -service:=a"),
+            (r#"{level=~"warn|error"}"#, "severity:warn OR severity:error"),
+            (r#"{level=~"warn|"}"#, "severity:warn OR -severity:*"),
+            (r#"{app="a"}"#, "-*"),
+            (r#"{app!="a", level="info"}"#, "severity:info"),
+        ] {
+            assert_eq!(filter(query), expected, "{query}");
         }
     }
 
     #[test]
     fn filters_are_pushed_down_while_they_look_at_what_is_stored() {
-        for (query, expected) in [
-            (r#"{level="info"} |= "x y""#, "level:info msg:y* msg:/x y/ +"),
-            (
-                r#"{level="info"} |= ` took ` != "b""#,
-                "level:info msg:took msg:/ took / -msg:/b/ ++",
-            ),
-            (r#"{level="info"} |= "declined""#, "level:info msg:/declined/ +"),
-            (r#"{level="info"} |= "a" or ".b.""#, "level:info (msg:/a/ OR msg:b msg:/\\.b\\./) +"),
-            (r#"{level="info"} |= """#, "level:info +"),
-            (r#"{level="info"} |> "a <_>" |~ "(?i)q""#, "level:info msg:/(?i)q/ -+"),
-            (r#"{level="info"} | json |= "q" | x="1""#, "level:info msg:/q/ -+-"),
-            (r#"{level="info"} | line_format `z` |= "q""#, "level:info --"),
-            (r#"{level="info"} | detected_level="warn""#, "level:info level:warn +"),
-            (r#"{level="info"} | correlation_id="c" | span_id="x""#, "-* --"),
-            (r#"{level="info"} | trace_id!="""#, "level:info trace_id:* -"),
-            (r#"{level="info"} | drop __error__ | host="h""#, "level:info host:=h -+"),
-            (r#"{level="info"} | drop host | host="h""#, "level:info --"),
-            (r#"{level="info"} | nobody="h""#, "-* -"),
+        let of_info = |stages: &str| pushed(&format!("{{level=\"info\"}} {stages}"));
+        for (stages, expected) in [
+            (r#"|= "x y""#, "message:/x y/ +"),
+            (r#"|= "took y""#, "message:/took y/ +"),
+            (r#"|= " took 5""#, r#"message:"took" message:/ took 5/ +"#),
+            (r#"|= "card declined""#, "message:declined* message:/card declined/ +"),
+            (r#"|= ` took ` != "b""#, r#"message:"took" message:/ took / -message:/b/ ++"#),
+            (r#"|= "declined""#, "message:/declined/ +"),
+            (r#"|= "a" or ".b.""#, r#"(message:/a/ OR (message:"b" message:/\.b\./)) +"#),
+            (r#"|= """#, "+"),
+            (r#"|> "a <_>" |~ "(?i)q""#, "message:/(?i)q/ -+"),
+            (r#"| json |= "q" | x="1""#, "message:/q/ -+-"),
+            (r#"| line_format `z` |= "q""#, "--"),
+            (r#"| detected_level="warn""#, "severity:warn +"),
+            (r#"| correlation_id="c" | trace_id!="""#, "correlation_id:=c trace_id:* --"),
+            (r#"| drop __error__ | host="h""#, "host:=h -+"),
+            (r#"| drop host | host="h""#, "--"),
         ] {
-            let shown = pushed(query);
-            assert_eq!(shown, expected, "{query}");
+            assert_eq!(of_info(stages), format!("severity:info {expected}"), "{stages}");
         }
+        // No record has it.
+        assert_eq!(of_info(r#"| nobody="h""#), "-* -");
     }
 }
