@@ -8,6 +8,7 @@ mod alerts;
 mod cli;
 mod corpus;
 mod disk;
+mod grafana;
 mod home;
 mod http;
 mod ingest;
@@ -80,6 +81,11 @@ enum Command {
         #[command(flatten)]
         options: stories::StoriesOptions,
     },
+    /// Measure what Grafana asks by Loki's API
+    Grafana {
+        #[command(flatten)]
+        options: grafana::GrafanaOptions,
+    },
     /// Measure many alert rules while records come in, and a week of history judged by them
     Alerts {
         #[command(flatten)]
@@ -131,6 +137,15 @@ async fn main() -> anyhow::Result<()> {
         }
         Command::Alerts { options } => {
             let result = alerts::run(&options).await?;
+            std::io::stdout().write_all(result.text().as_bytes())?;
+            if let Some(folder) = &options.results {
+                let report = result.write(folder)?;
+                writeln!(std::io::stdout(), "{}", report.display())?;
+            }
+            Ok(())
+        }
+        Command::Grafana { options } => {
+            let result = grafana::run(&options).await?;
             std::io::stdout().write_all(result.text().as_bytes())?;
             if let Some(folder) = &options.results {
                 let report = result.write(folder)?;
