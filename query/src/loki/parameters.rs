@@ -308,4 +308,24 @@ mod tests {
         assert_eq!(given("direction=Forward").direction().unwrap(), Direction::Forward);
         assert!(given("direction=up").direction().is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_url_is_read_or_refused(query in ".*", text in "-?[0-9.eEmsh:TZ-]{0,24}") {
+            let _ = Given::of_url(Some(&query)).map(|given| read(&given));
+            for name in ["start", "end", "time", "since", "step", "interval", "limit", "direction"] {
+                let pairs = vec![(name.to_owned(), text.clone())];
+                read(&Given { pairs, now: Timestamp(i64::MAX) });
+            }
+        }
+    }
+
+    /// All that may be asked for.
+    fn read(given: &Given) {
+        if let Ok(time) = given.time() {
+            assert!(time.start <= time.end);
+            let _ = (given.steps(&time), given.step(&time));
+        }
+        let _ = (given.instant(), given.tail_start(), given.limit(true), given.direction());
+    }
 }
