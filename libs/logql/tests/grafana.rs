@@ -1,85 +1,14 @@
 //! Every query that Grafana, Logs Drilldown and logcli write is taken, and means the same when it is printed.
 
+mod queries;
+
 use logql::ast::{Expr, Metric};
 use logql::{parse, parse_selector};
 
-/// What is sent, by where it comes from.
-const QUERIES: &[&str] = &[
-    // The health check.
-    "vector(1)+vector(1)",
-    // The histogram, also without its interval's blank.
-    "sum by (level, detected_level) (count_over_time({app=\"a\"} |= `x` | json | drop __error__[1m]))",
-    "sum by (level, detected_level) (count_over_time({app=\"a\"}[1m]))",
-    // The builder.
-    "{app=\"a\"} |= ``",
-    "{app=\"a\", pod=\"p\"}",
-    "{app=\"a\", pod!=\"p\"}",
-    "{app=~\"a|b\", pod!~\"p.*\"}",
-    "{app=\"a\"} | status=`500`",
-    "{app=\"a\"} | status!=`500`",
-    "{app=\"a\"} | status>400",
-    "{app=\"a\"} |= `foo` != `bar` |~ `(?i)foo` !~ `b.r`",
-    "{app=\"a\"} |= `foo` or `bar` or \"baz\"",
-    "{app=\"a\"} |> \"a <_> b\" or \"c <_>\" !> \"d <_>\"",
-    "{app=\"a\"} | json",
-    "{app=\"a\"} | logfmt",
-    "{app=\"a\"} | unpack",
-    "{app=\"a\"} | pattern \"<a> <b>\"",
-    "{app=\"a\"} | regexp \"(?P<x>..)\"",
-    "{app=\"a\"} | json f=\"a.b[0]\"",
-    "{app=\"a\"} | json f=\"a.b[0]\", g=\"[\\\"c d\\\"]\", h",
-    "{app=\"a\"} | logfmt --strict --keep-empty f",
-    "{app=\"a\"} | logfmt --keep-empty f=\"g\", h",
-    "{app=\"a\"} | json | __error__=\"\"",
-    "{app=\"a\"} | json | __error__=``",
-    "{app=\"a\"} | json | drop __error__, __error_details__",
-    "{app=\"a\"} | json | keep level, status=~\"5..\"",
-    "{app=\"a\"} | label_format level=lvl",
-    "{app=\"a\"} | label_format level=lvl, x=\"{{.y | upper}}\"",
-    "{app=\"a\"} | line_format \"{{.a}} {{__line__}}\" | decolorize",
-    "{app=\"a\",pod=\"p\"} | json | user=\"u\"",
-    // Trace to logs.
-    "{service_name=\"s\"} | label_format log_line_contains_trace_id=`{{ contains \"ID\" __line__ }}` | log_line_contains_trace_id=\"true\" or trace_id=\"ID\"",
-    "{service_name=\"s\"} | label_format log_line_contains_trace_id=`{{ contains \"ID\" __line__  }}` | log_line_contains_trace_id=\"true\" OR trace_id=\"ID\" | label_format log_line_contains_span_id=`{{ contains \"S\" __line__  }}` | log_line_contains_span_id=\"true\" OR span_id=\"S\"",
-    "{job=~\"(.*/)?(svc)\"}",
-    "{service_name=\"s\"} |= \"ID\"",
-    // Drilldown.
-    "{service_name=\"s\"} | detected_level=\"error\" | trace_id!=\"\" |~ \"(?i)x\" | json | logfmt | drop __error__, __error_details__ | field=\"v\"",
-    "sum by (detected_level) (count_over_time({service_name=\"s\"} | detected_level!=\"\" [30s]))",
-    "sum(count_over_time({service_name=\"s\"} | label!=\"\" [30s])) by (label)",
-    "avg_over_time({service_name=\"s\"} | json | unwrap duration(f) | __error__=\"\" [30s]) by ()",
-    "quantile_over_time(0.95, {a=\"b\"} | logfmt | unwrap f | __error__=`` [1m]) by (pod)",
-    "{a=\"b\", __stream_shard__=~\"1|2\"} | drop __stream_shard__",
-    // Alerts and dashboards.
-    "sum(count_over_time({app=\"a\"} |= \"x\" [5m])) > 0",
-    "sum by (app) (rate({app=\"a\"} |= \"error\" [5m])) / sum by (app) (rate({app=\"a\"}[5m])) * 100",
-    "topk(10, sum by (pod) (bytes_rate({app=\"a\"}[1h30m])))",
-    "topk by (app) (3, sum by (pod, app) (bytes_over_time({app=\"a\"}[1w])))",
-    "sort_desc(sum by (app) (count_over_time({app=\"a\"}[1d] offset 1d)))",
-    "rate({app=\"a\"} | unwrap bytes(size) [1y]) unless on (app) rate_counter({app=\"a\"} | unwrap n [500ms])",
-    "sum without (pod) (rate({app=\"a\"}[5m])) > bool 0.5",
-    "sum by (a, b) (rate({x=\"y\"}[1m])) * on (a) group_left (c) sum by (a, c) (rate({x=\"z\"}[1m]))",
-    "sum by (a) (rate({x=\"y\"}[1m])) / ignoring (b) group_right () sum by (a, b) (rate({x=\"z\"}[1m]))",
-    "absent_over_time({app=\"a\"}[5m]) or vector(0)",
-    "label_replace(rate({app=\"a\"}[1m]), \"to\", \"$1\", \"from\", \"(.*)\")",
-    // Positions of the range.
-    "count_over_time({app=\"a\"} | json [5m])",
-    "count_over_time({app=\"a\"}[5m] | json)",
-    "count_over_time(({app=\"a\"} | json)[5m])",
-    "count_over_time({app=\"a\"}[5m] offset 1h | json)",
-    "sum_over_time({app=\"a\"}[5m] | json | unwrap x)",
-    // Comments, blanks, case.
-    "# first\n{app=\"a\"} # more \" of it\n  |= \"# none\" # last",
-    "SUM BY (level) (COUNT_OVER_TIME({app=\"a\"} | JSON | status > 400 AND level=\"x\" OR a=\"b\" [1m] OFFSET 5m)) > BOOL 1",
-    "{app=\"a\"} | json | (status >= 400 and method=\"GET\") or took > 10ms, size < 1KB x=\"y\"",
-    "({app=\"a\"} |= `x`)",
-    "1 + 2 * 3 ^ 2 ^ -1 % 4 - .5",
-];
-
 #[test]
 fn every_query_of_grafana_is_taken_and_printed_for_itself() {
-    for query in QUERIES {
-        let parsed = parse(query).unwrap_or_else(|fault| panic!("{query}\n{fault}"));
+    for queries::Query { text: query, .. } in queries::of_grafana() {
+        let parsed = parse(&query).unwrap_or_else(|fault| panic!("{query}\n{fault}"));
         let printed = parsed.to_string();
         let again = parse(&printed).unwrap_or_else(|fault| panic!("{query}\n{printed}\n{fault}"));
         assert_eq!(again, parsed, "{printed}");
