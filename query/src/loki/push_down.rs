@@ -184,6 +184,8 @@ fn of_line(filter: &LineFilter) -> (Option<Filter>, bool) {
     };
     let test = |text: &String| match filter.operator {
         LineOperator::Pattern | LineOperator::PatternNot => None,
+        // As dashboards ask for nothing in particular.
+        LineOperator::Matches | LineOperator::MatchesNot if text == "(?i)" => Some(Filter::All),
         LineOperator::Contains | LineOperator::ContainsNot if text.is_empty() => Some(Filter::All),
         LineOperator::Contains => {
             let mut filters = words_within(text);
@@ -270,6 +272,7 @@ mod tests {
             (r#"|= "declined""#, "message:/declined/ +"),
             (r#"|= "a" or ".b.""#, r#"(message:/a/ OR (message:"b" message:/\.b\./)) +"#),
             (r#"|= """#, "+"),
+            (r#"|~ "(?i)""#, "+"),
             (r#"|> "a <_>" |~ "(?i)q""#, "message:/(?i)q/ -+"),
             (r#"| json |= "q" | x="1""#, "message:/q/ -+-"),
             (r#"| line_format `z` |= "q""#, "--"),
