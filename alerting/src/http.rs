@@ -50,6 +50,14 @@ pub fn routes(engine: &Arc<Engine>) -> Routes {
         .delete("/api/v2/silence/{id}", ADMIN, end_silence)
         .post("/api/v1/reload", Access::Operator, reload)
         .post("/-/reload", Access::Operator, reload)
+        .with_state(Arc::clone(engine))
+        .merge(prometheus_routes(engine))
+}
+
+/// Those in the shape of Prometheus' API, which Grafana asks of the address of a data source of logs.
+pub fn prometheus_routes(engine: &Arc<Engine>) -> Routes {
+    const QUERY: Access = Access::Right(Right::Query);
+    Routes::new()
         .get("/prometheus/api/v1/rules", QUERY, prometheus_rules)
         .get("/prometheus/api/v1/alerts", QUERY, prometheus_alerts)
         .with_state(Arc::clone(engine))

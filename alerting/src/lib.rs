@@ -33,7 +33,7 @@ mod tests;
 pub use cases::{BEGIN, Case, Cases};
 pub use engine::{Engine, Parts, ReadRules, Running, Watermark};
 pub use find::{Found, Memory, find};
-pub use http::routes;
+pub use http::{prometheus_routes, routes};
 pub use judge::{Alert, Judge, State, Transition};
 pub use lab::{Backtest, Fired, Lab, RuleHistory};
 pub use options::{AlertingOptions, Grouping, ReceiverOptions, TABLE};

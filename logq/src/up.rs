@@ -191,7 +191,7 @@ async fn serve_until_stopped(
     let servers = [
         over_http(ingest, collector.routes()),
         serving(entrance.listener(grpc).http2(), over_grpc),
-        over_http(query, api.routes()),
+        over_http(query, api.routes().merge(alerting::prometheus_routes(engine.engine()))),
         over_http(alerting, alerting::routes(engine.engine())),
     ];
     let watch = tokio::spawn(watch(Arc::clone(&store), entrance, health.clone(), shutdown.clone()));

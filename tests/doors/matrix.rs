@@ -132,6 +132,8 @@ const ROUTES: &[Row] = &[
     (Port::Query, "GET", "/loki/api/v1/drilldown-limits", Needs::Query, ""),
     (Port::Query, "GET", "/loki/api/v1/status/buildinfo", Needs::Query, ""),
     (Port::Query, "GET", "/ready", Needs::Nothing, ""),
+    (Port::Query, "GET", "/prometheus/api/v1/rules", Needs::Query, ""),
+    (Port::Query, "GET", "/prometheus/api/v1/alerts", Needs::Query, ""),
     (Port::Query, "GET", "/health/live", Needs::Nothing, ""),
     (Port::Query, "GET", "/health/ready", Needs::Nothing, ""),
     (Port::Query, "GET", "/metrics", Needs::Operator, ""),
@@ -224,13 +226,15 @@ fn declared() -> BTreeSet<String> {
         let state = folder.path().join("alerting.db");
         let running = Engine::start(options, &state, parts, &metrics, &Health::new()).unwrap();
         let routes = alerting::routes(running.engine());
+        let of_query = alerting::prometheus_routes(running.engine());
         running.stop();
-        routes
+        (routes, of_query)
     };
+    let (alerting, for_grafana) = alerting;
     let ports = [
         ("Ingest", collector.routes().merge(own())),
         ("Grpc", collector.grpc_routes()),
-        ("Query", query.merge(own())),
+        ("Query", query.merge(for_grafana).merge(own())),
         ("Alerting", alerting.merge(own())),
     ];
     let of = |(port, routes): (&str, service::doors::Routes)| {
@@ -283,7 +287,8 @@ fn assert_refused(answer: &Answer, status: u16, row: &Row, who: &str) {
     let body = answer.json();
     let is_otlp =
         row.0 == Port::Grpc || row.2.ends_with("/v1/logs") || row.2.ends_with("/v1/traces");
-    let is_jaeger = row.0 == Port::Query && !row.2.starts_with("/api/v1/") && row.2 != "/metrics";
+    let is_jaeger =
+        row.0 == Port::Query && row.2.starts_with("/api/") && !row.2.starts_with("/api/v1/");
     let told = match (is_otlp, is_jaeger) {
         (true, _) => &body["message"],
         (_, true) => &body["errors"][0]["msg"],
