@@ -143,8 +143,9 @@ fn a_full_disk_refuses_with_507_loses_nothing_and_goes_on_when_there_is_space() 
             scope.spawn(|| server.logq(&["ship", "--format", "json", log.to_str().unwrap()]));
         eventually("the shipment is refused", || {
             let metrics = server.http().get(&format!("{}/metrics", server.query)).text();
-            let refused = "logq_ingest_refused_requests_total{protocol=\"otlp_protobuf\",reason=\"disk_full\"}";
-            metrics.contains(refused).then_some(())
+            let refused = "logq_ingest_refused_requests_total{protocol=\"otlp_protobuf\",reason=\"disk_full\"} ";
+            let count = metrics.lines().find_map(|line| line.strip_prefix(refused))?;
+            (count != "0").then_some(())
         });
         disk.free();
         let shipped = ship.join().unwrap();

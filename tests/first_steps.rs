@@ -501,7 +501,8 @@ fn families(text: &str) -> BTreeSet<String> {
             .find(|family| typed.get(*family) == Some(&"histogram"))
             .unwrap_or(name);
         assert!(typed.contains_key(family), "no TYPE before: {line}");
-        assert!(name.starts_with("logq_") || name.starts_with("process_"), "{line}");
+        let prefixes = ["logq_", "process_", "http_server_"];
+        assert!(prefixes.iter().any(|prefix| name.starts_with(prefix)), "{line}");
         sampled.insert(family.to_owned());
     }
     assert_eq!(helped, typed.keys().cloned().collect());
