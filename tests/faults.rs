@@ -10,6 +10,7 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use server::clock::{faketime_library, set_apart};
 use server::requests::{ids, lines, send_named};
 use server::small_disk::SmallDisk;
 use server::{Home, Server, eventually, skipped};
@@ -106,15 +107,7 @@ fn file_descriptors_that_are_used_up_lose_nothing_and_damage_nothing() {
 
 #[test]
 fn a_clock_set_back_by_an_hour_loses_and_doubles_nothing() {
-    // Its own wrapper takes signals for itself, so it is only asked where its library is.
-    let asked =
-        Command::new("faketime").args(["-m", "-f", "-1h", "printenv", "LD_PRELOAD"]).output();
-    let Ok(asked) = asked else {
-        skipped("faketime is missing, so no clock is set back");
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI may skip nothing");
-        return;
-    };
-    let library = String::from_utf8(asked.stdout).unwrap().trim().to_owned();
+    let Some(library) = faketime_library() else { return };
     let home = Home::with_config("[collector]\nflush_age = \"100ms\"\nretention_age = \"1d\"\n");
     let server = home.start();
     assert_eq!(server.jsonl(lines(0..100)).accepted(), 100);
@@ -124,10 +117,7 @@ fn a_clock_set_back_by_an_hour_loses_and_doubles_nothing() {
     server.kill();
     // The process that starts now believes that it is an hour earlier; its timers run as they should.
     let mut command = home.up();
-    command
-        .env("LD_PRELOAD", library)
-        .env("FAKETIME", "-1h")
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    set_apart(&mut command, &library, "-1h");
     let server = home.start_by(command, "stop ");
     assert_eq!(send_named(&server, "e", 0, "before").status, 200);
     assert_eq!(send_named(&server, "e", 1, "after").status, 200);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use alertmanager::Alertmanager;
 use receiver::{BUSY, OK, Receiver};
 use serde_json::{Value, json};
-use server::{Home, Http, Server, eventually};
+use server::{Home, Http, Server, clock, eventually};
 
 /// The demo's card that payments is always too slow for.
 const CARD_SLOW: &str = "4000000000000259";
@@ -119,6 +119,39 @@ fn a_receiver_is_told_of_a_failure_with_its_records_and_when_it_is_over() {
     assert_eq!((none.code, none.stdout.as_str()), (0, ""));
     let listed = list(&["--history"]).stdout;
     assert!(listed.contains("resolved  Failing") && listed.contains("first: no 0"), "{listed}");
+}
+
+#[test]
+fn a_clock_that_jumps_back_an_hour_holds_no_alert_up_and_tells_none_twice() {
+    let Some(library) = clock::faketime_library() else { return };
+    let receiver = Receiver::start(|_| OK.to_owned());
+    let home = home(&receiver, "");
+    let offset = home.write("offset", "+0\n");
+    let mut command = home.up();
+    clock::set_by_file(&mut command, &library, &offset);
+    let server = home.start_by(command, "stop ");
+    let told = |service: &str, status: &str| {
+        eventually(&format!("{service} {status}"), || {
+            // Alerts of several services may be told together.
+            let taken = receiver.taken().into_values();
+            let mut alerts = taken.flat_map(|told| told["alerts"].as_array().unwrap().clone());
+            alerts.find(|it| it["status"] == status && it["labels"]["service"] == service)
+        })
+    };
+    fail(&server, "payments", 3);
+    told("payments", "firing");
+    told("payments", "resolved");
+    // Another one fires while the clock jumps.
+    fail(&server, "stock", 3);
+    told("stock", "firing");
+    home.write("offset", "-1h\n");
+    told("stock", "resolved");
+    fail(&server, "orders", 3);
+    let firing = told("orders", "firing");
+    let resolved = told("orders", "resolved");
+    assert_eq!(firing["startsAt"], resolved["startsAt"]);
+    let alerts = receiver.alerts();
+    assert!(alerts.len() == 6 && alerts.values().all(|times| *times == 1), "{alerts:?}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub(crate) mod clock;
 pub(crate) mod grpc;
 mod http;
 pub(crate) mod requests;

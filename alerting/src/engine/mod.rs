@@ -118,7 +118,7 @@ impl Engine {
         let rules = (parts.read_rules)()?;
         let book = Arc::new(Book::open(state).map_err(|error| error.to_string())?);
         let names: Vec<&str> = options.receivers.iter().map(|it| it.name.as_str()).collect();
-        book.know_receivers(&names, Timestamp::now().0).map_err(|error| error.to_string())?;
+        book.know_receivers(&names).map_err(|error| error.to_string())?;
         let inhibitions = options.inhibit.iter().map(|inhibit| {
             let (source, target) =
                 (Conditions::new(&inhibit.source)?, Conditions::new(&inhibit.target)?);

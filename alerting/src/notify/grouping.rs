@@ -127,7 +127,7 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let book = Book::open(&folder.path().join("alerting.db")).unwrap();
-            book.know_receivers(&["ops"], 0).unwrap();
+            book.know_receivers(&["ops"]).unwrap();
             let grouping = Grouping {
                 by: vec!["alertname".to_owned()],
                 wait: Duration::from_secs(1),

@@ -48,7 +48,7 @@ CREATE TABLE incident (
     id INTEGER PRIMARY KEY AUTOINCREMENT, rule TEXT NOT NULL, fingerprint TEXT NOT NULL, fired_at INTEGER NOT NULL,
     resolved_at INTEGER, data TEXT NOT NULL, UNIQUE (fingerprint, fired_at));
 CREATE INDEX incident_open ON incident (rule) WHERE resolved_at IS NULL;
-CREATE TABLE receiver (name TEXT PRIMARY KEY, since INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE receiver (name TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE told (
     receiver TEXT NOT NULL, incident INTEGER NOT NULL REFERENCES incident (id) ON DELETE CASCADE,
     resolved INTEGER NOT NULL, PRIMARY KEY (receiver, incident)) WITHOUT ROWID;
@@ -241,8 +241,7 @@ impl Book {
         let mut statement = connection.prepare_cached(
             "SELECT incident.id, data, resolved_at, told.resolved FROM incident
              LEFT JOIN told ON told.incident = incident.id AND told.receiver = ?1
-             WHERE resolved_at IS NULL OR told.resolved IS NOT 1 AND resolved_at >=
-                (SELECT since FROM receiver WHERE name = ?1)
+             WHERE resolved_at IS NULL OR told.resolved IS NOT 1
              ORDER BY told.resolved IS NOT NULL AND resolved_at IS NULL, incident.id LIMIT ?2",
         )?;
         let rows = statement.query_map(params![receiver, TELLABLE_MAX], |row| {
@@ -384,12 +383,19 @@ impl Book {
         rows.map(|row| row?).collect()
     }
 
-    /// These are told from now on of what ends; those that were there before, from then on.
-    pub(crate) fn know_receivers(&self, names: &[&str], now: i64) -> Result<(), StateError> {
+    /// These receivers are told from now on. Of a new one, what is over already counts as told: which that is must not
+    /// hang on a clock.
+    pub(crate) fn know_receivers(&self, names: &[&str]) -> Result<(), StateError> {
         self.transact(|transaction| {
             for name in names {
-                transaction
-                    .execute("INSERT OR IGNORE INTO receiver VALUES (?, ?)", params![name, now])?;
+                let is_new =
+                    transaction.execute("INSERT OR IGNORE INTO receiver VALUES (?)", [name])? > 0;
+                if is_new {
+                    transaction.execute(
+                        "INSERT OR IGNORE INTO told SELECT ?, id, 1 FROM incident WHERE resolved_at IS NOT NULL",
+                        [name],
+                    )?;
+                }
             }
             Ok(())
         })
@@ -418,7 +424,7 @@ impl Book {
             )?;
             transaction.execute(
                 "DELETE FROM incident WHERE resolved_at IS NOT NULL AND (resolved_at < ?1 OR id <= (SELECT max(id) FROM incident) - ?2)
-                 AND NOT EXISTS (SELECT 1 FROM receiver WHERE since <= resolved_at AND NOT EXISTS
+                 AND NOT EXISTS (SELECT 1 FROM receiver WHERE NOT EXISTS
                     (SELECT 1 FROM told WHERE incident = incident.id AND receiver = name AND resolved))",
                 params![before, KEEP_MAX],
             )?;

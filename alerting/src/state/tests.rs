@@ -27,9 +27,9 @@ fn a_receiver_is_told_of_what_goes_on_and_of_what_ended_since_it_is_known() {
     let (before, after, open) = (incident("a", 1), incident("b", 2), incident("c", 3));
     let begun = [before.clone(), after.clone(), open];
     book.judged("g/r/0", 3, &state, &begun, &[(before.fingerprint, 10)]).unwrap();
-    book.know_receivers(&["ops"], 20).unwrap();
+    book.know_receivers(&["ops"]).unwrap();
     book.judged("g/r/0", 30, &state, &[], &[(after.fingerprint, 30)]).unwrap();
-    book.know_receivers(&["ops"], 40).unwrap();
+    book.know_receivers(&["ops"]).unwrap();
     let told = book.tellable("ops").unwrap();
     let names: Vec<&str> = told.iter().map(|it| it.incident.labels["alertname"].as_str()).collect();
     assert_eq!(names, ["b", "c"]);
@@ -47,6 +47,22 @@ fn a_receiver_is_told_of_what_goes_on_and_of_what_ended_since_it_is_known() {
     // What ended before somebody was known is not kept for them.
     book.tidy(&[], 70 + KEEP).unwrap();
     assert_eq!(book.incidents(10).unwrap(), []);
+}
+
+#[test]
+fn what_ends_before_a_receiver_is_known_by_a_clock_that_was_set_back_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(&folder.path().join("alerting.db")).unwrap();
+    book.know_receivers(&["ops"]).unwrap();
+    let (early, state) = (incident("a", -3_600), RuleState::default());
+    book.judged("g/r/0", -3_600, &state, std::slice::from_ref(&early), &[]).unwrap();
+    book.judged("g/r/0", -3_500, &state, &[], &[(early.fingerprint, -3_500)]).unwrap();
+    let told = book.tellable("ops").unwrap();
+    assert_eq!(told[0].incident.resolved_at, Some(-3_500));
+    // A receiver that comes later is not told of it.
+    book.know_receivers(&["ops", "late"]).unwrap();
+    assert!(book.tellable("late").unwrap().is_empty());
+    assert_eq!(book.tellable("ops").unwrap().len(), 1);
 }
 
 #[test]
@@ -72,7 +88,7 @@ fn notifications_of_a_group_come_in_their_order_and_groups_do_not_wait_for_each_
     let book = Book::open(&path).unwrap();
     let again = &book.waiting("ops").unwrap()[0];
     assert_eq!((&again.idempotency_key, again.tries, again.next_at), (&key, 1, 100));
-    book.know_receivers(&["ops"], 0).unwrap();
+    book.know_receivers(&["ops"]).unwrap();
     book.ended(again, Some("refused"), 6).unwrap();
     let about = book.tellable("ops").unwrap();
     assert_eq!(about[0].incident.annotations["summary"], "ops was not told of a: refused");
@@ -91,7 +107,7 @@ fn notifications_of_a_group_come_in_their_order_and_groups_do_not_wait_for_each_
 fn an_incident_of_the_same_moment_after_a_clock_was_set_back_is_told_again() {
     let folder = tempfile::tempdir().unwrap();
     let book = Book::open(&folder.path().join("alerting.db")).unwrap();
-    book.know_receivers(&["ops"], 0).unwrap();
+    book.know_receivers(&["ops"]).unwrap();
     let (state, one) = (RuleState::default(), incident("a", 10));
     for _ in 0..2 {
         book.judged("g/r/0", 10, &state, std::slice::from_ref(&one), &[]).unwrap();
