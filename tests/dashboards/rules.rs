@@ -4,6 +4,7 @@ use std::process::Command;
 
 use saphyr::{LoadableYamlNode, YamlOwned};
 
+use super::model::dashboards;
 use super::{not_checked, read, repository};
 
 const RULES: &str = "dashboards/prometheus/rules.yaml";
@@ -66,6 +67,24 @@ fn every_alert_is_tested_has_a_severity_and_says_where_to_read_on() {
             "{name}: no {place} among {headings:?}"
         );
     }
+}
+
+#[test]
+fn what_a_rule_asks_for_is_shown_on_a_dashboard() {
+    let shown: Vec<String> =
+        dashboards().iter().flat_map(|dashboard| dashboard.expressions("prometheus")).collect();
+    let rules = read(RULES);
+    let mut asked = 0;
+    for (at, _) in rules.match_indices("logq_") {
+        let end = rules[at..].find(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');
+        let (name, after) = rules[at..].split_at(end.unwrap());
+        // Elsewhere it is a word of a text, or of a recorded name.
+        if after.starts_with('{') {
+            assert!(shown.iter().any(|query| query.contains(&format!("{name}{{"))), "{name}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 20, "only {asked}");
 }
 
 /// How a heading is named in a link.
