@@ -7,13 +7,12 @@
 mod server;
 
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use server::clock::{faketime_library, set_apart};
 use server::requests::{ids, lines, send_named};
 use server::small_disk::SmallDisk;
-use server::{Home, Server, eventually, skipped};
+use server::{Home, Server, eventually};
 
 fn ready(server: &Server) -> String {
     let answer = server.http().get(&format!("{}/health/ready", server.query));

@@ -140,7 +140,7 @@ fn shop() -> Server {
 }
 
 /// From the first second to behind the last.
-fn all<'a>(query: &'a str) -> [(&'a str, &'a str); 3] {
+fn all(query: &str) -> [(&str, &str); 3] {
     [("query", query), ("start", "1700000000"), ("end", "1700000120")]
 }
 
