@@ -8,6 +8,7 @@
 //! [contexts.shop]
 //! addr = "https://logs.example.org:3100"
 //! ingest_addr = "https://logs.example.org:4318"
+//! alerts_addr = "https://logs.example.org:3101"
 //! tenant = "shop"
 //! token_file = "~/.config/logq/shop.token"
 //! ```
@@ -47,6 +48,7 @@ struct Contexts {
 struct Context {
     addr: Option<String>,
     ingest_addr: Option<String>,
+    alerts_addr: Option<String>,
     tenant: Option<String>,
     token_file: Option<String>,
     ca: Option<String>,
@@ -62,6 +64,7 @@ impl Context {
         [
             ("LOGQ_ADDR", text(&self.addr)),
             ("LOGQ_INGEST_ADDR", text(&self.ingest_addr)),
+            ("LOGQ_ALERTS_ADDR", text(&self.alerts_addr)),
             ("LOGQ_TENANT", text(&self.tenant)),
             ("LOGQ_TOKEN_FILE", path(&self.token_file)),
             ("LOGQ_CA", path(&self.ca)),

@@ -25,18 +25,25 @@ use crate::error::QueryError;
 pub(super) struct Refusal {
     status: u16,
     pub(super) message: String,
+    /// Whether it is told in JSON, of a query that could not be formatted.
+    in_json: bool,
 }
 
 impl Refusal {
     /// A parameter or a query that cannot be meant.
     pub(super) fn bad_request(message: impl Into<String>) -> Self {
-        Self { status: 400, message: message.into() }
+        Self { status: 400, message: message.into(), in_json: false }
+    }
+
+    /// A query that cannot be formatted.
+    pub(super) fn invalid_query(fault: &logql::Fault) -> Self {
+        Self { in_json: true, ..Self::bad_request(fault.to_string()) }
     }
 }
 
 impl From<QueryError> for Refusal {
     fn from(error: QueryError) -> Self {
-        Self { status: error.status(), message: error.to_string() }
+        Self { status: error.status(), message: error.to_string(), in_json: false }
     }
 }
 
@@ -51,7 +58,7 @@ impl From<MetricFault> for Refusal {
         match fault {
             MetricFault::Source(source) => match source.downcast::<QueryError>() {
                 Ok(error) => (*error).into(),
-                Err(other) => Self { status: 500, message: other.to_string() },
+                Err(other) => Self { status: 500, message: other.to_string(), in_json: false },
             },
             other => Self::bad_request(other.to_string()),
         }
@@ -61,6 +68,12 @@ impl From<MetricFault> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
+        if self.in_json {
+            let mut response =
+                json(body_of(&json!({ "status": "invalid-query", "error": self.message })));
+            *response.status_mut() = status;
+            return response;
+        }
         let mut response = (status, format!("{}\n", self.message)).into_response();
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -73,7 +86,8 @@ impl IntoResponse for Refusal {
 
 /// Somebody does not come in.
 pub(super) fn not_let_in(_: &HeaderMap, refused: &Refused) -> Response {
-    Refusal { status: refused.status(), message: refused.to_string() }.into_response()
+    let (status, message) = (refused.status(), refused.to_string());
+    Refusal { status, message, in_json: false }.into_response()
 }
 
 /// An answer that is written already.

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request as HttpRequest, State};
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use logql::ast::Expr;
 use logql::metric::{Answer, Point, Series, Steps};
@@ -34,236 +32,220 @@ const VOLUMES_DEFAULT: usize = 100;
 /// Which Loki's API this is.
 const LOKI_VERSION: &str = "3.5.0";
 
+/// Answers a request on a thread that may block; what it gives back is the body.
+type Look = fn(&Queries, &Request<'_>, &Arc<Account>) -> Result<Vec<u8>, Refusal>;
+
+/// Routes that look for something, by GET and by POST.
+const LOOKS: [(&str, Look); 13] = [
+    ("/loki/api/v1/query_range", query_range),
+    ("/loki/api/v1/query", query),
+    ("/loki/api/v1/labels", labels),
+    ("/loki/api/v1/label", labels),
+    ("/loki/api/v1/label/{name}/values", label_values),
+    ("/loki/api/v1/series", series),
+    ("/loki/api/v1/index/stats", index_stats),
+    ("/loki/api/v1/index/volume", index_volume),
+    ("/loki/api/v1/detected_labels", detected_labels),
+    ("/loki/api/v1/detected_fields", detected_fields),
+    ("/loki/api/v1/detected_field/{name}/values", detected_values),
+    ("/loki/api/v1/patterns", patterns),
+    ("/loki/api/v1/format_query", format_query),
+];
+
+/// What is asked, by whom.
+struct Request<'r> {
+    tenant: &'r str,
+    given: &'r Given,
+    /// What stands for `{name}` in the path.
+    name: &'r str,
+    /// Whether labels are to be told apart by where they come from.
+    categorized: bool,
+}
+
 /// Adds the routes.
 pub(crate) fn routes(routes: Routes<Arc<QueryApi>>) -> Routes<Arc<QueryApi>> {
     const QUERY: Access = Access::Right(Right::Query);
-    macro_rules! ask {
-        ($routes:expr, $($path:literal => $handler:expr),+ $(,)?) => {
-            $routes$(
-                .get(concat!("/loki/api/v1/", $path), QUERY, $handler)
-                .worded(answers::not_let_in)
-                .post(concat!("/loki/api/v1/", $path), QUERY, $handler)
-                .worded(answers::not_let_in)
-            )+
+    let looking = |routes: Routes<Arc<QueryApi>>, (path, look): (&'static str, Look)| {
+        let handler = move |State(api): State<Arc<QueryApi>>,
+                            principal: Principal,
+                            name: Option<Path<String>>,
+                            request: HttpRequest| async move {
+            let name = name.map(|Path(name)| name).unwrap_or_default();
+            match answer(&api, &principal, name, request, look).await {
+                Ok(body) => answers::json(body),
+                Err(refusal) => refusal.into_response(),
+            }
         };
-    }
-    ask!(routes,
-        "query_range" => query_range,
-        "query" => query,
-        "labels" => labels,
-        "label" => labels,
-        "label/{name}/values" => label_values,
-        "series" => series,
-        "index/stats" => index_stats,
-        "index/volume" => index_volume,
-        "detected_labels" => detected_labels,
-        "detected_fields" => detected_fields,
-        "detected_field/{name}/values" => detected_values,
-        "patterns" => patterns,
-        "format_query" => format_query,
-    )
-    .get("/loki/api/v1/tail", QUERY, tail::tail)
-    .worded(answers::not_let_in)
-    .get("/loki/api/v1/drilldown-limits", QUERY, drilldown_limits)
-    .worded(answers::not_let_in)
-    .get("/loki/api/v1/status/buildinfo", QUERY, build_info)
-    .worded(answers::not_let_in)
-    .get("/ready", Access::Open, ready)
+        routes
+            .get(path, QUERY, handler)
+            .worded(answers::not_let_in)
+            .post(path, QUERY, handler)
+            .worded(answers::not_let_in)
+    };
+    LOOKS
+        .into_iter()
+        .fold(routes, looking)
+        .get("/loki/api/v1/tail", QUERY, tail::tail)
+        .worded(answers::not_let_in)
+        .get("/loki/api/v1/drilldown-limits", QUERY, drilldown_limits)
+        .worded(answers::not_let_in)
+        .get("/loki/api/v1/status/buildinfo", QUERY, build_info)
+        .worded(answers::not_let_in)
+        .get("/ready", Access::Open, ready)
 }
 
-/// Looks on a thread that may block, and answers with what is written there.
-async fn looked(
-    api: &Arc<QueryApi>,
+async fn answer(
+    api: &QueryApi,
     principal: &Principal,
-    look: impl FnOnce(&Queries, &str, &Arc<Account>) -> Result<Vec<u8>, Refusal> + Send + 'static,
-) -> Response {
+    name: String,
+    request: HttpRequest,
+    look: Look,
+) -> Result<Vec<u8>, Refusal> {
+    let categorized = answers::categorizes(request.headers());
+    let given = Given::of_request(request).await?;
     let tenant = Arc::clone(&principal.tenant);
-    let looked =
-        api.look(&principal.tenant, move |queries, account| Ok(look(queries, &tenant, account)));
-    match looked.await.map_err(Refusal::from).and_then(|body| body) {
-        Ok(body) => answers::json(body),
-        Err(refusal) => refusal.into_response(),
-    }
+    let looked = api.look(&principal.tenant, move |queries, account| {
+        let request = Request { tenant: &tenant, given: &given, name: &name, categorized };
+        Ok(look(queries, &request, account))
+    });
+    looked.await?
 }
 
-/// The same with the parameters of the request.
-async fn asked(
-    api: Arc<QueryApi>,
-    principal: Principal,
-    request: HttpRequest,
-    look: impl FnOnce(&Queries, &str, &Given, &Arc<Account>) -> Result<Vec<u8>, Refusal>
-    + Send
-    + 'static,
-) -> Response {
-    match Given::of_request(request).await {
-        Ok(given) => {
-            let look = move |queries: &Queries, tenant: &str, account: &Arc<Account>| {
-                look(queries, tenant, &given, account)
+fn query_range(
+    queries: &Queries,
+    request: &Request<'_>,
+    account: &Arc<Account>,
+) -> Result<Vec<u8>, Refusal> {
+    let Request { tenant, given, categorized, .. } = *request;
+    let began = Instant::now();
+    match logql::parse(given.query())? {
+        Expr::Log(query) => {
+            let asked = Asked {
+                tenant,
+                query: &query.node,
+                time: given.time()?,
+                limit: given.limit(true)?,
+                direction: given.direction()?,
+                also: Filter::All,
             };
-            looked(&api, &principal, look).await
+            let found = queries.loki_lines(&asked, account)?;
+            Ok(answers::of_lines(&found, categorized, began.elapsed()))
         }
-        Err(refusal) => refusal.into_response(),
+        Expr::Metric(metric) => {
+            given.limit(false)?;
+            let steps = given.steps(&given.time()?)?;
+            let evaluated = queries.loki_metric(tenant, &metric.node, &steps, account)?;
+            Ok(answers::of_numbers(&evaluated, false, began.elapsed()))
+        }
     }
 }
 
-async fn query_range(
-    State(api): State<Arc<QueryApi>>,
-    principal: Principal,
-    headers: HeaderMap,
-    request: HttpRequest,
-) -> Response {
-    let categorized = answers::categorizes(&headers);
-    asked(api, principal, request, move |queries, tenant, given, account| {
-        let began = Instant::now();
-        match logql::parse(given.query())? {
-            Expr::Log(query) => {
-                let asked = Asked {
-                    tenant,
-                    query: &query.node,
-                    time: given.time()?,
-                    limit: given.limit(true)?,
-                    direction: given.direction()?,
-                    also: Filter::All,
-                };
-                let found = queries.loki_lines(&asked, account)?;
-                Ok(answers::of_lines(&found, categorized, began.elapsed()))
-            }
-            Expr::Metric(metric) => {
-                given.limit(false)?;
-                let steps = given.steps(&given.time()?)?;
-                let evaluated = queries.loki_metric(tenant, &metric.node, &steps, account)?;
-                Ok(answers::of_numbers(&evaluated, false, began.elapsed()))
-            }
+fn query(
+    queries: &Queries,
+    request: &Request<'_>,
+    account: &Arc<Account>,
+) -> Result<Vec<u8>, Refusal> {
+    let Request { tenant, given, .. } = *request;
+    let began = Instant::now();
+    match logql::parse(given.query())? {
+        Expr::Log(_) => Err(Refusal::bad_request(
+            "log queries are not supported as an instant query type, please change your query to a range query type",
+        )),
+        Expr::Metric(metric) => {
+            given.limit(false)?;
+            let steps = Steps::instant(given.instant()?);
+            let evaluated = queries.loki_metric(tenant, &metric.node, &steps, account)?;
+            Ok(answers::of_numbers(&evaluated, true, began.elapsed()))
         }
-    })
-    .await
+    }
 }
 
-async fn query(
-    State(api): State<Arc<QueryApi>>,
-    principal: Principal,
-    request: HttpRequest,
-) -> Response {
-    asked(api, principal, request, |queries, tenant, given, account| {
-        let began = Instant::now();
-        match logql::parse(given.query())? {
-            Expr::Log(_) => Err(Refusal::bad_request(
-                "log queries are not supported as an instant query type, please change your query to a range query type",
-            )),
-            Expr::Metric(metric) => {
-                given.limit(false)?;
-                let steps = Steps::instant(given.instant()?);
-                let evaluated = queries.loki_metric(tenant, &metric.node, &steps, account)?;
-                Ok(answers::of_numbers(&evaluated, true, began.elapsed()))
-            }
-        }
-    })
-    .await
+fn labels(
+    queries: &Queries,
+    request: &Request<'_>,
+    account: &Arc<Account>,
+) -> Result<Vec<u8>, Refusal> {
+    let Request { tenant, given, .. } = *request;
+    let matchers = matchers(given.query())?;
+    Ok(success(&queries.loki_labels(tenant, &matchers, &given.time()?, account)?))
 }
 
-async fn labels(
-    State(api): State<Arc<QueryApi>>,
-    principal: Principal,
-    request: HttpRequest,
-) -> Response {
-    asked(api, principal, request, |queries, tenant, given, account| {
-        let matchers = matchers(given.query())?;
-        Ok(success(&queries.loki_labels(tenant, &matchers, &given.time()?, account)?))
-    })
-    .await
+fn label_values(
+    queries: &Queries,
+    request: &Request<'_>,
+    account: &Arc<Account>,
+) -> Result<Vec<u8>, Refusal> {
+    let Request { tenant, given, name, .. } = *request;
+    let matchers = matchers(given.query())?;
+    Ok(success(&queries.loki_values(tenant, name, &matchers, given.time()?, account)?))
 }
 
-async fn label_values(
-    State(api): State<Arc<QueryApi>>,
-    principal: Principal,
-    name: Result<Path<String>, PathRejection>,
-    request: HttpRequest,
-) -> Response {
-    asked(api, principal, request, move |queries, tenant, given, account| {
-        let matchers = matchers(given.query())?;
-        let name = name_of(name)?;
-        Ok(success(&queries.loki_values(tenant, &name, &matchers, given.time()?, account)?))
-    })
-    .await
+fn series(
+    queries: &Queries,
+    request: &Request<'_>,
+    account: &Arc<Account>,
+) -> Result<Vec<u8>, Refusal> {
+    let Request { tenant, given, .. } = *request;
+    let selectors = given.matches().map(matchers).collect::<Result<Vec<_>, _>>()?;
+    let streams = queries.loki_streams(tenant, &selectors, given.time()?, account)?;
+    let labels: Vec<Object<'_>> = streams.iter().map(|(labels, _)| Object(labels)).collect();
+    Ok(success(&labels))
 }
 
-fn name_of(path: Result<Path<String>, PathRejection>) -> Result<String, Refusal> {
-    path.map(|Path(name)| name).map_err(|error| Refusal::bad_request(error.body_text()))
+fn index_stats(
+    queries: &Queries,
+    request: &Request<'_>,
+    account: &Arc<Account>,
+) -> Result<Vec<u8>, Refusal> {
+    let Request { tenant, given, .. } = *request;
+    let matchers = matchers(given.query())?;
+    Ok(body_of(&queries.loki_volume(tenant, matchers, given.time()?, account)?))
 }
 
-async fn series(
-    State(api): State<Arc<QueryApi>>,
-    principal: Principal,
-    request: HttpRequest,
-) -> Response {
-    asked(api, principal, request, |queries, tenant, given, account| {
-        let selectors = given.matches().map(matchers).collect::<Result<Vec<_>, _>>()?;
-        let streams = queries.loki_streams(tenant, &selectors, given.time()?, account)?;
-        let labels: Vec<Object<'_>> = streams.iter().map(|(labels, _)| Object(labels)).collect();
-        Ok(success(&labels))
-    })
-    .await
+fn index_volume(
+    queries: &Queries,
+    request: &Request<'_>,
+    account: &Arc<Account>,
+) -> Result<Vec<u8>, Refusal> {
+    let Request { tenant, given, .. } = *request;
+    let began = Instant::now();
+    let labels = given.text("targetLabels").unwrap_or_default().split(',');
+    let labels = labels.map(str::trim).filter(|label| !label.is_empty());
+    let limit = match given.number("limit", VOLUMES_DEFAULT)? {
+        0 => VOLUMES_DEFAULT,
+        limit => limit,
+    };
+    let together = Together {
+        labels: labels.map(str::to_owned).collect(),
+        names: given.text("aggregateBy") == Some("labels"),
+        limit,
+    };
+    let time = given.time()?;
+    let (matchers, end) = (matchers(given.query())?, time.end);
+    let volumes = queries.loki_volumes(tenant, matchers, time, &together, account)?;
+    let series = |(labels, bytes): Counted| Series {
+        labels,
+        points: vec![Point { time_ns: end, value: bytes as f64 }],
+    };
+    let answer = Answer::Series(volumes.into_iter().map(series).collect());
+    let evaluated = Evaluated { answer, lines: 0, partial: None };
+    Ok(answers::of_numbers(&evaluated, true, began.elapsed()))
 }
 
-async fn index_stats(
-    State(api): State<Arc<QueryApi>>,
-    principal: Principal,
-    request: HttpRequest,
-) -> Response {
-    asked(api, principal, request, |queries, tenant, given, account| {
-        let matchers = matchers(given.query())?;
-        Ok(body_of(&queries.loki_volume(tenant, matchers, given.time()?, account)?))
-    })
-    .await
-}
-
-async fn index_volume(
-    State(api): State<Arc<QueryApi>>,
-    principal: Principal,
-    request: HttpRequest,
-) -> Response {
-    asked(api, principal, request, |queries, tenant, given, account| {
-        let began = Instant::now();
-        let labels = given.text("targetLabels").unwrap_or_default().split(',');
-        let labels = labels.map(str::trim).filter(|label| !label.is_empty());
-        let limit = match given.number("limit", VOLUMES_DEFAULT)? {
-            0 => VOLUMES_DEFAULT,
-            limit => limit,
-        };
-        let together = Together {
-            labels: labels.map(str::to_owned).collect(),
-            names: given.text("aggregateBy") == Some("labels"),
-            limit,
-        };
-        let time = given.time()?;
-        let (matchers, end) = (matchers(given.query())?, time.end);
-        let volumes = queries.loki_volumes(tenant, matchers, time, &together, account)?;
-        let series = |(labels, bytes): Counted| Series {
-            labels,
-            points: vec![Point { time_ns: end, value: bytes as f64 }],
-        };
-        let answer = Answer::Series(volumes.into_iter().map(series).collect());
-        let evaluated = Evaluated { answer, lines: 0, partial: None };
-        Ok(answers::of_numbers(&evaluated, true, began.elapsed()))
-    })
-    .await
-}
-
-async fn detected_labels(
-    State(api): State<Arc<QueryApi>>,
-    principal: Principal,
-    request: HttpRequest,
-) -> Response {
-    asked(api, principal, request, |queries, tenant, given, account| {
-        let matchers = matchers(given.query())?;
-        let labels = queries.loki_detected_labels(tenant, &matchers, &given.time()?, account)?;
-        Ok(body_of(&json!({ "detectedLabels": labels })))
-    })
-    .await
+fn detected_labels(
+    queries: &Queries,
+    request: &Request<'_>,
+    account: &Arc<Account>,
+) -> Result<Vec<u8>, Refusal> {
+    let Request { tenant, given, .. } = *request;
+    let matchers = matchers(given.query())?;
+    let labels = queries.loki_detected_labels(tenant, &matchers, &given.time()?, account)?;
+    Ok(body_of(&json!({ "detectedLabels": labels })))
 }
 
 /// Which lines are looked at for their fields.
-fn sample<'g>(tenant: &'g str, given: &'g Given) -> Result<Sample<'g>, Refusal> {
+fn sample<'r>(request: &Request<'r>) -> Result<Sample<'r>, Refusal> {
+    let Request { tenant, given, .. } = *request;
     let limit = given.number("limit", given.number("field_limit", FIELDS_DEFAULT)?)?;
     Ok(Sample {
         tenant,
@@ -274,59 +256,41 @@ fn sample<'g>(tenant: &'g str, given: &'g Given) -> Result<Sample<'g>, Refusal> 
     })
 }
 
-async fn detected_fields(
-    State(api): State<Arc<QueryApi>>,
-    principal: Principal,
-    request: HttpRequest,
-) -> Response {
-    asked(api, principal, request, |queries, tenant, given, account| {
-        let sample = sample(tenant, given)?;
-        let fields = queries.loki_detected_fields(&sample, account)?;
-        Ok(body_of(&json!({ "fields": fields, "limit": sample.limit })))
-    })
-    .await
+fn detected_fields(
+    queries: &Queries,
+    request: &Request<'_>,
+    account: &Arc<Account>,
+) -> Result<Vec<u8>, Refusal> {
+    let sample = sample(request)?;
+    let fields = queries.loki_detected_fields(&sample, account)?;
+    Ok(body_of(&json!({ "fields": fields, "limit": sample.limit })))
 }
 
-async fn detected_values(
-    State(api): State<Arc<QueryApi>>,
-    principal: Principal,
-    name: Result<Path<String>, PathRejection>,
-    request: HttpRequest,
-) -> Response {
-    asked(api, principal, request, move |queries, tenant, given, account| {
-        let sample = sample(tenant, given)?;
-        let values = queries.loki_detected_values(&sample, &name_of(name)?, account)?;
-        Ok(body_of(&json!({ "values": values, "limit": sample.limit })))
-    })
-    .await
+fn detected_values(
+    queries: &Queries,
+    request: &Request<'_>,
+    account: &Arc<Account>,
+) -> Result<Vec<u8>, Refusal> {
+    let sample = sample(request)?;
+    let values = queries.loki_detected_values(&sample, request.name, account)?;
+    Ok(body_of(&json!({ "values": values, "limit": sample.limit })))
 }
 
-async fn patterns(
-    State(api): State<Arc<QueryApi>>,
-    principal: Principal,
-    request: HttpRequest,
-) -> Response {
-    asked(api, principal, request, |queries, tenant, given, account| {
-        let time = given.time()?;
-        let step_ns = given.step(&time)?;
-        Ok(success(&queries.loki_patterns(tenant, given.query(), time, step_ns, account)?))
-    })
-    .await
+fn patterns(
+    queries: &Queries,
+    request: &Request<'_>,
+    account: &Arc<Account>,
+) -> Result<Vec<u8>, Refusal> {
+    let Request { tenant, given, .. } = *request;
+    let time = given.time()?;
+    let step_ns = given.step(&time)?;
+    Ok(success(&queries.loki_patterns(tenant, given.query(), time, step_ns, account)?))
 }
 
-async fn format_query(request: HttpRequest) -> Response {
-    let given = match Given::of_request(request).await {
-        Ok(given) => given,
-        Err(refusal) => return refusal.into_response(),
-    };
-    match logql::parse(given.query()) {
-        Ok(query) => answers::json(success(&query.to_string())),
-        Err(fault) => {
-            let body = json!({ "status": "invalid-query", "error": fault.to_string() });
-            let mut response = answers::json(body_of(&body));
-            *response.status_mut() = axum::http::StatusCode::BAD_REQUEST;
-            response
-        }
+fn format_query(_: &Queries, request: &Request<'_>, _: &Arc<Account>) -> Result<Vec<u8>, Refusal> {
+    match logql::parse(request.given.query()) {
+        Ok(query) => Ok(success(&query.to_string())),
+        Err(fault) => Err(Refusal::invalid_query(&fault)),
     }
 }
 
