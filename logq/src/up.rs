@@ -187,11 +187,13 @@ async fn serve_until_stopped(
         let router = routes.behind(&entrance.doors).fallback(not_found);
         serving(entrance.listener(listener), router)
     };
+    let for_grafana =
+        alerting::prometheus_routes(engine.engine()).merge(health::plain_route(health.clone()));
     let over_grpc = collector.grpc_routes().behind(&entrance.doors).fallback(collector::not_served);
     let servers = [
         over_http(ingest, collector.routes()),
         serving(entrance.listener(grpc).http2(), over_grpc),
-        over_http(query, api.routes().merge(alerting::prometheus_routes(engine.engine()))),
+        over_http(query, api.routes().merge(for_grafana)),
         over_http(alerting, alerting::routes(engine.engine())),
     ];
     let watch = tokio::spawn(watch(Arc::clone(&store), entrance, health.clone(), shutdown.clone()));

@@ -520,10 +520,15 @@ pub(crate) fn hex(bytes: &[u8]) -> Cell {
 fn overflow(object: &str, name: &str) -> Cell {
     let object: serde_json::Map<String, serde_json::Value> =
         serde_json::from_str(object).unwrap_or_default();
-    match object.get(name) {
-        Some(serde_json::Value::String(text)) => Cell::text(text),
-        Some(serde_json::Value::Bool(flag)) => Cell::Bool(*flag),
-        Some(serde_json::Value::Number(number)) => number
+    object.get(name).map(cell_of_json).unwrap_or_default()
+}
+
+/// The value of a member of an overflow object.
+pub(crate) fn cell_of_json(value: &serde_json::Value) -> Cell {
+    match value {
+        serde_json::Value::String(text) => Cell::text(text),
+        serde_json::Value::Bool(flag) => Cell::Bool(*flag),
+        serde_json::Value::Number(number) => number
             .as_i64()
             .map(Cell::I64)
             .or_else(|| number.as_f64().map(Cell::float))

@@ -6,8 +6,9 @@
 //! ```
 //!
 //! What has a larger record_seq than the last that was looked at is new. A client that lost its connection says `after`
-//! and gets what came meanwhile; `limit` ends it after so many records. Of more than [`BLOCK_RECORDS_MAX`] new records at once the newest are given, and
-//! `skipped` tells of the others; a client that reads too slowly gets fewer looks, and so larger blocks.
+//! and gets what came meanwhile; `limit` ends it after so many records. Of more than [`BLOCK_RECORDS_MAX`] new records at
+//! once the newest are given, and `skipped` tells of the others; a client that reads too slowly gets fewer looks, and so
+//! larger blocks.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -163,7 +164,8 @@ impl Follower {
             let account = self.queries.account(&Arc::new(AtomicBool::new(false)));
             let allowance = account as Arc<dyn Allowance>;
             let (places, too_many) = self.places(&sources, &allowance)?;
-            self.read(&sources, &places, &allowance, give)?;
+            let left = self.left;
+            self.read(&sources, &places, &allowance, give).inspect_err(|_| self.left = left)?;
             (self.after, skipped) = (latest, too_many);
         }
         self.seen = view;

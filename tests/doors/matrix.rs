@@ -226,7 +226,8 @@ fn declared() -> BTreeSet<String> {
         let state = folder.path().join("alerting.db");
         let running = Engine::start(options, &state, parts, &metrics, &Health::new()).unwrap();
         let routes = alerting::routes(running.engine());
-        let of_query = alerting::prometheus_routes(running.engine());
+        let of_query =
+            alerting::prometheus_routes(running.engine()).merge(health::plain_route(Health::new()));
         running.stop();
         (routes, of_query)
     };

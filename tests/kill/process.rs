@@ -62,7 +62,7 @@ impl Server {
     pub(crate) fn command(folder: &Path, ingest_port: u16, config: &str) -> Command {
         let file = folder.join("logq.toml");
         let text = format!(
-            "[query]\nhttp = \"127.0.0.1:0\"\n[collector]\nhttp = \"127.0.0.1:{ingest_port}\"\ngrpc = \"127.0.0.1:0\"\n{config}\n"
+            "[query]\nhttp = \"127.0.0.1:0\"\n[collector]\nhttp = \"127.0.0.1:{ingest_port}\"\ngrpc = \"127.0.0.1:0\"\n{config}\n[alerting]\nhttp = \"127.0.0.1:0\"\n"
         );
         std::fs::write(&file, text).unwrap();
         let mut command = Command::new(LOGQ);

@@ -160,6 +160,18 @@ pub fn routes(health: Health, metrics: Metrics) -> Routes {
         )
 }
 
+/// `/ready` in plain text, as clients of Loki ask for it.
+pub fn plain_route(health: Health) -> Routes {
+    Routes::new().get("/ready", Access::Open, plain).with_state(health)
+}
+
+async fn plain(State(health): State<Health>) -> (StatusCode, &'static str) {
+    match health.answer().status.is_ready() {
+        true => (StatusCode::OK, "ready\n"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+    }
+}
+
 async fn live() -> Response {
     JsonLine(Answer::<Check> { status: Status::Ok, checks: BTreeMap::new() }).into_response()
 }

@@ -43,7 +43,12 @@ impl Refusal {
 
 impl From<QueryError> for Refusal {
     fn from(error: QueryError) -> Self {
-        Self { status: error.status(), message: error.to_string(), in_json: false }
+        let message = match &error {
+            // Grafana asks for a part again if it reads these words.
+            QueryError::Deadline { .. } => format!("the request timed out: {error}"),
+            other => other.to_string(),
+        };
+        Self { status: error.status(), message, in_json: false }
     }
 }
 
@@ -132,7 +137,7 @@ struct Data<T> {
 
 /// The header of a client that wants labels told apart by where they come from, and its value.
 pub(super) const ENCODING_HEADER: &str = "x-loki-response-encoding-flags";
-const CATEGORIZE: &str = "categorize-labels";
+pub(super) const CATEGORIZE: &str = "categorize-labels";
 
 /// Whether labels are to be told apart.
 pub(super) fn categorizes(headers: &HeaderMap) -> bool {

@@ -6,14 +6,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use logql::ast::{Expr, LogQuery, Matcher, Stage};
-use logql::pipeline::{ERROR_DETAILS_LABEL, ERROR_LABEL, LineError, Pipeline, sanitized};
+use logql::pipeline::{
+    ERROR_DETAILS_LABEL, ERROR_LABEL, Entry, LineError, Origin, Outcome, Pipeline, sanitized,
+};
 use logql::{Span, Spanned, parse_bytes, parse_duration_ns};
 use ql::Filter;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::answers::Refusal;
-use super::lines::{Asked, Direction};
+use super::lines::{Asked, Direction, Line};
 use super::record::STREAM_LABELS;
 use crate::error::QueryError;
 use crate::memory::Account;
@@ -84,7 +86,7 @@ impl Queries {
         Ok(detected)
     }
 
-    /// The fields of a sample of lines, those of the most values last.
+    /// The fields of a sample of lines, in the order of their names.
     pub(super) fn loki_detected_fields(
         &self,
         sample: &Sample<'_>,
@@ -155,7 +157,7 @@ impl Queries {
                 }
             }
             if own.is_empty() {
-                detect(&line.text, &parsers, &mut seen);
+                detect(line, &parsers, &mut seen);
             }
         }
         Ok(seen)
@@ -168,26 +170,26 @@ fn alone(stage: Stage) -> Pipeline {
     Pipeline::compile(&LogQuery { matchers: Vec::new(), stages }).expect("a parser has no fault")
 }
 
-/// What the first parser finds that understands the line.
-fn detect(line: &str, parsers: &[(&'static str, Pipeline)], seen: &mut BTreeMap<String, Seen>) {
-    let nothing = logql::Labels::new();
-    let entry =
-        logql::pipeline::Entry { timestamp_ns: 0, line, stream: &nothing, metadata: &nothing };
+/// What the first parser finds that understands the line, under the names that it would have in a query.
+fn detect(line: &Line, parsers: &[(&'static str, Pipeline)], seen: &mut BTreeMap<String, Seen>) {
+    let Line { timestamp_ns, text, stream, metadata, .. } = line;
+    let entry = Entry { timestamp_ns: *timestamp_ns, line: text, stream, metadata };
     for (name, pipeline) in parsers {
-        let logql::pipeline::Outcome::Kept(kept) = pipeline.apply(&entry) else { continue };
+        let Outcome::Kept(kept) = pipeline.apply(&entry) else { continue };
         let understood = match *name {
             "json" => kept.labels.error() != Some(LineError::Json.name()),
             // Prose is full of words; a pair has a sign between.
-            _ => kept.labels.error().is_none() && line.contains('='),
+            _ => kept.labels.error().is_none() && text.contains('='),
         };
         if understood {
-            let object: Value = serde_json::from_str(line).unwrap_or_default();
-            for (label, value, _) in kept.labels.iter() {
+            let object: Value = serde_json::from_str(text).unwrap_or_default();
+            for (label, value) in kept.labels.of(Origin::Parsed).iter() {
                 see(seen, label, value, Some(name));
                 if let Some(field) = seen.get_mut(label)
                     && field.path.is_none()
                 {
-                    field.path = path_of(&object, label);
+                    field.path =
+                        path_of(&object, label.strip_suffix("_extracted").unwrap_or(label));
                 }
             }
             return;

@@ -65,11 +65,13 @@ impl Line {
         }
     }
 
-    fn bytes(&self) -> usize {
+    /// What it takes, written as well.
+    pub(super) fn bytes(&self) -> usize {
         let of = |labels: &Labels| -> usize {
             labels.iter().map(|(name, value)| name.len() + value.len() + 48).sum()
         };
-        LINE_BYTES + self.text.len() + of(&self.stream) + of(&self.metadata) + of(&self.parsed)
+        let labels = of(&self.stream) + of(&self.metadata) + of(&self.parsed);
+        2 * (LINE_BYTES + self.text.len() + labels)
     }
 }
 
@@ -149,10 +151,10 @@ impl Queries {
         };
         match asked.direction {
             Direction::Backward => {
-                let unread = reading.newest(&asked.time, asked.limit, &mut found)?;
+                let unread = reading.newest(&mut found)?;
                 found.partial = unread.map(|unread| unread.reason);
             }
-            Direction::Forward => reading.oldest(&view, &mut found)?,
+            Direction::Forward => reading.oldest(&mut found)?,
         }
         Ok(found)
     }
@@ -168,7 +170,7 @@ pub(super) fn left_over(query: &LogQuery, applied: &[bool]) -> LogQuery {
 }
 
 /// All that a line has.
-pub(super) const EVERYTHING: Needs = Needs { line: true, stream: true, labels: None };
+pub(super) const EVERYTHING: Needs = Needs { line: true, time: true, stream: true, labels: None };
 
 /// Sends records through a pipeline, in their order, until there is enough.
 pub(super) fn each_kept(
@@ -208,14 +210,10 @@ struct Reading<'r> {
 }
 
 impl Reading<'_> {
-    /// Adds the newest lines of a time, newest first.
-    fn newest(
-        &self,
-        time: &Range<i64>,
-        limit: usize,
-        found: &mut Found,
-    ) -> Result<Option<Unread>, Refusal> {
-        self.read(time, found, &mut |line, found| {
+    /// Adds the newest lines of the time, newest first.
+    fn newest(&self, found: &mut Found) -> Result<Option<Unread>, Refusal> {
+        let limit = self.asked.limit;
+        self.read(&self.asked.time, found, &mut |line, found| {
             found.lines.push_back(line);
             if found.lines.len() < limit { Flow::More } else { Flow::Enough }
         })
@@ -230,7 +228,9 @@ impl Reading<'_> {
     ) -> Result<Option<Unread>, Refusal> {
         let plan = Plan::of_filter(self.filter.clone(), Signal::Logs.name());
         let rows_max = self.queries.limits().rows_max;
-        let prepared = Prepared::within(plan, self.asked.tenant, time.clone(), rows_max);
+        // One more than may be, so that it is known whether there are.
+        let most = rows_max.saturating_add(1);
+        let prepared = Prepared::within(plan, self.asked.tenant, time.clone(), most);
         let mut stopped = None;
         let summary =
             self.queries.run_over(self.view, Arc::clone(self.account), prepared, &mut |batch| {
@@ -256,9 +256,9 @@ impl Reading<'_> {
     }
 
     /// Adds the oldest lines of the time, oldest first.
-    fn oldest(&self, view: &View, found: &mut Found) -> Result<(), Refusal> {
+    fn oldest(&self, found: &mut Found) -> Result<(), Refusal> {
         let Asked { tenant, time, limit, .. } = self.asked;
-        let (sources, _) = view.sources(tenant, Signal::Logs.name(), time.clone());
+        let (sources, _) = self.view.sources(tenant, Signal::Logs.name(), time.clone());
         let first = sources.iter().map(|source| source.time_range().0).min();
         let last = sources.iter().map(|source| source.time_range().1).max();
         let Some((first, last)) = first.zip(last) else { return Ok(()) };

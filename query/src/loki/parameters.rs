@@ -77,17 +77,8 @@ impl Given {
 
     /// From `start` until `end`.
     pub(super) fn time(&self) -> Result<Range<i64>, Refusal> {
-        self.time_of(HOUR_NS)
-    }
-
-    fn time_of(&self, back_ns: i64) -> Result<Range<i64>, Refusal> {
         let end = self.moment("end")?.unwrap_or(self.now.0);
-        let since = match self.text("since") {
-            Some(text) => {
-                duration(text).ok_or_else(|| bad("since", text, "give a duration such as 1h"))?
-            }
-            None => back_ns,
-        };
+        let since = self.since()?;
         let start = match self.moment("start")? {
             Some(start) => start,
             None => end.min(self.now.0).saturating_sub(since),
@@ -100,6 +91,13 @@ impl Given {
             )));
         }
         Ok(start..end)
+    }
+
+    /// How far back is looked where there is no start.
+    fn since(&self) -> Result<i64, Refusal> {
+        let Some(text) = self.text("since") else { return Ok(HOUR_NS) };
+        let since = parse_duration_ns(text).filter(|since| *since >= 0);
+        since.ok_or_else(|| bad("since", text, "give a duration such as 1h"))
     }
 
     /// A time.
@@ -117,7 +115,10 @@ impl Given {
 
     /// When a tail begins.
     pub(super) fn tail_start(&self) -> Result<i64, Refusal> {
-        Ok(self.moment("start")?.unwrap_or(self.now.0.saturating_sub(HOUR_NS)))
+        Ok(match self.moment("start")? {
+            Some(start) => start,
+            None => self.now.0.saturating_sub(self.since()?),
+        })
     }
 
     /// How many lines; `bounded` where there is a most.
@@ -208,10 +209,6 @@ fn span(text: &str) -> Option<i64> {
         }
         Err(_) => parse_duration_ns(text),
     }
-}
-
-fn duration(text: &str) -> Option<i64> {
-    parse_duration_ns(text).filter(|since| *since >= 0)
 }
 
 #[cfg(test)]

@@ -21,51 +21,71 @@ const PREFIX_BYTES: std::ops::RangeInclusive<usize> = 3..=200;
 /// What the store does of a query.
 #[derive(Debug)]
 pub(super) struct PushedDown {
-    /// It lets through all lines that the query keeps, and no others of the selector.
+    /// It lets through all lines that the query keeps.
     pub(super) filter: Filter,
     /// For each stage, whether the filter does all that it does.
     pub(super) applied: Vec<bool>,
+}
+
+/// What stages before have left as it is stored.
+#[derive(Debug)]
+struct AsStored {
+    line: bool,
+    labels: bool,
+    /// Whether no line has an error: one that has passes every comparison of quantities.
+    without_errors: bool,
 }
 
 /// Splits a query.
 pub(super) fn push_down(query: &LogQuery, attributes: &Attributes) -> PushedDown {
     let mut filters: Vec<Filter> =
         query.matchers.iter().map(|matcher| of_stream(&matcher.node)).collect();
-    let (mut line_is_its_own, mut labels_are_its_own) = (true, true);
+    let mut stored = AsStored { line: true, labels: true, without_errors: true };
     let mut applied = Vec::with_capacity(query.stages.len());
     for stage in &query.stages {
         let (filter, whole) = match &stage.node {
-            Stage::Line(filter) if line_is_its_own => of_line(filter),
-            Stage::Filter(filter) if labels_are_its_own => of_labels(filter, attributes),
-            Stage::Unpack => {
-                (line_is_its_own, labels_are_its_own) = (false, false);
-                (None, false)
-            }
-            Stage::LineFormat(_) | Stage::Decolorize => {
-                line_is_its_own = false;
-                (None, false)
-            }
+            Stage::Line(filter) if stored.line => of_line(filter),
+            Stage::Filter(filter) if stored.labels => of_labels(filter, attributes, &mut stored),
+            _ => (None, false),
+        };
+        filters.extend(filter);
+        applied.push(whole);
+        stored.pass(&stage.node);
+    }
+    PushedDown { filter: Filter::and(filters), applied }
+}
+
+/// What is known of lines that a query keeps without knowing which attributes there are.
+pub(super) fn without_attributes(query: &LogQuery) -> Filter {
+    let of_lines = query.stages.iter().map_while(|stage| match &stage.node {
+        Stage::Line(filter) => Some(of_line(filter).0),
+        _ => None,
+    });
+    let of_stream = query.matchers.iter().map(|matcher| of_stream(&matcher.node));
+    Filter::and(of_stream.chain(of_lines.flatten()).collect())
+}
+
+impl AsStored {
+    /// What a stage changes.
+    fn pass(&mut self, stage: &Stage) {
+        match stage {
+            Stage::Line(_) | Stage::Filter(_) => {}
+            Stage::Decolorize => self.line = false,
+            Stage::LineFormat(_) => (self.line, self.without_errors) = (false, false),
+            Stage::Unpack => (self.line, self.labels) = (false, false),
             Stage::Drop(choices) => {
                 let of_errors = |name: &str| name == ERROR_LABEL || name == ERROR_DETAILS_LABEL;
-                labels_are_its_own &= choices.iter().all(|choice| of_errors(choice.name()));
-                (None, false)
+                self.labels &= choices.iter().all(|choice| of_errors(choice.name()));
             }
-            Stage::Line(_) | Stage::Filter(_) => (None, false),
             Stage::Json(_)
             | Stage::Logfmt(_)
             | Stage::Pattern(_)
             | Stage::Regexp(_)
             | Stage::LabelFormat(_)
             | Stage::Keep(_)
-            | Stage::Unwrap(_) => {
-                labels_are_its_own = false;
-                (None, false)
-            }
-        };
-        filters.extend(filter);
-        applied.push(whole);
+            | Stage::Unwrap(_) => self.labels = false,
+        }
     }
-    PushedDown { filter: Filter::and(filters), applied }
 }
 
 /// What records are of the streams that match.
@@ -124,18 +144,26 @@ fn of_level(matcher: &Matcher, missing: &str) -> Filter {
 }
 
 /// A filter that lines pass which the stage keeps, and whether no others do.
-fn of_labels(filter: &LabelFilter, attributes: &Attributes) -> (Option<Filter>, bool) {
+fn of_labels(
+    filter: &LabelFilter,
+    attributes: &Attributes,
+    stored: &mut AsStored,
+) -> (Option<Filter>, bool) {
     match filter {
         LabelFilter::Text(matcher) => of_label(matcher, attributes),
-        // What is there and is no quantity is kept as well.
-        LabelFilter::Quantity(quantity) => (exists(&quantity.name, attributes), false),
+        LabelFilter::Quantity(quantity) => {
+            let known = stored.without_errors;
+            // What is there and is no quantity is kept as well, as an error.
+            stored.without_errors = false;
+            (known.then(|| exists(&quantity.name, attributes)).flatten(), false)
+        }
         LabelFilter::All(all) => {
-            let each: Vec<_> = all.iter().map(|one| of_labels(one, attributes)).collect();
+            let each: Vec<_> = all.iter().map(|one| of_labels(one, attributes, stored)).collect();
             let whole = each.iter().all(|(_, whole)| *whole);
             (Some(Filter::and(each.into_iter().filter_map(|(filter, _)| filter).collect())), whole)
         }
         LabelFilter::Any(all) => {
-            let each: Vec<_> = all.iter().map(|one| of_labels(one, attributes)).collect();
+            let each: Vec<_> = all.iter().map(|one| of_labels(one, attributes, stored)).collect();
             let whole = each.iter().all(|(_, whole)| *whole);
             let filters: Option<Vec<Filter>> = each.into_iter().map(|(filter, _)| filter).collect();
             (filters.map(Filter::or), whole)
@@ -150,6 +178,8 @@ fn of_label(matcher: &Matcher, attributes: &Attributes) -> (Option<Filter>, bool
         SERVICE_NAME | HOST | LEVEL if of_stream_alone => (Some(of_stream(matcher)), true),
         DETECTED_LEVEL if of_stream_alone => (Some(of_level(matcher, UNKNOWN_LEVEL)), true),
         SERVICE_NAME | HOST | LEVEL | DETECTED_LEVEL => (None, false),
+        // They come about in the stages.
+        ERROR_LABEL | ERROR_DETAILS_LABEL => (None, false),
         _ if matcher.operator == MatchOperator::Equal && !matcher.value.is_empty() => {
             let equal = attributes.fields(name).into_iter().filter_map(|field| {
                 let test = match &field {
@@ -170,7 +200,9 @@ fn of_label(matcher: &Matcher, attributes: &Attributes) -> (Option<Filter>, bool
 }
 
 fn exists(label: &str, attributes: &Attributes) -> Option<Filter> {
-    if [SERVICE_NAME, HOST, LEVEL, DETECTED_LEVEL].contains(&label) {
+    const NOT_ATTRIBUTES: [&str; 6] =
+        [SERVICE_NAME, HOST, LEVEL, DETECTED_LEVEL, ERROR_LABEL, ERROR_DETAILS_LABEL];
+    if NOT_ATTRIBUTES.contains(&label) {
         return None;
     }
     let fields = attributes.fields(label).into_iter();
@@ -206,7 +238,9 @@ fn of_line(filter: &LineFilter) -> (Option<Filter>, bool) {
 /// What the words of a message have to be like that contains a text: the first and the last word of the text may be
 /// parts of longer ones.
 fn words_within(text: &str) -> Vec<Filter> {
-    let mut words = tokenizer::tokens(text);
+    // As the tokenizer splits, but not folded: a folded word may fall apart if it is split again.
+    let mut words: Vec<&str> =
+        text.split(|sign: char| !sign.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
     let is_of_word = |sign: Option<char>| sign.is_some_and(char::is_alphanumeric);
     let mut filters = Vec::new();
     if is_of_word(text.chars().next_back())
@@ -215,7 +249,7 @@ fn words_within(text: &str) -> Vec<Filter> {
         && !(words.is_empty() && is_of_word(text.chars().next()))
         && PREFIX_BYTES.contains(&last.len())
     {
-        let begins = Wildcard::folded(vec![Piece::Text(last), Piece::AnyRun]);
+        let begins = Wildcard::folded(vec![Piece::Text(tokenizer::fold(last)), Piece::AnyRun]);
         filters.push(Filter::field(Field::Message, Test::Token(begins)));
     }
     let whole = words.iter().skip(usize::from(is_of_word(text.chars().next())));
@@ -279,6 +313,9 @@ mod tests {
             (r#"| detected_level="warn""#, "severity:warn +"),
             (r#"| correlation_id="c" | trace_id!="""#, "correlation_id:=c trace_id:* --"),
             (r#"| drop __error__ | host="h""#, "host:=h -+"),
+            (r#"| span_id>5 | span_id>6"#, "span_id:* --"),
+            (r#"| span_id>5 | __error__="x""#, "span_id:* --"),
+            (r#"| line_format `z` | span_id>5"#, "--"),
             (r#"| drop host | host="h""#, "--"),
         ] {
             assert_eq!(of_info(stages), format!("severity:info {expected}"), "{stages}");

@@ -19,7 +19,8 @@ use serde_json::{Map, Value};
 use store::schema::{self, AttributeType};
 use store::{Columns, View};
 
-use crate::batch::{FieldReader, Piece};
+use crate::batch::{FieldReader, Piece, cell_of_json};
+use crate::cell::Cell;
 
 pub(super) const SERVICE_NAME: &str = "service_name";
 pub(super) const LEVEL: &str = "level";
@@ -241,13 +242,21 @@ impl<'p> Lines<'p> {
         let members: Map<String, Value> = serde_json::from_str(object).unwrap_or_default();
         for (name, value) in members {
             let Some(label) = sanitized(&name) else { continue };
-            if self.needs.of_line(&label) && labels.get(&label).is_none() {
-                match value {
-                    Value::String(text) => labels.set(label, text),
-                    other => labels.set(label, other.to_string()),
-                }
+            if self.needs.of_line(&label)
+                && labels.get(&label).is_none()
+                && let Some(text) = text_of(&value)
+            {
+                labels.set(label, text);
             }
         }
+    }
+}
+
+/// As a column of its own would have it.
+fn text_of(value: &Value) -> Option<String> {
+    match cell_of_json(value) {
+        Cell::Null => None,
+        cell => Some(cell.to_string()),
     }
 }
 

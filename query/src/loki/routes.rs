@@ -23,7 +23,7 @@ use crate::http::QueryApi;
 use crate::memory::Account;
 use crate::queries::Queries;
 
-/// Lines that are looked at for their fields, and the most of them.
+/// Lines that are looked at for their fields where nothing is said.
 const SAMPLE_DEFAULT: usize = 100;
 /// Fields of an answer.
 const FIELDS_DEFAULT: usize = 1_000;
@@ -91,7 +91,6 @@ pub(crate) fn routes(routes: Routes<Arc<QueryApi>>) -> Routes<Arc<QueryApi>> {
         .worded(answers::not_let_in)
         .get("/loki/api/v1/status/buildinfo", QUERY, build_info)
         .worded(answers::not_let_in)
-        .get("/ready", Access::Open, ready)
 }
 
 async fn answer(
@@ -246,7 +245,10 @@ fn detected_labels(
 /// Which lines are looked at for their fields.
 fn sample<'r>(request: &Request<'r>) -> Result<Sample<'r>, Refusal> {
     let Request { tenant, given, .. } = *request;
-    let limit = given.number("limit", given.number("field_limit", FIELDS_DEFAULT)?)?;
+    let limit = match given.number("limit", given.number("field_limit", FIELDS_DEFAULT)?)? {
+        0 => FIELDS_DEFAULT,
+        limit => limit,
+    };
     Ok(Sample {
         tenant,
         query: given.query(),
@@ -329,8 +331,4 @@ async fn build_info() -> Response {
         "buildDate": "",
         "goVersion": "",
     })))
-}
-
-async fn ready() -> &'static str {
-    "ready\n"
 }

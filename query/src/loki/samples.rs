@@ -23,8 +23,8 @@ use crate::plan::Plan;
 use crate::queries::{Prepared, Queries};
 use crate::stages::{Flow, Needs, Stage};
 
-/// Bytes of a value of an answer.
-const VALUE_BYTES: usize = 16;
+/// Bytes of a value of an answer: as it is evaluated, as a point, and written.
+const VALUE_BYTES: usize = 48;
 
 /// What a metric query comes to.
 #[derive(Debug)]
@@ -59,6 +59,7 @@ impl Queries {
             account,
             attributes,
             held,
+            collected_bytes: 0,
             lines: 0,
             partial: None,
         };
@@ -78,6 +79,8 @@ struct Samples<'q> {
     attributes: Attributes,
     /// What the evaluation holds.
     held: Held,
+    /// What the last range function holds.
+    collected_bytes: usize,
     lines: u64,
     partial: Option<String>,
 }
@@ -118,11 +121,19 @@ impl Source for Samples<'_> {
         let summary = ran.map_err(failed)?;
         self.lines += summary.matched;
         self.partial = self.partial.take().or(summary.reason);
-        taken(&slot.collected).ok_or_else(|| failed(QueryError::Cancelled))
+        let collected = taken(&slot.collected).ok_or_else(|| failed(QueryError::Cancelled))?;
+        self.collected_bytes = collected.memory_bytes();
+        Ok(collected)
+    }
+
+    fn check(&mut self) -> Result<(), MetricFault> {
+        let allowance: &dyn Allowance = &**self.account;
+        allowance.check().map_err(|stopped| failed(stopped.into()))
     }
 
     fn holds(&mut self, values: usize) -> Result<(), MetricFault> {
-        self.held.set(values.saturating_mul(VALUE_BYTES)).map_err(|stopped| failed(stopped.into()))
+        let bytes = values.saturating_mul(VALUE_BYTES).saturating_add(self.collected_bytes);
+        self.held.set(bytes).map_err(|stopped| failed(stopped.into()))
     }
 }
 
@@ -176,7 +187,7 @@ impl Stage for Collecting {
         for piece in &records.pieces {
             let needs = collected.needs().clone();
             let lines = Lines::new(piece, &needs);
-            let took = match !needs.line && lines.streams_say_all() {
+            let took = match !needs.line && !needs.time && lines.streams_say_all() {
                 true => take_streams(collected, &lines),
                 false => take_lines(collected, &lines),
             };

@@ -215,6 +215,10 @@ impl Queries {
         let mut volumes: BTreeMap<Labels, u64> = BTreeMap::new();
         for (labels, lines) in self.loki_streams(tenant, &[matchers], time, account)? {
             let kept = labels.iter().filter(|(name, _)| named.iter().any(|one| one == name));
+            // Streams that lack a label which is asked for are not asked for.
+            if !together.names && named.iter().any(|name| labels.get(name).is_none()) {
+                continue;
+            }
             match together.names {
                 true => {
                     for (name, _) in kept {

@@ -10,7 +10,7 @@
 //! and any close frame as the end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{RawQuery, State};
@@ -27,10 +27,10 @@ use serde::Serialize;
 use service::principal::Principal;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::answers::{self, Object, Refusal, Streams};
+use super::answers::{self, CATEGORIZE, Object, Refusal, Streams};
 use super::lines::{Asked, Direction, Line, each_kept};
 use super::parameters::Given;
-use super::push_down::of_stream;
+use super::push_down::without_attributes;
 use crate::error::QueryError;
 use crate::http::QueryApi;
 use crate::plan::Plan;
@@ -39,8 +39,15 @@ use crate::tail::{Follower, LOOK_EVERY};
 
 /// Longest that may be waited for late lines, as Loki has it; lines come in order of their arrival here.
 const DELAY_MAX: usize = 5;
-/// How often a client is asked whether it is there.
+/// How often a client is asked whether it is there, and how long it may say nothing.
 const PING_EVERY: Duration = Duration::from_secs(10);
+const SILENCE_MAX: Duration = Duration::from_secs(35);
+/// How long a client may take to take a message.
+const SEND_MAX: Duration = Duration::from_secs(30);
+/// Longest message of a client, which has nothing to say.
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
+/// About the most bytes of lines in a frame; what is more is skipped.
+const FRAME_BYTES_MAX: usize = 4 << 20;
 /// The code of a close frame for something that went wrong.
 const WENT_WRONG: u16 = 1011;
 /// Longest reason in a close frame, bytes.
@@ -58,6 +65,8 @@ struct Wanted {
 /// A frame of lines.
 #[derive(Serialize)]
 struct Frame<'l> {
+    #[serde(rename = "encodingFlags", skip_serializing_if = "Option::is_none")]
+    encoding_flags: Option<[&'static str; 1]>,
     streams: Streams<'l>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     dropped_entries: Vec<Dropped<'l>>,
@@ -80,6 +89,8 @@ pub(super) async fn tail(
     match begin(&api, query.as_deref(), &headers) {
         Ok((wanted, place)) => {
             let tenant = principal.tenant;
+            let upgrade =
+                upgrade.max_message_size(MESSAGE_BYTES_MAX).max_frame_size(MESSAGE_BYTES_MAX);
             upgrade.on_upgrade(move |socket| async move {
                 match wanted {
                     Some(wanted) => serve(&api, &tenant, wanted, socket).await,
@@ -122,9 +133,8 @@ fn begin(
 async fn serve(api: &Arc<QueryApi>, tenant: &Arc<str>, wanted: Wanted, mut socket: WebSocket) {
     // What is there already, and what comes from there on.
     let wanted = Arc::new(wanted);
-    // Which attributes there will be is not known: all stages are the lines' own.
-    let filter = wanted.query.matchers.iter().map(|matcher| of_stream(&matcher.node)).collect();
-    let plan = Plan::of_filter(Filter::and(filter), Signal::Logs.name());
+    // Which attributes there will be is not known.
+    let plan = Plan::of_filter(without_attributes(&wanted.query), Signal::Logs.name());
     let follower = Follower::of_plan(&api.queries, plan, tenant);
     let backlog = {
         let (tenant, wanted, after) = (Arc::clone(tenant), Arc::clone(&wanted), follower.after());
@@ -146,7 +156,8 @@ async fn serve(api: &Arc<QueryApi>, tenant: &Arc<str>, wanted: Wanted, mut socke
     };
     match backlog.map_err(Refusal::from).and_then(|backlog| backlog) {
         Ok(Some(frame)) => {
-            if socket.send(Message::Text(frame.into())).await.is_err() {
+            let sent = tokio::time::timeout(SEND_MAX, socket.send(Message::Text(frame.into())));
+            if !matches!(sent.await, Ok(Ok(()))) {
                 return;
             }
         }
@@ -162,13 +173,25 @@ async fn follow(mut follower: Follower, wanted: Arc<Wanted>, socket: WebSocket) 
     let mut looks = tokio::time::interval(LOOK_EVERY);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut pings = tokio::time::interval(PING_EVERY);
+    let mut heard = Instant::now();
     loop {
         let message = tokio::select! {
             from_client = from_client.next() => match from_client {
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => continue,
+                Some(Ok(Message::Close(_))) => {
+                    // The answer is ready, and goes out with this.
+                    let _ = tokio::time::timeout(SEND_MAX, to_client.flush()).await;
+                    return;
+                }
+                Some(Err(_)) | None => return,
+                Some(Ok(_)) => {
+                    heard = Instant::now();
+                    continue;
+                }
             },
-            _ = pings.tick() => Message::Ping(Bytes::new()),
+            _ = pings.tick() => match heard.elapsed() < SILENCE_MAX {
+                true => Message::Ping(Bytes::new()),
+                false => return,
+            },
             _ = looks.tick() => {
                 let wanted = Arc::clone(&wanted);
                 let looked = tokio::task::spawn_blocking(move || {
@@ -180,14 +203,19 @@ async fn follow(mut follower: Follower, wanted: Arc<Wanted>, socket: WebSocket) 
                 match looked {
                     Ok(None) => continue,
                     Ok(Some(frame)) => Message::Text(frame.into()),
+                    // That passes: the client connects again if nothing is said.
+                    Err(QueryError::Deadline { .. } | QueryError::MemoryTotal { .. }) => return,
                     Err(error) => {
-                        let _ = to_client.send(close_frame(&error.to_string())).await;
+                        let frame = close_frame(&error.to_string());
+                        let _ = tokio::time::timeout(SEND_MAX, to_client.send(frame)).await;
                         return;
                     }
                 }
             }
         };
-        if to_client.send(message).await.is_err() {
+        // Who does not read for so long is gone, or as good as gone.
+        let sent = tokio::time::timeout(SEND_MAX, to_client.send(message)).await;
+        if !matches!(sent, Ok(Ok(()))) {
             return;
         }
     }
@@ -196,12 +224,21 @@ async fn follow(mut follower: Follower, wanted: Arc<Wanted>, socket: WebSocket) 
 /// A frame of what is new.
 fn look(follower: &mut Follower, wanted: &Wanted) -> Result<Option<String>, QueryError> {
     let mut lines: Vec<Line> = Vec::new();
+    let (mut bytes, mut too_much) = (0, 0);
     let skipped = follower.look(&mut |batch| {
         each_kept(&batch, &wanted.pipeline, &mut |timestamp_ns, _, kept| {
-            lines.extend(kept.map(|kept| Line::new(timestamp_ns, &kept)));
+            let Some(kept) = kept else { return Flow::More };
+            if bytes > FRAME_BYTES_MAX {
+                too_much += 1;
+                return Flow::More;
+            }
+            let line = Line::new(timestamp_ns, &kept);
+            bytes += line.bytes();
+            lines.push(line);
             Flow::More
         });
     })?;
+    let skipped = skipped + too_much;
     let nothing = lines.is_empty() && skipped == 0;
     Ok((!nothing).then(|| frame(lines.iter(), skipped, wanted.categorized)))
 }
@@ -210,7 +247,8 @@ fn frame<'l>(lines: impl Iterator<Item = &'l Line>, skipped: usize, categorized:
     let labels: Labels = [("skipped_lines", skipped.to_string())].into_iter().collect();
     let dropped = Dropped { timestamp: Timestamp::now().0.to_string(), labels: Object(&labels) };
     let dropped_entries = if skipped > 0 { vec![dropped] } else { Vec::new() };
-    let frame = Frame { streams: Streams::of(lines, categorized), dropped_entries };
+    let encoding_flags = categorized.then_some([CATEGORIZE]);
+    let frame = Frame { encoding_flags, streams: Streams::of(lines, categorized), dropped_entries };
     serde_json::to_string(&frame).expect("only texts are keys of our types")
 }
 

@@ -58,6 +58,14 @@ const LOG_QUERIES: &[&str] = &[
     "{service_name=~\".+\"} | rare=\"yes\" | level=\"error\" or host=\"web-1\"",
     "{service_name=~\".+\"} | size > 1MB and duration_ms < 500",
     "{service_name=~\".+\"} | nobody=\"x\"",
+    "{service_name=~\".+\"} | mixed > 5 | nobody > 5",
+    "{service_name=~\".+\"} | mixed > 5 and nobody > 5",
+    "{service_name=~\".+\"} | mixed > 5 | __error__!=\"\"",
+    "{service_name=~\".+\"} | mixed > 5 | __error__=\"LabelFilterErr\"",
+    "{service_name=~\".+\"} | line_format \"{{div 1 0}}\" | __error__!=\"\"",
+    "{service_name=~\".+\"} |= \" İstanbul \"",
+    "{service_name=~\".+\"} | share=\"5\"",
+    "{service_name=~\".+\"} | json | level_extracted=\"high\" | user_extracted=\"u-json\"",
     "{service_name=~\".+\"} | nobody=\"\" | tag!=\"\"",
     "{service_name=~\".+\"} | pattern \"request <n> completed in <took> ms\" | took>900",
     "{service_name=~\".+\"} | regexp `after (?P<after>[0-9]+)` | after!=\"\"",
@@ -91,6 +99,10 @@ const METRIC_QUERIES: &[&str] = &[
     "last_over_time({service_name=~\".+\"} | unwrap n [2h]) by (host)",
     "sum by (service_name) (rate_counter({service_name=~\".+\"} | unwrap n [2h]))",
     "sum by (level) (sum_over_time({service_name=~\".+\"} | pattern \"request <n> completed in <took> ms\" | unwrap took | __error__=\"\" [2h]))",
+    "sum by (user_extracted) (count_over_time({service_name=~\".+\"} | json | __error__=\"\" [2h]))",
+    "max_over_time({level=\"error\"} | label_format t=`{{__timestamp__ | unixEpoch}}` | unwrap t [2h]) by ()",
+    "last_over_time({service_name=~\".+\"} | label_format v=`{{if eq .level \"error\"}}1{{else}}0{{end}}` | unwrap v [2h]) by (service_name)",
+    "sum by (t) (count_over_time({level=\"fatal\"} | label_format t=`{{__timestamp__ | unixEpoch}}` [1h]))",
     "absent_over_time({service_name=\"nobody\", level=\"error\"}[1h])",
     "absent_over_time({service_name=\"orders\"} |= \"日本\" [10m])",
     "topk(2, sum by (http_status) (count_over_time({service_name=~\".+\"}[2h])))",
@@ -104,6 +116,24 @@ const METRIC_QUERIES: &[&str] = &[
 
 /// Of the records, the last.
 const SOME: usize = 400;
+
+/// The records, a few of them changed: what is told apart by its spelling, JSON with names that are taken, and floats that
+/// are whole.
+fn some_lines() -> Vec<String> {
+    let lines = lines().split_off(RECORDS - SOME);
+    let changed = lines.iter().enumerate().map(|(number, line)| {
+        let mut record: Value = serde_json::from_str(line).unwrap();
+        match number % 40 {
+            7 => record["msg"] = "nach İstanbul heute".into(),
+            8 => record["msg"] = r#"{"level":"high","user":"u-json","n":1}"#.into(),
+            _ => {}
+        }
+        // Behind many other names, so that it does not get a column everywhere.
+        record["share"] = ((number % 9) as f64 + if number % 2 == 0 { 0.0 } else { 0.5 }).into();
+        record.to_string()
+    });
+    changed.collect()
+}
 
 /// A record as a line, written down once more.
 struct Naive {
@@ -233,7 +263,7 @@ fn labels_json(labels: &Labels) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn log_queries_of_loki_find_what_a_walk_over_all_records_finds() {
     let folder = tempfile::tempdir().unwrap();
-    let lines = lines().split_off(RECORDS - SOME);
+    let lines = some_lines();
     let records: Vec<Naive> = naive_records(&lines).iter().map(Naive::new).collect();
     let mut expected: Vec<Vec<(i64, String, String)>> = Vec::new();
     for query in LOG_QUERIES {
@@ -320,7 +350,7 @@ fn alike(left: &Numbers, right: &Numbers) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn metric_queries_of_loki_count_what_a_walk_over_all_records_counts() {
     let folder = tempfile::tempdir().unwrap();
-    let lines = lines().split_off(RECORDS - SOME);
+    let lines = some_lines();
     let mut records: Vec<Naive> = naive_records(&lines).iter().map(Naive::new).collect();
     records.sort_by_key(|record| record.time);
     let start = FIRST_TIME + 8_500_000_000_000;
@@ -358,4 +388,36 @@ async fn metric_queries_of_loki_count_what_a_walk_over_all_records_counts() {
             }
         });
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_records_than_a_query_may_read_are_told_and_the_oldest_lines_found_nevertheless() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(folder.path(), options()).unwrap());
+    // Ten a second; those that are looked for are the first of all.
+    let lines: Vec<String> = (0..1_000_i64)
+        .map(|n| {
+            let time = record::Timestamp(FIRST_TIME + n * 100_000_000).to_string();
+            let msg = format!("took={n} {}", if n < 3 { "wanted" } else { "other" });
+            serde_json::json!({"time": time, "service": "s", "msg": msg}).to_string()
+        })
+        .collect();
+    append(&store, &lines);
+    let limits = QueryLimits { rows_max: 100, ..QueryLimits::default() };
+    let queries = Queries::new(Arc::clone(&store), limits);
+    let api = QueryApi::new(queries, QueueLimits::default(), &Metrics::new());
+    for (query, direction, texts, told) in [
+        ("{service_name=\"s\"} | logfmt | wanted!=`x`", "forward", 2, false),
+        ("{service_name=\"s\"} | logfmt | took=\"1\"", "forward", 1, false),
+        ("{service_name=\"s\"} | logfmt | took=\"1\"", "backward", 0, true),
+    ] {
+        let parameters =
+            [("query", query), ("start", "1600000000"), ("direction", direction), ("limit", "2")];
+        let (status, body) = ask(&api, "query_range", &parameters).await;
+        assert_eq!(status, StatusCode::OK, "{body}");
+        let answer: Value = serde_json::from_str(&body).unwrap();
+        let found = lines_of(&answer, direction == "backward");
+        assert_eq!(found.len(), texts, "{query} {direction}: {body}");
+        assert_eq!(answer["warnings"].is_array(), told, "{query} {direction}: {body}");
+    }
 }

@@ -3,7 +3,7 @@
 //! Lines may come in any order, and shared out to twins, which are brought together again.
 
 use std::collections::btree_map::Entry as Place;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,8 +20,8 @@ use crate::pipeline::{
 const PANE_VALUES: usize = 8;
 /// Bytes of a value, of which [`Limits::values_max`] speaks.
 const VALUE_BYTES: usize = 16;
-/// What a series takes beside its panes: its labels, its places in maps.
-const SERIES_BYTES: usize = 512;
+/// What a series takes beside its panes and the texts of its labels.
+const SERIES_BYTES: usize = 256;
 
 /// What one range function has seen.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Collected {
 
     /// Memory that it holds, bytes, about.
     pub fn memory_bytes(&self) -> usize {
-        self.series.len() * SERIES_BYTES + self.values * VALUE_BYTES
+        self.values.saturating_mul(VALUE_BYTES)
     }
 
     /// Takes a line, or so many that are alike.
@@ -153,6 +153,7 @@ impl Collected {
         let mut labels: Vec<(Labels, usize)> = twin.places.into_iter().collect();
         labels.sort_unstable_by_key(|(_, place)| *place);
         for ((labels, _), held) in labels.into_iter().zip(twin.series) {
+            self.function.give_back(series_values(&labels));
             let place = self.place(labels)?;
             for (pane, samples) in held.samples {
                 self.function.give_back(PANE_VALUES);
@@ -167,14 +168,16 @@ impl Collected {
     }
 
     fn place(&mut self, labels: Labels) -> Result<usize, MetricFault> {
-        let next = self.series.len();
-        let place = *self.places.entry(labels).or_insert(next);
-        if place == next {
-            if next == self.function.series_max {
-                return Err(MetricFault::TooManySeries(self.function.series_max));
-            }
-            self.series.push(Held::default());
+        if let Some(place) = self.places.get(&labels) {
+            return Ok(*place);
         }
+        let place = self.series.len();
+        if place == self.function.series_max {
+            return Err(MetricFault::TooManySeries(self.function.series_max));
+        }
+        self.spend(series_values(&labels))?;
+        self.places.insert(labels, place);
+        self.series.push(Held::default());
         Ok(place)
     }
 
@@ -204,6 +207,12 @@ impl Collected {
         let series = labels.into_iter().map(|(labels, _)| labels).zip(self.series).collect();
         (series, CollectedPanes(self.function))
     }
+}
+
+/// What a series counts for, in values of 16 bytes.
+fn series_values(labels: &Labels) -> usize {
+    let texts: usize = labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+    (SERIES_BYTES + texts).div_ceil(VALUE_BYTES)
 }
 
 /// The panes of what was collected.
@@ -273,12 +282,15 @@ impl Function {
 
 /// What a range function looks at of each line.
 fn needs_of(aggregation: &RangeAggregation, summed: Option<&Grouping>) -> Needs {
+    use RangeFunction::{Absent, Bytes, BytesRate, First, Last, RateCounter};
+    let function = aggregation.function;
     let grouping = aggregation.grouping.as_ref().or(summed);
-    let (stream, labels) = match grouping {
-        _ if aggregation.function == RangeFunction::Absent => (false, BTreeSet::new()),
-        Some(grouping) if !grouping.without => (false, grouping.labels.iter().cloned().collect()),
-        _ => (true, BTreeSet::new()),
+    let mut wanted = match grouping {
+        _ if function == Absent => Needs::of_labels([]),
+        Some(grouping) if !grouping.without => Needs::of_labels(&grouping.labels),
+        _ => Needs { stream: true, ..Needs::of_labels([]) },
     };
-    let line = matches!(aggregation.function, RangeFunction::Bytes | RangeFunction::BytesRate);
-    needs(&aggregation.range.query.node, Needs { line, stream, labels: Some(labels) })
+    wanted.line = matches!(function, Bytes | BytesRate);
+    wanted.time = matches!(function, First | Last | RateCounter);
+    needs(&aggregation.range.query.node, wanted)
 }

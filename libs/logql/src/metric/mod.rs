@@ -120,7 +120,7 @@ impl Default for Limits {
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs)]
 pub struct Wanted<'q> {
-    /// Its stages are applied to what comes; a source may leave out what its line filters drop.
+    /// Its stages are applied to what comes; a source may leave out what they do not keep.
     pub query: &'q LogQuery,
     pub after_ns: i64,
     pub until_ns: i64,
@@ -142,6 +142,14 @@ pub trait Source {
         wanted: &Wanted<'_>,
         collected: Collected,
     ) -> Result<Collected, MetricFault>;
+
+    /// Is asked now and then whether to go on.
+    ///
+    /// # Errors
+    /// [`MetricFault::Source`], if not.
+    fn check(&mut self) -> Result<(), MetricFault> {
+        Ok(())
+    }
 
     /// Is told how many values of 16 bytes the evaluation holds beside what is collected.
     ///

@@ -30,11 +30,11 @@ pub(super) fn evaluate_range(
     if aggregation.function == RangeFunction::Absent {
         return Ok(absent(aggregation, panes.panes(), &series));
     }
-    let row = |(labels, held): (Labels, Held)| Row {
-        labels,
-        values: values(aggregation, steps, panes.panes(), held),
+    let row = |(labels, held): (Labels, Held)| {
+        let values = values(aggregation, steps, panes.panes(), held, source)?;
+        Ok(Row { labels, values })
     };
-    let mut rows: Vec<Row> = series.into_iter().map(row).collect();
+    let mut rows: Vec<Row> = series.into_iter().map(row).collect::<Result<_, MetricFault>>()?;
     rows.sort_by(|left, right| left.labels.cmp(&right.labels));
     Ok(rows)
 }
@@ -44,13 +44,16 @@ fn values(
     steps: &Steps,
     panes: &Panes,
     held: Held,
-) -> Vec<Option<f64>> {
+    source: &mut dyn Source,
+) -> Result<Vec<Option<f64>>, MetricFault> {
+    source.check()?;
     let range = &aggregation.range;
     if aggregation.function == RangeFunction::Quantile {
         let quantile = aggregation.parameter.unwrap_or_default();
         let window = |(first, behind): &(usize, usize)| {
+            source.check()?;
             let values = held.values.range(*first..*behind).flat_map(|(_, values)| values);
-            quantile_of(quantile, values.map(|(_, value)| *value).collect())
+            Ok(quantile_of(quantile, values.map(|(_, value)| *value).collect()))
         };
         return panes.windows().iter().map(window).collect();
     }
@@ -76,7 +79,8 @@ fn values(
         RangeFunction::Last => Some(samples.last.1),
         RangeFunction::Quantile | RangeFunction::Absent => None,
     };
-    steps.times().zip(windows).map(|(time_ns, samples)| value(samples?, time_ns)).collect()
+    let windows = steps.times().zip(windows);
+    Ok(windows.map(|(time_ns, samples)| value(samples?, time_ns)).collect())
 }
 
 /// Samples of a counter, as they followed each other.

@@ -10,6 +10,8 @@ use crate::ast::{LabelChoice, LabelFilter, LabelSource, LogQuery, QuantityFilter
 pub struct Needs {
     /// Whether its text is.
     pub line: bool,
+    /// Whether its time is, beyond which windows it is in.
+    pub time: bool,
     /// Whether all labels of its stream are.
     pub stream: bool,
     /// Further labels, of its stream or its own; `None` if all are.
@@ -17,6 +19,14 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// These labels alone, wherever they come from.
+    pub(crate) fn of_labels<'a>(names: impl IntoIterator<Item = &'a String>) -> Self {
+        let mut needs =
+            Self { line: false, time: false, stream: false, labels: Some(BTreeSet::new()) };
+        names.into_iter().for_each(|name| needs.label(name));
+        needs
+    }
+
     /// Whether a label of the stream is looked at.
     pub fn of_stream(&self, name: &str) -> bool {
         self.stream || self.of_line(name)
@@ -102,7 +112,7 @@ impl Needs {
     fn template(&mut self, template: &str) {
         match Template::compile(template) {
             Ok(template) => template.looks_at(self),
-            Err(_) => *self = Self { line: true, stream: true, labels: None },
+            Err(_) => *self = Self { line: true, time: true, stream: true, labels: None },
         }
     }
 }
@@ -115,6 +125,10 @@ impl super::template::Looks for Needs {
     fn at_line(&mut self) {
         self.line = true;
     }
+
+    fn at_time(&mut self) {
+        self.time = true;
+    }
 }
 
 #[cfg(test)]
@@ -124,18 +138,19 @@ mod tests {
 
     fn of(query: &str, wanted: &[&str]) -> String {
         let Ok(Expr::Log(query)) = crate::parse(query) else { panic!("{query}") };
-        let wanted = wanted.iter().map(|name| (*name).to_owned()).collect();
-        let wanted = Needs { line: false, stream: false, labels: Some(wanted) };
-        let Needs { line, labels, .. } = needs(&query.node, wanted);
+        let wanted: Vec<String> = wanted.iter().map(|name| (*name).to_owned()).collect();
+        let Needs { line, time, labels, .. } = needs(&query.node, Needs::of_labels(&wanted));
         let labels: Vec<String> = labels.into_iter().flatten().collect();
-        format!("{}{}", if line { "line " } else { "" }, labels.join(" "))
+        let looks = [(line, "line "), (time, "time ")];
+        let looks = looks.map(|(looks, name)| if looks { name } else { "" });
+        format!("{}{}", looks.concat(), labels.join(" "))
     }
 
     #[test]
     fn all_labels_are_looked_at_where_all_that_is_parsed_is_wanted() {
         for (query, all) in [("{a=\"b\"} | c=\"d\"", false), ("{a=\"b\"} | json", true)] {
             let Ok(Expr::Log(query)) = crate::parse(query) else { panic!("{query}") };
-            let wanted = Needs { line: false, stream: true, labels: Some(BTreeSet::new()) };
+            let wanted = Needs { stream: true, ..Needs::of_labels([]) };
             assert_eq!(needs(&query.node, wanted).labels.is_none(), all);
         }
     }
@@ -149,6 +164,7 @@ mod tests {
             ("{a=\"b\"} |= `x`", "line w"),
             ("{a=\"b\"} | c=\"1\" or d > 5", "c d w"),
             ("{a=\"b\"} | json | c_extracted=\"1\"", "line c c_extracted w"),
+            ("{a=\"b\"} | label_format x=`{{__timestamp__ | unixEpoch}}`", "time w"),
             ("{a=\"b\"} | label_format x=y, z=`{{.q | lower}}`", "q w y"),
             (
                 "{a=\"b\"} | label_format z=`{{if .q}}{{__line__}}{{else}}{{.r}}{{end}}`",

@@ -5,8 +5,8 @@
 
 use regex::{Regex, RegexBuilder};
 
-/// Largest compiled regular expression, bytes.
-const REGEX_BYTES_MAX: usize = 2 << 20;
+/// Largest compiled regular expression, bytes; as in our own query language, to which some are handed on.
+const REGEX_BYTES_MAX: usize = 1 << 20;
 
 /// Compiles an expression that may match anywhere.
 ///
@@ -37,7 +37,7 @@ pub fn whole_in_rust(pattern: &str) -> String {
 }
 
 fn build(translated: &str, pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(translated).size_limit(REGEX_BYTES_MAX).nest_limit(100).build().map_err(
+    RegexBuilder::new(translated).size_limit(REGEX_BYTES_MAX).nest_limit(64).build().map_err(
         |error| {
             let reason = match &error {
                 regex::Error::CompiledTooBig(_) => "it is too large".to_owned(),
@@ -75,6 +75,12 @@ fn translate(pattern: &str) -> String {
             '&' | '~' if in_class => {
                 translated.extend(['\\', first]);
                 1
+            }
+            // Two of them would take one class from another; one is the border of a range.
+            '-' if in_class && rest[1..].starts_with('-') => {
+                let begins = translated.ends_with('[') || translated.ends_with("[^");
+                translated.push_str(if begins { "\\-" } else { "-\\-" });
+                if begins { 1 } else { 2 }
             }
             '{' if !in_class && !is_count(rest) => {
                 translated.push_str("\\{");
@@ -117,6 +123,8 @@ fn escape(rest: &str, in_class: bool, translated: &mut String) -> usize {
             translated.push_str(class);
             translated.push(']');
         }
+        // Borders of words elsewhere, signs here.
+        None if letter == '<' || letter == '>' => translated.push(letter),
         None if letter == 'b' && !in_class => translated.push_str(r"(?-u:\b)"),
         None if matches!(letter, 'p' | 'P' | 'x') && rest[2..].starts_with('{') => {
             let length = rest.find('}').map_or(rest.len(), |end| end + 1);
@@ -175,6 +183,10 @@ mod tests {
             (r"(?i)FOO", "a foo", true),
             (r"\p{Greek}", "λ", true),
             (r"\[x", "[x", true),
+            (r"\<\?xml", "<?xml", true),
+            (r"\<b\>", "a b c", false),
+            (r"^[+--]$", ",", true),
+            (r"^[--/]$", ".", true),
         ] {
             let regex = compile(pattern).unwrap_or_else(|fault| panic!("{pattern}: {fault}"));
             assert_eq!(regex.is_match(text), expected, "{pattern} on {text}");

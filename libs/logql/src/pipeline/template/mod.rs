@@ -112,6 +112,7 @@ impl Template {
 pub(super) trait Looks {
     fn at_label(&mut self, name: &str);
     fn at_line(&mut self);
+    fn at_time(&mut self);
 }
 
 fn look_at_nodes(nodes: &[Node], looks: &mut dyn Looks) {
@@ -140,7 +141,8 @@ fn look_at_chain(chain: &Chain, looks: &mut dyn Looks) {
                 Operand::Label(name) => looks.at_label(name),
                 Operand::Line => looks.at_line(),
                 Operand::Inner(chain) => look_at_chain(chain, looks),
-                Operand::Timestamp | Operand::Constant(_) => {}
+                Operand::Timestamp => looks.at_time(),
+                Operand::Constant(_) => {}
             }
         }
     }
