@@ -57,6 +57,16 @@ pub enum QueryError {
     /// Too many queries run and wait already.
     #[error("too many queries run and wait at the same time; try again in a moment")]
     Busy,
+    /// As the API of another system words it.
+    #[error("{message}")]
+    Worded {
+        /// The HTTP status.
+        status: u16,
+        /// All that is said.
+        message: String,
+        /// Whether it is said in JSON.
+        in_json: bool,
+    },
     /// The store could not read something.
     #[error(transparent)]
     Store(StoreError),
@@ -98,6 +108,7 @@ impl QueryError {
             QueryError::Busy | QueryError::MemoryTotal { .. } => 429,
             QueryError::Deadline { .. } => 504,
             QueryError::Cancelled => 499,
+            QueryError::Worded { status, .. } => *status,
             QueryError::Store(_) => 503,
         }
     }
@@ -124,6 +135,7 @@ impl QueryError {
             QueryError::MemoryTotal { .. } => "query_memory_total",
             QueryError::Deadline { .. } => "query_deadline",
             QueryError::Cancelled => "cancelled",
+            QueryError::Worded { .. } => "bad_parameter",
             QueryError::Busy => "too_many_queries",
             QueryError::Store(_) => "store_unreadable",
         }

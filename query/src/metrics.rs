@@ -66,6 +66,12 @@ impl Outcome {
             }
             QueryError::Busy => Self::Refused,
             QueryError::Cancelled => Self::Cancelled,
+            QueryError::Worded { status, .. } => match status {
+                400 | 404 => Self::Invalid,
+                429 => Self::Refused,
+                499 => Self::Cancelled,
+                _ => Self::Failed,
+            },
             QueryError::Memory { .. }
             | QueryError::MemoryTotal { .. }
             | QueryError::Deadline { .. }

@@ -280,6 +280,14 @@ fn parameters_are_held_to_lokis_bounds_in_its_words() {
         said,
         "log queries are not supported as an instant query type, please change your query to a range query type"
     );
+    // They are counted as what they are.
+    let counted = |outcome: &str| -> u64 {
+        let metrics = server.http.get(&format!("{}/metrics", server.query)).text();
+        let name =
+            format!("logq_query_duration_seconds_count{{kind=\"look\",outcome=\"{outcome}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap()
+    };
+    assert!(counted("invalid") >= 9, "{}", counted("invalid"));
     let steps = [("query", "vector(1)"), ("start", "0"), ("end", "11001"), ("step", "1")];
     let (status, said) = refusal(&ask(&server, "query_range", &steps));
     assert!(

@@ -41,8 +41,19 @@ impl Refusal {
     }
 }
 
+/// On its way through the queue, which counts how queries end.
+impl From<Refusal> for QueryError {
+    fn from(refusal: Refusal) -> Self {
+        let Refusal { status, message, in_json } = refusal;
+        QueryError::Worded { status, message, in_json }
+    }
+}
+
 impl From<QueryError> for Refusal {
     fn from(error: QueryError) -> Self {
+        if let QueryError::Worded { status, message, in_json } = error {
+            return Self { status, message, in_json };
+        }
         let message = match &error {
             // Grafana asks for a part again if it reads these words.
             QueryError::Deadline { .. } => format!("the request timed out: {error}"),

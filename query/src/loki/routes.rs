@@ -19,6 +19,7 @@ use super::parameters::Given;
 use super::samples::Evaluated;
 use super::streams::{Counted, Together, matchers};
 use super::{LINES_MAX, SERIES_MAX, tail};
+use crate::error::QueryError;
 use crate::http::QueryApi;
 use crate::memory::Account;
 use crate::queries::Queries;
@@ -105,9 +106,9 @@ async fn answer(
     let tenant = Arc::clone(&principal.tenant);
     let looked = api.look(&principal.tenant, move |queries, account| {
         let request = Request { tenant: &tenant, given: &given, name: &name, categorized };
-        Ok(look(queries, &request, account))
+        look(queries, &request, account).map_err(QueryError::from)
     });
-    looked.await?
+    looked.await.map_err(Refusal::from)
 }
 
 fn query_range(

@@ -147,14 +147,13 @@ async fn serve(api: &Arc<QueryApi>, tenant: &Arc<str>, wanted: Wanted, mut socke
                 direction: Direction::Backward,
                 also: up_to(after),
             };
-            Ok(queries.loki_lines(&asked, account).map(|found| {
-                let lines: Vec<&Line> = found.lines.iter().rev().collect();
-                (!lines.is_empty()).then(|| frame(lines.into_iter(), 0, wanted.categorized))
-            }))
+            let found = queries.loki_lines(&asked, account).map_err(QueryError::from)?;
+            let lines: Vec<&Line> = found.lines.iter().rev().collect();
+            Ok((!lines.is_empty()).then(|| frame(lines.into_iter(), 0, wanted.categorized)))
         })
         .await
     };
-    match backlog.map_err(Refusal::from).and_then(|backlog| backlog) {
+    match backlog.map_err(Refusal::from) {
         Ok(Some(frame)) => {
             let sent = tokio::time::timeout(SEND_MAX, socket.send(Message::Text(frame.into())));
             if !matches!(sent.await, Ok(Ok(()))) {
