@@ -46,3 +46,6 @@ pub use queries::{LIMIT_DEFAULT, Prepared, Queries, Request, SINCE_DEFAULT};
 pub use queue::QueueLimits;
 pub use record::time_parameter;
 pub use stages::{Flow, STAGES, StageHelp};
+
+/// How other systems' APIs call the service of what names none; as in OpenTelemetry.
+const UNKNOWN_SERVICE: &str = "unknown_service";

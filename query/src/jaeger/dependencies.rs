@@ -12,8 +12,9 @@ use record::{SpanId, TraceId, span};
 use serde::Serialize;
 use store::{Allowance, Held, Stopped};
 
+use super::DEPENDENCY_SPANS_MAX;
 use super::search::plan;
-use super::{DEPENDENCY_SPANS_MAX, UNKNOWN_SERVICE};
+use crate::UNKNOWN_SERVICE;
 use crate::batch::Batch;
 use crate::cell::Cell;
 use crate::error::QueryError;

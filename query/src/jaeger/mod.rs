@@ -39,5 +39,3 @@ const SPANS_MAX: usize = 100_000;
 const NAMES_MAX: usize = 10_000;
 /// The newest spans that are looked at for who calls whom.
 const DEPENDENCY_SPANS_MAX: usize = 500_000;
-/// How the service of spans is called that name none; as in OpenTelemetry.
-const UNKNOWN_SERVICE: &str = "unknown_service";

@@ -7,8 +7,9 @@ use ql::{Field, Filter};
 use record::span;
 use serde::Serialize;
 
+use super::NAMES_MAX;
 use super::search::{of_service, plan};
-use super::{NAMES_MAX, UNKNOWN_SERVICE};
+use crate::UNKNOWN_SERVICE;
 use crate::cell::Cell;
 use crate::error::QueryError;
 use crate::memory::Account;

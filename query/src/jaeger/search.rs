@@ -8,7 +8,8 @@ use ql::{Field, Filter, Number, Operand, Test};
 use record::{TraceId, span};
 
 use super::traces::Traces;
-use super::{SPANS_MAX, UNKNOWN_SERVICE, tags};
+use super::{SPANS_MAX, tags};
+use crate::UNKNOWN_SERVICE;
 use crate::cell::Cell;
 use crate::error::QueryError;
 use crate::memory::Account;

@@ -19,8 +19,9 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use story::Entry;
 
+use super::shared_ids;
 use super::tags::{self, Tag};
-use super::{UNKNOWN_SERVICE, shared_ids};
+use crate::UNKNOWN_SERVICE;
 
 /// A trace.
 #[derive(Debug, Serialize)]

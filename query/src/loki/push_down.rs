@@ -11,9 +11,8 @@ use logql::pipeline::{
 use ql::{Field, Filter, Literal, Pattern, Phrase, Piece, SeverityRange, Test, Wildcard};
 use record::{Level, SpanId, TraceId, tokenizer};
 
-use super::record::{
-    Attributes, DETECTED_LEVEL, HOST, LEVEL, SERVICE_NAME, UNKNOWN_LEVEL, UNKNOWN_SERVICE,
-};
+use super::record::{Attributes, DETECTED_LEVEL, HOST, LEVEL, SERVICE_NAME, UNKNOWN_LEVEL};
+use crate::UNKNOWN_SERVICE;
 
 /// Shortest and longest beginning of a word that the index is asked for.
 const PREFIX_BYTES: std::ops::RangeInclusive<usize> = 3..=200;

@@ -19,6 +19,7 @@ use serde_json::{Map, Value};
 use store::schema::{self, AttributeType};
 use store::{Columns, View};
 
+use crate::UNKNOWN_SERVICE;
 use crate::batch::{FieldReader, Piece, cell_of_json};
 use crate::cell::Cell;
 
@@ -29,8 +30,6 @@ pub(super) const DETECTED_LEVEL: &str = "detected_level";
 /// The labels of a stream with the fields that they are.
 pub(super) const STREAM_LABELS: [(&str, Field); 3] =
     [(HOST, Field::Host), (LEVEL, Field::Severity), (SERVICE_NAME, Field::Service)];
-/// The service of records that name none; Logs Drilldown wants one on every stream.
-pub(super) const UNKNOWN_SERVICE: &str = "unknown_service";
 /// The detected level of records of no known severity.
 pub(super) const UNKNOWN_LEVEL: &str = "unknown";
 /// Fixed fields that come with a line.

@@ -34,7 +34,7 @@ const VOLUMES_DEFAULT: usize = 100;
 const LOKI_VERSION: &str = "3.5.0";
 
 /// Answers a request on a thread that may block; what it gives back is the body.
-type Look = fn(&Queries, &Request<'_>, &Arc<Account>) -> Result<Vec<u8>, Refusal>;
+type Look = fn(&Request<'_>) -> Result<Vec<u8>, Refusal>;
 
 /// Routes that look for something, by GET and by POST.
 const LOOKS: [(&str, Look); 13] = [
@@ -53,8 +53,10 @@ const LOOKS: [(&str, Look); 13] = [
     ("/loki/api/v1/format_query", format_query),
 ];
 
-/// What is asked, by whom.
+/// What is asked, by whom, and what is there to answer it.
 struct Request<'r> {
+    queries: &'r Queries,
+    account: &'r Arc<Account>,
     tenant: &'r str,
     given: &'r Given,
     /// What stands for `{name}` in the path.
@@ -105,18 +107,15 @@ async fn answer(
     let given = Given::of_request(request).await?;
     let tenant = Arc::clone(&principal.tenant);
     let looked = api.look(&principal.tenant, move |queries, account| {
-        let request = Request { tenant: &tenant, given: &given, name: &name, categorized };
-        look(queries, &request, account).map_err(QueryError::from)
+        let (tenant, given, name) = (&*tenant, &given, &*name);
+        let request = Request { queries, account, tenant, given, name, categorized };
+        look(&request).map_err(QueryError::from)
     });
     looked.await.map_err(Refusal::from)
 }
 
-fn query_range(
-    queries: &Queries,
-    request: &Request<'_>,
-    account: &Arc<Account>,
-) -> Result<Vec<u8>, Refusal> {
-    let Request { tenant, given, categorized, .. } = *request;
+fn query_range(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
+    let Request { queries, account, tenant, given, categorized, .. } = *request;
     let began = Instant::now();
     match logql::parse(given.query())? {
         Expr::Log(query) => {
@@ -140,12 +139,8 @@ fn query_range(
     }
 }
 
-fn query(
-    queries: &Queries,
-    request: &Request<'_>,
-    account: &Arc<Account>,
-) -> Result<Vec<u8>, Refusal> {
-    let Request { tenant, given, .. } = *request;
+fn query(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
+    let Request { queries, account, tenant, given, .. } = *request;
     let began = Instant::now();
     match logql::parse(given.query())? {
         Expr::Log(_) => Err(Refusal::bad_request(
@@ -160,54 +155,34 @@ fn query(
     }
 }
 
-fn labels(
-    queries: &Queries,
-    request: &Request<'_>,
-    account: &Arc<Account>,
-) -> Result<Vec<u8>, Refusal> {
-    let Request { tenant, given, .. } = *request;
+fn labels(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
+    let Request { queries, account, tenant, given, .. } = *request;
     let matchers = matchers(given.query())?;
     Ok(success(&queries.loki_labels(tenant, &matchers, &given.time()?, account)?))
 }
 
-fn label_values(
-    queries: &Queries,
-    request: &Request<'_>,
-    account: &Arc<Account>,
-) -> Result<Vec<u8>, Refusal> {
-    let Request { tenant, given, name, .. } = *request;
+fn label_values(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
+    let Request { queries, account, tenant, given, name, .. } = *request;
     let matchers = matchers(given.query())?;
     Ok(success(&queries.loki_values(tenant, name, &matchers, given.time()?, account)?))
 }
 
-fn series(
-    queries: &Queries,
-    request: &Request<'_>,
-    account: &Arc<Account>,
-) -> Result<Vec<u8>, Refusal> {
-    let Request { tenant, given, .. } = *request;
+fn series(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
+    let Request { queries, account, tenant, given, .. } = *request;
     let selectors = given.matches().map(matchers).collect::<Result<Vec<_>, _>>()?;
     let streams = queries.loki_streams(tenant, &selectors, given.time()?, account)?;
     let labels: Vec<Object<'_>> = streams.iter().map(|(labels, _)| Object(labels)).collect();
     Ok(success(&labels))
 }
 
-fn index_stats(
-    queries: &Queries,
-    request: &Request<'_>,
-    account: &Arc<Account>,
-) -> Result<Vec<u8>, Refusal> {
-    let Request { tenant, given, .. } = *request;
+fn index_stats(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
+    let Request { queries, account, tenant, given, .. } = *request;
     let matchers = matchers(given.query())?;
     Ok(body_of(&queries.loki_volume(tenant, matchers, given.time()?, account)?))
 }
 
-fn index_volume(
-    queries: &Queries,
-    request: &Request<'_>,
-    account: &Arc<Account>,
-) -> Result<Vec<u8>, Refusal> {
-    let Request { tenant, given, .. } = *request;
+fn index_volume(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
+    let Request { queries, account, tenant, given, .. } = *request;
     let began = Instant::now();
     let labels = given.text("targetLabels").unwrap_or_default().split(',');
     let labels = labels.map(str::trim).filter(|label| !label.is_empty());
@@ -232,12 +207,8 @@ fn index_volume(
     Ok(answers::of_numbers(&evaluated, true, began.elapsed()))
 }
 
-fn detected_labels(
-    queries: &Queries,
-    request: &Request<'_>,
-    account: &Arc<Account>,
-) -> Result<Vec<u8>, Refusal> {
-    let Request { tenant, given, .. } = *request;
+fn detected_labels(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
+    let Request { queries, account, tenant, given, .. } = *request;
     let matchers = matchers(given.query())?;
     let labels = queries.loki_detected_labels(tenant, &matchers, &given.time()?, account)?;
     Ok(body_of(&json!({ "detectedLabels": labels })))
@@ -259,38 +230,26 @@ fn sample<'r>(request: &Request<'r>) -> Result<Sample<'r>, Refusal> {
     })
 }
 
-fn detected_fields(
-    queries: &Queries,
-    request: &Request<'_>,
-    account: &Arc<Account>,
-) -> Result<Vec<u8>, Refusal> {
+fn detected_fields(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
     let sample = sample(request)?;
-    let fields = queries.loki_detected_fields(&sample, account)?;
+    let fields = request.queries.loki_detected_fields(&sample, request.account)?;
     Ok(body_of(&json!({ "fields": fields, "limit": sample.limit })))
 }
 
-fn detected_values(
-    queries: &Queries,
-    request: &Request<'_>,
-    account: &Arc<Account>,
-) -> Result<Vec<u8>, Refusal> {
+fn detected_values(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
     let sample = sample(request)?;
-    let values = queries.loki_detected_values(&sample, request.name, account)?;
+    let values = request.queries.loki_detected_values(&sample, request.name, request.account)?;
     Ok(body_of(&json!({ "values": values, "limit": sample.limit })))
 }
 
-fn patterns(
-    queries: &Queries,
-    request: &Request<'_>,
-    account: &Arc<Account>,
-) -> Result<Vec<u8>, Refusal> {
-    let Request { tenant, given, .. } = *request;
+fn patterns(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
+    let Request { queries, account, tenant, given, .. } = *request;
     let time = given.time()?;
     let step_ns = given.step(&time)?;
     Ok(success(&queries.loki_patterns(tenant, given.query(), time, step_ns, account)?))
 }
 
-fn format_query(_: &Queries, request: &Request<'_>, _: &Arc<Account>) -> Result<Vec<u8>, Refusal> {
+fn format_query(request: &Request<'_>) -> Result<Vec<u8>, Refusal> {
     match logql::parse(request.given.query()) {
         Ok(query) => Ok(success(&query.to_string())),
         Err(fault) => Err(Refusal::invalid_query(&fault)),
