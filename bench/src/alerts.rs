@@ -14,7 +14,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 use crate::corpus::{CorpusOptions, DAY_END};
-use crate::home::Home;
+use crate::home::{Home, Places};
 use crate::load::{self, Batches, LoadOptions};
 use crate::report;
 use crate::server::{Installation, Server};
@@ -43,15 +43,8 @@ pub(crate) struct AlertsOptions {
     /// Records that come in each second meanwhile
     #[arg(long, default_value_t = 500)]
     pub(crate) rate: usize,
-    /// The server's binary [default: `logq` beside this program]
-    #[arg(long)]
-    pub(crate) logq: Option<PathBuf>,
-    /// Folder for the data, kept afterwards, and used again when it holds this corpus
-    #[arg(long)]
-    pub(crate) keep: Option<PathBuf>,
-    /// Folder for the report
-    #[arg(long)]
-    pub(crate) results: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) places: Places,
 }
 
 /// What was measured.
@@ -74,8 +67,8 @@ pub(crate) struct AlertsResults {
 /// # Errors
 /// When the server cannot be run or loaded, or an evaluation fails.
 pub(crate) async fn run(options: &AlertsOptions) -> anyhow::Result<AlertsResults> {
-    let home = Home::open(options.keep.as_deref())?;
-    let installation = Installation::new(options.logq.as_deref(), home.path())?;
+    let home = Home::open(options.places.keep.as_deref())?;
+    let installation = Installation::new(options.places.logq.as_deref(), home.path())?;
     if !home.holds(&options.corpus)? {
         let server = installation.start()?;
         let batches = Batches::generate(&options.corpus, &options.load, |_| {})?;

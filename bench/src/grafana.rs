@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::corpus::{
     COMMON_WORD, CorpusOptions, DAY_END, DAY_START, Entry, Generator, Level, RARE_WORD,
 };
-use crate::home::Home;
+use crate::home::{Home, Places};
 use crate::load::{self, Batches, LoadOptions};
 use crate::report;
 use crate::samples::Samples;
@@ -30,15 +30,8 @@ pub(crate) struct GrafanaOptions {
     pub(crate) corpus: CorpusOptions,
     #[command(flatten)]
     pub(crate) load: LoadOptions,
-    /// The server's binary [default: `logq` beside this program]
-    #[arg(long)]
-    pub(crate) logq: Option<PathBuf>,
-    /// Folder for the data, kept afterwards, and used again when it holds this corpus
-    #[arg(long)]
-    pub(crate) keep: Option<PathBuf>,
-    /// Folder for the report
-    #[arg(long)]
-    pub(crate) results: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) places: Places,
 }
 
 /// What was measured.
@@ -190,8 +183,8 @@ fn questions(truth: &Truth) -> Vec<Question> {
 /// # Errors
 /// When the server cannot be run or loaded, or an answer is wrong.
 pub(crate) async fn run(options: &GrafanaOptions) -> anyhow::Result<GrafanaResults> {
-    let home = Home::open(options.keep.as_deref())?;
-    let installation = Installation::new(options.logq.as_deref(), home.path())?;
+    let home = Home::open(options.places.keep.as_deref())?;
+    let installation = Installation::new(options.places.logq.as_deref(), home.path())?;
     let server = match home.holds(&options.corpus)? {
         true => installation.start()?,
         false => load_all(&installation, options, &home).await?,

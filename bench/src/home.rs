@@ -13,6 +13,20 @@ use crate::corpus::CorpusOptions;
 
 const MARKER: &str = "corpus.json";
 
+/// Where a run finds and leaves what it needs.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Places {
+    /// The server's binary [default: `logq` beside this program]
+    #[arg(long)]
+    pub(crate) logq: Option<PathBuf>,
+    /// Folder for the data, kept afterwards, and used again when it holds this corpus
+    #[arg(long)]
+    pub(crate) keep: Option<PathBuf>,
+    /// Folder for the report
+    #[arg(long)]
+    pub(crate) results: Option<PathBuf>,
+}
+
 /// The folder of a run.
 #[derive(Debug)]
 pub(crate) struct Home {

@@ -138,7 +138,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Alerts { options } => {
             let result = alerts::run(&options).await?;
             std::io::stdout().write_all(result.text().as_bytes())?;
-            if let Some(folder) = &options.results {
+            if let Some(folder) = &options.places.results {
                 let report = result.write(folder)?;
                 writeln!(std::io::stdout(), "{}", report.display())?;
             }
@@ -147,7 +147,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Grafana { options } => {
             let result = grafana::run(&options).await?;
             std::io::stdout().write_all(result.text().as_bytes())?;
-            if let Some(folder) = &options.results {
+            if let Some(folder) = &options.places.results {
                 let report = result.write(folder)?;
                 writeln!(std::io::stdout(), "{}", report.display())?;
             }
@@ -156,7 +156,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Stories { options } => {
             let result = stories::run(&options).await?;
             std::io::stdout().write_all(result.text().as_bytes())?;
-            if let Some(folder) = &options.results {
+            if let Some(folder) = &options.places.results {
                 let report = result.write(folder)?;
                 writeln!(std::io::stdout(), "{}", report.display())?;
             }

@@ -14,7 +14,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::corpus::{CorpusOptions, DAY_END, DAY_START, Entry, Generator, Level};
-use crate::home::Home;
+use crate::home::{Home, Places};
 use crate::load::{self, Batches, LoadOptions};
 use crate::report;
 use crate::samples::Samples;
@@ -36,15 +36,8 @@ pub(crate) struct StoriesOptions {
     pub(crate) corpus: CorpusOptions,
     #[command(flatten)]
     pub(crate) load: LoadOptions,
-    /// The server's binary [default: `logq` beside this program]
-    #[arg(long)]
-    pub(crate) logq: Option<PathBuf>,
-    /// Folder for the data, kept afterwards, and used again when it holds this corpus
-    #[arg(long)]
-    pub(crate) keep: Option<PathBuf>,
-    /// Folder for the report
-    #[arg(long)]
-    pub(crate) results: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) places: Places,
 }
 
 /// What was measured.
@@ -86,8 +79,8 @@ const QUESTIONS: [(&str, &str, &str); 4] = [
 /// # Errors
 /// When the server cannot be run or loaded, or an answer is wrong.
 pub(crate) async fn run(options: &StoriesOptions) -> anyhow::Result<StoriesResults> {
-    let home = Home::open(options.keep.as_deref())?;
-    let installation = Installation::new(options.logq.as_deref(), home.path())?;
+    let home = Home::open(options.places.keep.as_deref())?;
+    let installation = Installation::new(options.places.logq.as_deref(), home.path())?;
     let begun = Instant::now();
     let is_loaded = home.holds(&options.corpus)?;
     let server = match is_loaded {

@@ -136,106 +136,102 @@ fn show_agents(registry: &Registry, store: &Arc<Store>, agents: &Arc<Agents>) {
 /// Reads a value of the store.
 type Read = fn(&Store) -> u64;
 
+/// Gauges of the store: name, help, value.
+const GAUGES: [(&str, &str, Read); 15] = [
+    ("store_active_deletes", "Deletes that are not done.", |store| store.active_deletes() as u64),
+    ("store_part_records", "Records in memory, not yet in a segment.", |store| {
+        store.view().part_rows()
+    }),
+    ("store_indexed_records", "Records in segments.", |store| store.view().segment_rows()),
+    ("store_segments", "Segments.", |store| store.view().segments().len() as u64),
+    ("store_segment_bytes", "Bytes of all segments.", |store| {
+        store.view().segments().iter().map(|segment| segment.meta().bytes()).sum()
+    }),
+    ("store_part_bytes", "Memory of parts.", |store| store.memory_bytes().0 as u64),
+    ("store_request_bytes", "Memory set apart for requests in flight.", |store| {
+        store.memory_bytes().1 as u64
+    }),
+    ("store_open_bytes", "Memory of what is open of segments: footers, roll-ups.", |store| {
+        store.open_bytes().0 as u64
+    }),
+    ("store_mapped_bytes", "Bytes of mapped indexes; in memory is what was touched.", |store| {
+        store.open_bytes().1 as u64
+    }),
+    ("store_snapshots", "Snapshots held for backups.", |store| store.snapshots().len() as u64),
+    (
+        "store_snapshot_kept_bytes",
+        "Bytes of segments merged away or expired, on the disk only for backups; for each backup.",
+        |store| store.snapshots().iter().map(|snapshot| snapshot.bytes_kept_for_it).sum(),
+    ),
+    ("store_quarantined_segments", "Segments set apart because they cannot be read.", |store| {
+        store.view().quarantined() as u64
+    }),
+    (
+        "store_lost_batches",
+        "Batches that their senders call settled and that were never seen here.",
+        |store| store.ledger().lost_batches,
+    ),
+    ("store_senders", "Senders of named batches that are known in detail.", |store| {
+        store.ledger().senders
+    }),
+    (
+        "store_journal_disk_bytes",
+        "Bytes of the journal's files, reserved ones included.",
+        Store::journal_disk_bytes,
+    ),
+];
+
+/// Counters of the store: name, help, value.
+const COUNTERS: [(&str, &str, Read); 11] = [
+    (
+        "store_quarantined_records_total",
+        "Records in what was set apart because it cannot be read, since the data folder was made.",
+        |store| store.ledger().counters.quarantined,
+    ),
+    (
+        "store_timestamps_replaced_total",
+        "Records whose time could not be read, so that the time of receipt stands in, since the data folder was made.",
+        |store| store.ledger().counters.timestamps_replaced,
+    ),
+    (
+        "store_deleted_records_total",
+        "Records removed by deletes since the data folder was made.",
+        |store| store.ledger().counters.deleted,
+    ),
+    ("store_accepted_records_total", "Records accepted since the data folder was made.", |store| {
+        store.ledger().counters.accepted
+    }),
+    (
+        "store_duplicate_records_total",
+        "Records of batches that had been accepted before, since the data folder was made.",
+        |store| store.ledger().counters.duplicate,
+    ),
+    (
+        "store_expired_records_total",
+        "Records dropped by retention since the data folder was made.",
+        |store| store.ledger().counters.expired,
+    ),
+    ("store_journal_syncs_total", "Groups of batches made durable.", |store| {
+        store.statistics().journal_syncs.load(Ordering::Relaxed)
+    }),
+    ("store_journal_bytes_total", "Payload bytes written to the journal.", |store| {
+        store.statistics().journal_bytes.load(Ordering::Relaxed)
+    }),
+    ("store_flushes_total", "Flushes that ended well.", |store| {
+        store.statistics().flushes.load(Ordering::Relaxed)
+    }),
+    ("store_segments_written_total", "Segments written by flushes.", |store| {
+        store.statistics().segments_written.load(Ordering::Relaxed)
+    }),
+    ("store_compactions_total", "Merges that ended well.", |store| {
+        store.statistics().compactions.load(Ordering::Relaxed)
+    }),
+];
+
 /// Gauges and counters that are read from the store when they are asked for.
 fn show_store(registry: &Registry, store: &Arc<Store>) {
-    let gauges: [(&str, &str, Read); 15] = [
-        ("store_active_deletes", "Deletes that are not done.", |store| {
-            store.active_deletes() as u64
-        }),
-        ("store_part_records", "Records in memory, not yet in a segment.", |store| {
-            store.view().part_rows()
-        }),
-        ("store_indexed_records", "Records in segments.", |store| store.view().segment_rows()),
-        ("store_segments", "Segments.", |store| store.view().segments().len() as u64),
-        ("store_segment_bytes", "Bytes of all segments.", |store| {
-            store.view().segments().iter().map(|segment| segment.meta().bytes()).sum()
-        }),
-        ("store_part_bytes", "Memory of parts.", |store| store.memory_bytes().0 as u64),
-        ("store_request_bytes", "Memory set apart for requests in flight.", |store| {
-            store.memory_bytes().1 as u64
-        }),
-        ("store_open_bytes", "Memory of what is open of segments: footers, roll-ups.", |store| {
-            store.open_bytes().0 as u64
-        }),
-        (
-            "store_mapped_bytes",
-            "Bytes of mapped indexes; in memory is what was touched.",
-            |store| store.open_bytes().1 as u64,
-        ),
-        ("store_snapshots", "Snapshots held for backups.", |store| store.snapshots().len() as u64),
-        (
-            "store_snapshot_kept_bytes",
-            "Bytes of segments merged away or expired, on the disk only for backups; for each backup.",
-            |store| store.snapshots().iter().map(|snapshot| snapshot.bytes_kept_for_it).sum(),
-        ),
-        (
-            "store_quarantined_segments",
-            "Segments set apart because they cannot be read.",
-            |store| store.view().quarantined() as u64,
-        ),
-        (
-            "store_lost_batches",
-            "Batches that their senders call settled and that were never seen here.",
-            |store| store.ledger().lost_batches,
-        ),
-        ("store_senders", "Senders of named batches that are known in detail.", |store| {
-            store.ledger().senders
-        }),
-        (
-            "store_journal_disk_bytes",
-            "Bytes of the journal's files, reserved ones included.",
-            Store::journal_disk_bytes,
-        ),
-    ];
-    let counters: [(&str, &str, Read); 11] = [
-        (
-            "store_quarantined_records_total",
-            "Records in what was set apart because it cannot be read, since the data folder was made.",
-            |store| store.ledger().counters.quarantined,
-        ),
-        (
-            "store_timestamps_replaced_total",
-            "Records whose time could not be read, so that the time of receipt stands in, since the data folder was made.",
-            |store| store.ledger().counters.timestamps_replaced,
-        ),
-        (
-            "store_deleted_records_total",
-            "Records removed by deletes since the data folder was made.",
-            |store| store.ledger().counters.deleted,
-        ),
-        (
-            "store_accepted_records_total",
-            "Records accepted since the data folder was made.",
-            |store| store.ledger().counters.accepted,
-        ),
-        (
-            "store_duplicate_records_total",
-            "Records of batches that had been accepted before, since the data folder was made.",
-            |store| store.ledger().counters.duplicate,
-        ),
-        (
-            "store_expired_records_total",
-            "Records dropped by retention since the data folder was made.",
-            |store| store.ledger().counters.expired,
-        ),
-        ("store_journal_syncs_total", "Groups of batches made durable.", |store| {
-            store.statistics().journal_syncs.load(Ordering::Relaxed)
-        }),
-        ("store_journal_bytes_total", "Payload bytes written to the journal.", |store| {
-            store.statistics().journal_bytes.load(Ordering::Relaxed)
-        }),
-        ("store_flushes_total", "Flushes that ended well.", |store| {
-            store.statistics().flushes.load(Ordering::Relaxed)
-        }),
-        ("store_segments_written_total", "Segments written by flushes.", |store| {
-            store.statistics().segments_written.load(Ordering::Relaxed)
-        }),
-        ("store_compactions_total", "Merges that ended well.", |store| {
-            store.statistics().compactions.load(Ordering::Relaxed)
-        }),
-    ];
-    let gauges = gauges.map(|(name, help, read)| (registry.gauge(name, help), read));
-    let counters = counters.map(|(name, help, read)| (registry.counter(name, help), read));
+    let gauges = GAUGES.map(|(name, help, read)| (registry.gauge(name, help), read));
+    let counters = COUNTERS.map(|(name, help, read)| (registry.counter(name, help), read));
     let store = Arc::clone(store);
     registry.before_render(move || {
         for (gauge, read) in &gauges {
