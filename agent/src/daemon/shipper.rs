@@ -107,6 +107,9 @@ impl Shipper {
     /// Ships until it is told that nothing more comes, and the spool is empty.
     pub(crate) async fn run(mut self, mut until: watch::Receiver<Until>) {
         loop {
+            // Looked at before the spool is: a batch may come between a look at the spool and the word that it was
+            // the last one.
+            let is_end = *until.borrow() == Until::Empty || until.has_changed().is_err();
             let durable = Arc::clone(&self.durable);
             let front = tokio::task::spawn_blocking(move || durable.front()).await;
             match front.unwrap_or(Ok(None)) {
@@ -117,7 +120,8 @@ impl Shipper {
                 Ok(Some(damaged @ Front::Damaged { .. })) => self.damaged(&damaged).await,
                 Ok(None) => {
                     self.figures.front_oldest.store(0, Ordering::Relaxed);
-                    if self.idle(&mut until).await {
+                    self.idle(is_end, &mut until).await;
+                    if is_end {
                         return;
                     }
                 }
@@ -129,17 +133,16 @@ impl Shipper {
         }
     }
 
-    /// Waits for a batch; whether the end has come.
-    async fn idle(&self, until: &mut watch::Receiver<Until>) -> bool {
+    /// Makes durable what is settled, and waits for a batch if there may be one.
+    async fn idle(&self, is_end: bool, until: &mut watch::Receiver<Until>) {
         if let Err(error) = self.durable.sync() {
             tracing::warn!(%error, "cannot make acknowledgements durable; they will be sent again");
         }
-        if *until.borrow() == Until::Empty {
-            return true;
-        }
-        tokio::select! {
-            () = self.durable.arrived.notified() => false,
-            changed = until.changed() => changed.is_err(),
+        if !is_end {
+            tokio::select! {
+                () = self.durable.arrived.notified() => {}
+                _ = until.changed() => {}
+            }
         }
     }
 
@@ -386,5 +389,71 @@ impl Outgoing {
     fn bury(&mut self) {
         self.dead = true;
         self.body = wire::compress(Encoding::Zstd, &OtlpEncoder::of(self.signal).finish()).into();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use file_system::ModelFileSystem;
+    use service::credentials::Credentials;
+    use service::metrics::{Metrics, SECONDS_BUCKETS};
+    use spool::SpoolOptions;
+
+    use super::*;
+
+    /// Whose collector is not there.
+    fn shipper(durable: &Arc<Durable>, fs: &ModelFileSystem) -> Shipper {
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let addr = format!("http://{closed}");
+        let collector = Collector::new(&addr, &Credentials::default(), DISK_PAUSE).unwrap();
+        let fs = Arc::new(fs.clone());
+        Shipper {
+            agent: "a".to_owned(),
+            spool: durable.spool_id(),
+            durable: Arc::clone(durable),
+            dead_letters: DeadLetters::open(fs, Path::new("state"), 1 << 20).unwrap(),
+            collectors: watch::channel(vec![Named { addr, collector }]).1,
+            failover_after: DISK_PAUSE,
+            figures: Arc::default(),
+            request_seconds: Metrics::new().histogram("seconds", "Time.", SECONDS_BUCKETS),
+            health: Health::default(),
+            at: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn a_batch_that_comes_between_a_look_at_the_spool_and_the_word_of_the_end_is_shipped() {
+        let fs = ModelFileSystem::new(1);
+        let options = SpoolOptions { file_bytes: 4_096, bytes_max: 1 << 20 };
+        let (durable, _) =
+            Durable::open(Arc::new(fs.clone()), Path::new("spool"), options).unwrap();
+        let durable = Arc::new(durable);
+        let shipper = shipper(&durable, &fs);
+        let figures = Arc::clone(&shipper.figures);
+        let (end, until) = watch::channel(Until::Told);
+        // One thread for everything that blocks, so that one thing comes after the other.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let shipping = tokio::spawn(shipper.run(until));
+            tokio::task::yield_now().await;
+            // The look at the spool stands in the queue before this, and the shipper does not go on before the append
+            // below, which waits for nothing.
+            let (looked, is_looked) = std::sync::mpsc::channel();
+            tokio::task::spawn_blocking(move || looked.send(()));
+            is_looked.recv().unwrap();
+            durable.append(&Note { records: 1, ..Note::default() }, Some(&[7; 100])).unwrap();
+            end.send(Until::Empty).unwrap();
+            while figures.attempts.load(Ordering::Relaxed) == 0 {
+                assert!(!shipping.is_finished(), "it ended without a try");
+                tokio::task::yield_now().await;
+            }
+            shipping.abort();
+        });
     }
 }
