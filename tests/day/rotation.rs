@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::agent::Agent;
 use super::collector::Collector;
@@ -203,6 +203,10 @@ impl Rotation<'_> {
         };
         let text = format!("{} {{\nrotate 10000\n{directives}\n{script}\n}}\n", log.path.display());
         std::fs::write(&config, text).unwrap();
+        if directives.contains("dateext") {
+            // The names have seconds: a second rotation within one would not be done.
+            wait_for_the_next_second();
+        }
         if copies {
             log.begin_window(self.is_begun(log));
         }
@@ -228,6 +232,11 @@ impl Rotation<'_> {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "logrotate: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+fn wait_for_the_next_second() {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    std::thread::sleep(Duration::from_nanos(u64::from(1_000_000_000 - since.subsec_nanos())));
 }
 
 fn is_in_all(log: &Log) -> bool {
