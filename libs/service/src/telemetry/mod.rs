@@ -25,6 +25,8 @@ mod origin;
 #[cfg(feature = "telemetry")]
 mod propagation;
 #[cfg(feature = "telemetry")]
+mod scoped;
+#[cfg(feature = "telemetry")]
 mod server;
 #[cfg(feature = "telemetry")]
 mod setup;
@@ -44,6 +46,7 @@ pub use self::{
         CORRELATION_BYTES_MAX, Origin, correlation_id, fail, new_correlation_id, trace_and_span_id,
     },
     propagation::CORRELATION_HEADER,
+    scoped::Scoped,
     server::CorrelationIds,
     setup::{Telemetry, TelemetryError, TelemetryOptions, carry},
 };

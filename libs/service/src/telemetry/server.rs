@@ -11,11 +11,11 @@ use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use tracing::instrument::WithSubscriber;
 use tracing::{Dispatch, Instrument, field, info_span};
 
 use super::origin::Origin;
 use super::propagation::CORRELATION_HEADER;
+use super::scoped::Scoped;
 use super::unanswered::Unanswered;
 use crate::http_requests::RequestDurations;
 use crate::metrics::Metrics;
@@ -46,9 +46,21 @@ impl Observer {
     }
 }
 
+/// As [`Observer::around`], without ids, span and metric.
+pub(super) fn quiet<S: Clone + Send + Sync + 'static>(
+    dispatch: Dispatch,
+    router: Router<S>,
+) -> Router<S> {
+    router.layer(from_fn_with_state(dispatch, pass))
+}
+
+async fn pass(State(dispatch): State<Dispatch>, request: Request, next: Next) -> Response {
+    Scoped::new(next.run(request), dispatch).await
+}
+
 async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
     let dispatch = observer.dispatch.clone();
-    answer(observer, request, next).with_subscriber(dispatch).await
+    Scoped::new(answer(observer, request, next), dispatch).await
 }
 
 async fn answer(observer: Observer, request: Request, next: Next) -> Response {

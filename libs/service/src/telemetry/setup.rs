@@ -14,7 +14,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use reqwest::redirect::Policy;
 use thiserror::Error;
-use tracing::instrument::{Instrumented, WithDispatch, WithSubscriber};
+use tracing::instrument::Instrumented;
 use tracing::{Dispatch, Instrument, Level};
 use tracing_subscriber::filter::{EnvFilter, ParseError, filter_fn};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
@@ -22,6 +22,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use super::export::{self, Destination, Exporting, Queue};
 use super::lines::{Lines, LinesLayer};
 use super::origin::new_correlation_id;
+use super::scoped::Scoped;
 use super::server::{CorrelationIds, Observer};
 use crate::metrics::Metrics;
 use crate::tls::{ClientTls, no_trust};
@@ -166,10 +167,16 @@ impl Telemetry {
         Observer::new(self.dispatch.clone(), ids, &self.metrics).around(router)
     }
 
+    /// Has what the routes tell told by this service, and does nothing else around them: for requests that machines send
+    /// each other all the time, which belong to no interaction.
+    pub fn quiet<S: Clone + Send + Sync + 'static>(&self, router: Router<S>) -> Router<S> {
+        super::server::quiet(self.dispatch.clone(), router)
+    }
+
     /// Has the events and spans of `work` told by this service. Tasks that it spawns are on their own, see
     /// [`super::carry`].
-    pub fn scope<F: Future>(&self, work: F) -> WithDispatch<F> {
-        work.with_subscriber(self.dispatch.clone())
+    pub fn scope<F: Future>(&self, work: F) -> Scoped<F> {
+        Scoped::new(work, self.dispatch.clone())
     }
 
     /// Exports the spans that have ended, for at most `deadline`; lines are written already. The last thing a service
@@ -183,8 +190,8 @@ impl Telemetry {
 }
 
 /// Has a task that is to be spawned go on with the current span, and be told by the current service.
-pub fn carry<F: Future>(work: F) -> WithDispatch<Instrumented<F>> {
-    work.in_current_span().with_current_subscriber()
+pub fn carry<F: Future>(work: F) -> Scoped<Instrumented<F>> {
+    Scoped::here(work.in_current_span())
 }
 
 /// Who it is that makes the spans.
