@@ -40,7 +40,7 @@ fn check_story(server: &Server) -> String {
     let (times, services, messages) = (text("timestamp"), text("service"), text("message"));
     let parsed: Vec<jiff::Timestamp> = times.iter().map(|time| time.parse().unwrap()).collect();
     assert!(parsed.is_sorted(), "{times:?}");
-    for service in ["gateway", "orders", "payments"] {
+    for service in ["gateway", "orders", "inventory", "payments"] {
         assert!(services.contains(&service), "{services:?}");
     }
     assert_eq!((services[0], messages[0]), ("gateway", "checkout received"));
@@ -68,7 +68,7 @@ fn audit(server: &Server) -> Value {
 }
 
 #[test]
-fn the_pasted_line_tells_a_story_of_three_services_and_a_second_start_goes_on() {
+fn the_pasted_line_tells_a_story_over_services_and_a_second_start_goes_on() {
     let (home, _folder) = home();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let gateway = taken.local_addr().unwrap().to_string();

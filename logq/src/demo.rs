@@ -1,12 +1,12 @@
 //! `logq up --demo`: the demo shop, an agent that follows its logs, and one story to begin with.
 //!
-//! The shop writes to `DATA/demo-logs/`, the agent keeps its state in `DATA/agent/` and ships to the collector of this
+//! The shop writes to `DATA/demo-logs/` and keeps its databases in `DATA/demo-shop/`; the agent keeps its state in `DATA/agent/` and ships to the collector of this
 //! process as it would to any other. A port that is taken is replaced by a free one. The story is an order that this
 //! process places itself, with a card that payments is always too slow for, so that there is one however chance falls;
-//! it counts as found when a query finds its lines of all three services.
+//! it counts as found when a query finds its lines of all services that it went through.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -30,7 +30,11 @@ const AGENT_HTTP_VARIABLE: &str = "LOGQ__AGENT__HTTP";
 const AGENT_HTTP: &str = "127.0.0.1:3102";
 /// The folder of the shop's logs within the data folder.
 pub(crate) const LOGS: &str = "demo-logs";
-const SERVICES: [&str; 3] = ["gateway", "orders", "payments"];
+const SERVICES: [&str; 4] = ["gateway", "orders", "inventory", "payments"];
+/// Where failure switches are turned; another port if this one is taken.
+const REGISTRY_HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
+/// The folder of the shop's databases within the data folder.
+const SHOP: &str = "demo-shop";
 /// What the gateway says when an interaction is over.
 const LAST_MESSAGES: [&str; 2] = ["checkout completed", "checkout failed"];
 
@@ -38,6 +42,7 @@ const LAST_MESSAGES: [&str; 2] = ["checkout completed", "checkout failed"];
 #[derive(Debug)]
 pub(crate) struct Demo {
     pub(crate) gateway: SocketAddr,
+    pub(crate) registry: SocketAddr,
     pub(crate) agent_http: SocketAddr,
     shop: Running<Result<()>>,
     agent: Running<Result<(), AgentError>>,
@@ -80,16 +85,10 @@ impl Demo {
         let data = std::path::absolute(data).context("cannot tell where the data folder is")?;
         let logs = data.join(LOGS);
         let spans_to = format!("http://{}", reachable(collector));
-        let shop = start_shop(&logs, gateway, &spans_to, insecure).await;
-        let (shop, at) = match shop {
-            Err(error) if gateway.port() != 0 => {
-                tracing::info!(%error, "looking for a free port for the demo's gateway");
-                let free = SocketAddr::new(gateway.ip(), 0);
-                let shop = start_shop(&logs, free, &spans_to, insecure).await;
-                shop.context("cannot start the demo shop")?
-            }
-            other => other.context("cannot start the demo shop")?,
-        };
+        let places = ShopPlaces { data: data.join(SHOP), logs: logs.clone(), spans_to, insecure };
+        let ports = [free_if_taken(gateway), free_if_taken(REGISTRY_HTTP)];
+        let shop = start_shop(&places, ports).await;
+        let (shop, at) = shop.context("cannot start the demo shop")?;
         let wanted = std::env::var(AGENT_HTTP_VARIABLE).unwrap_or(AGENT_HTTP.to_owned());
         let options = |http: &str| {
             let mut options = agent_options(&data, &logs, http, collector)?;
@@ -101,7 +100,10 @@ impl Demo {
             other => other,
         };
         match agent {
-            Ok((agent, agent_http)) => Ok(Self { gateway: at.gateway, agent_http, shop, agent }),
+            Ok((agent, agent_http)) => {
+                let demo_services::Started { gateway, registry, .. } = at;
+                Ok(Self { gateway, registry, agent_http, shop, agent })
+            }
             Err(error) => {
                 let _ = shop.stop().await;
                 Err(error).context("cannot start the agent of the demo")
@@ -109,7 +111,15 @@ impl Demo {
         }
     }
 
-    /// Places an order that goes wrong, and waits until a query finds what all three services say of it.
+    /// What `logq-demo break` has to be told, if the registry is not at the usual place.
+    pub(crate) fn registry_argument(&self) -> String {
+        match self.registry == REGISTRY_HTTP {
+            true => String::new(),
+            false => format!(" --registry http://{}", self.registry),
+        }
+    }
+
+    /// Places an order that goes wrong, and waits until a query finds what all services say of it.
     ///
     /// # Errors
     /// Why there is none to show.
@@ -152,7 +162,9 @@ impl Demo {
         let correlation_id = correlation_id.context("the shop's answer has no correlation id")?;
         let title = match answer.status().as_u16() {
             201 => "an order that was paid",
-            504 => "an order that failed: its payment timed out twice",
+            504 => {
+                "an order that failed: its payment timed out twice, and what was done before is undone"
+            }
             _ => "an order that failed",
         };
         Ok(Story { correlation_id: correlation_id.to_owned(), title })
@@ -178,16 +190,33 @@ impl<T> Running<T> {
     }
 }
 
-async fn start_shop(
-    logs: &Path,
-    gateway: SocketAddr,
-    collector: &str,
+/// What the shop needs to know but for its ports.
+struct ShopPlaces {
+    data: PathBuf,
+    logs: PathBuf,
+    spans_to: String,
     insecure: bool,
+}
+
+/// The address, or one with a free port if somebody has that one.
+fn free_if_taken(wanted: SocketAddr) -> SocketAddr {
+    match std::net::TcpListener::bind(wanted) {
+        Ok(_) => wanted,
+        Err(error) => {
+            tracing::info!(%wanted, %error, "looking for a free port for the demo");
+            SocketAddr::new(wanted.ip(), 0)
+        }
+    }
+}
+
+async fn start_shop(
+    places: &ShopPlaces,
+    [gateway, registry]: [SocketAddr; 2],
 ) -> Result<(Running<Result<()>>, demo_services::Started)> {
-    let mut options = DemoOptions::new(logs.to_owned());
-    options.gateway_http = gateway;
-    options.insecure = insecure;
-    options.collector = Some(collector.to_owned());
+    let mut options = DemoOptions::new(places.data.clone(), places.logs.clone());
+    (options.gateway_http, options.registry_http) = (gateway, registry);
+    options.insecure = places.insecure;
+    options.collector = Some(places.spans_to.clone());
     let (started, running) = oneshot::channel();
     options.started = Some(started);
     let (stop, stopping) = Shutdown::new();

@@ -29,14 +29,15 @@ impl Ready {
     /// The block of one with the demo. It ends with the line to paste, or with why there is none.
     pub(crate) fn demo_block(&self, demo: &Demo, story: &Result<Story>) -> String {
         let lines = format!(
-            "  agent    http://{}/status\n  shop     http://{}/checkout, logs in {}\n",
+            "  agent    http://{}/status\n  shop     http://{}/checkout, logs in {}\n  break it logq-demo break slow-shipping{}\n",
             demo.agent_http,
             demo.gateway,
-            self.data.join(LOGS).display()
+            self.data.join(LOGS).display(),
+            demo.registry_argument(),
         );
         let end = match story {
             Ok(Story { correlation_id, title }) => format!(
-                "{title}, as gateway, orders and payments tell it; as a story, and line by line:\n\n  {} story {correlation_id}{}\n  {} 'correlation:{correlation_id} | sort timestamp'",
+                "{title}, as its services tell it; as a story, and line by line:\n\n  {} story {correlation_id}{}\n  {} 'correlation:{correlation_id} | sort timestamp'",
                 program(),
                 self.addr(),
                 self.search()

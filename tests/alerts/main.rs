@@ -223,7 +223,7 @@ groups:
     interval: 5s
     rules:
       - alert: PaymentsTimeOut
-        query: 'service:orders error.type:payment_timeout customer:of-this-test | stats count() as orders by service | where orders >= 3'
+        query: 'service:orders event_name:saga.compensated error.type:timeout correlation:of-test-* | stats count() as orders by service | where orders >= 3'
         window: 15s
         annotations: {summary: '{{ values.orders }} orders'}
 "#,
@@ -240,12 +240,13 @@ groups:
             std::thread::spawn(move || {
                 let body = json!({"customer": "of-this-test", "items": [{"sku": "teapot", "quantity": 1}], "card": CARD_SLOW});
                 let headers = [("content-type", "application/json"), ("x-correlation-id", &*id)];
-                Http::new().post(&shop, &headers, body.to_string()).status
+                Http::new().post(&shop, &headers, body.to_string())
             })
         })
         .collect();
     for order in orders {
-        assert_eq!(order.join().unwrap(), 504);
+        let answer = order.join().unwrap();
+        assert_eq!(answer.status, 504, "{}", answer.text());
     }
     let firing = eventually("a notification", || receiver.taken().into_values().next());
     let took = began.elapsed();

@@ -37,7 +37,7 @@ pub(crate) const ALERTS_ADDR: &str = "http://127.0.0.1:3101";
 `logq 'QUERY'` is short for `logq search 'QUERY'`.
 
 Examples:
-  logq up --demo                               try it: three small services, an agent, one story to look at
+  logq up --demo                               try it: a shop of small services, an agent, one story to look at
   logq up                                      start collector and query on this machine
   logq run agent --config agent.toml           follow logs and ship them, from beside the services
   logq ship --service nova nova-api.log        send a file into it

@@ -15,7 +15,7 @@ pub(crate) struct Up {
     /// Configuration file
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
-    /// Also run three small services that write logs, and an agent that ships them; all of it stays in the data folder
+    /// Also run a shop of small services that write logs, and an agent that ships them; all of it stays in the data folder
     #[arg(long)]
     pub(crate) demo: bool,
     /// Listen beyond this machine without asking for tokens

@@ -1,0 +1,116 @@
+//! The catalog: what the shop sells, and the carts of its users.
+//!
+//! Products are the same in each instance and may be kept by whoever reads them. A cart is in the instance that it was
+//! filled at, and is nobody else's to see. Prices are in cents.
+
+mod carts;
+mod interface;
+mod products;
+mod reads;
+mod seed;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::routing::{delete, get, put};
+use service::http::ErrorResponse;
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::OpenApi;
+
+use crate::kit::context::{Context, Service};
+use crate::kit::database::Database;
+use crate::kit::directory::Directory;
+use crate::kit::openapi::{self, Route};
+
+/// Failure switch: every second read is refused.
+const FLAKY: &str = "flaky-catalog";
+/// Failure switch: the first instance is slow to read.
+const SLOW: &str = "slow-catalog";
+const SLOW_INSTANCE: &str = "catalog-1";
+const SLOW_FOR: Duration = Duration::from_millis(500);
+
+#[derive(Clone)]
+struct Catalog {
+    database: Database,
+    directory: Directory,
+    is_slow_one: bool,
+    /// Reads while the catalog was flaky.
+    flaky_reads: Arc<AtomicU64>,
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(
+    openapi::document,
+    reads::list,
+    reads::product,
+    reads::search,
+    carts::read,
+    carts::put_item,
+    carts::remove_item,
+    carts::clear,
+))]
+struct Document;
+
+/// Opens its database and fills in what the shop sells.
+///
+/// # Errors
+/// The database cannot be opened.
+pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
+    fs::create_dir_all(&context.data)
+        .with_context(|| format!("cannot make the folder {}", context.data.display()))?;
+    let database =
+        Database::open(&context.data.join("catalog.db"), &[products::TABLES, carts::TABLES])?;
+    database.run(seed::fill).await?;
+    let catalog = Catalog {
+        database,
+        directory: context.directory.clone(),
+        is_slow_one: context.instance == SLOW_INSTANCE,
+        flaky_reads: Arc::default(),
+    };
+    let document =
+        openapi::describe(Document::openapi(), "catalog", "Products, search, and carts.");
+    // What says nothing of its own is nobody's to keep: carts, and errors.
+    let private = HeaderValue::from_static("private, no-store");
+    let private = SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, private);
+    let router = openapi::router(routes(), catalog, &document).layer(private);
+    Ok(Service { router, ..Service::default() })
+}
+
+fn routes() -> Vec<Route<Catalog>> {
+    let route = |method, path, handler| Route { method, path, handler };
+    vec![
+        route(Method::GET, "/api/v1/products", get(reads::list)),
+        route(Method::GET, "/api/v1/products/{sku}", get(reads::product)),
+        route(Method::GET, "/api/v1/search", get(reads::search)),
+        route(Method::GET, "/api/v1/cart", get(carts::read)),
+        route(Method::DELETE, "/api/v1/cart", delete(carts::clear)),
+        route(Method::PUT, "/api/v1/cart/items/{sku}", put(carts::put_item)),
+        route(Method::DELETE, "/api/v1/cart/items/{sku}", delete(carts::remove_item)),
+    ]
+}
+
+impl Catalog {
+    /// What the failure switches do to a read of products.
+    async fn stumble(&self) -> Result<(), ErrorResponse> {
+        if self.is_slow_one && self.directory.is_on(SLOW) {
+            tokio::time::sleep(SLOW_FOR).await;
+        }
+        if self.directory.is_on(FLAKY)
+            && self.flaky_reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(2)
+        {
+            let message = "the catalog is flaky; try again";
+            return Err(ErrorResponse::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "catalog_flaky",
+                message,
+            ));
+        }
+        Ok(())
+    }
+}

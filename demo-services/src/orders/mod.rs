@@ -1,0 +1,251 @@
+//! Orders: places them, by a saga over inventory, payments and shipping ([`steps`]). `POST /api/v1/orders` answers when
+//! the saga has ended, or with 202 if that takes longer than its caller should wait; the order goes on then.
+//!
+//! Failure switch: `killed-orchestrator` stops the saga's coordinator wherever it stands.
+
+mod prices;
+mod show;
+mod steps;
+mod store;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+use service::semantics::database;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use self::prices::Prices;
+use self::steps::PLACE_ORDER;
+use self::store::NewOrder;
+use crate::broker::Broker;
+use crate::idempotency::{Answer, Key};
+use crate::inventory::Item;
+use crate::kit::client::{BreakerPolicy, Dependency, Policy};
+use crate::kit::context::{Context, Service, Work};
+use crate::kit::database::{Database, DatabaseError};
+use crate::kit::identity::Caller;
+use crate::kit::rows::{self, Row};
+use crate::kit::web::{Trouble, understood};
+use crate::outbox::{self, Outbox};
+use crate::payments::card_shown;
+use crate::saga;
+use crate::saga::coordinator::Coordinator;
+use crate::saga::instance::State as SagaState;
+use crate::saga::store::Run;
+
+/// Where it says what becomes of orders.
+pub(crate) const EXCHANGE: &str = "orders";
+
+/// Different items of an order, and how many of each.
+const ITEMS_MAX: usize = 20;
+const QUANTITY_MAX: u32 = 100;
+/// Orders under way; further ones are refused.
+const OPEN_MAX: u32 = 2_000;
+/// How long a caller waits for the end, beyond two tries of two steps.
+const ANSWER_MARGIN: Duration = Duration::from_secs(4);
+
+/// What a customer wants, and how it is paid.
+#[derive(Clone, Debug, Deserialize)]
+struct Place {
+    customer: String,
+    items: Vec<Item>,
+    card: String,
+}
+
+#[derive(Debug)]
+struct Orders {
+    context: Context,
+    database: Database,
+    prices: Prices,
+    coordinator: Coordinator,
+}
+
+pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
+    let file = context.data.join("orders.db");
+    let migrations = [store::TABLE, saga::store::TABLES, outbox::TABLE];
+    let database = Database::open(&file, &migrations)?;
+    let outbox = Outbox::default();
+    // A step that comes late and is done at its second try is half a failure, and no outage.
+    let breaker = BreakerPolicy { failure_ratio: 0.8, ..BreakerPolicy::USUAL };
+    let step = Policy { timeout: context.step_timeout, breaker, ..Policy::PAYMENTS };
+    let services = ["inventory", "payments", "shipping"];
+    let services: BTreeMap<_, _> =
+        services.map(|service| (service, Dependency::new(context, service, step))).into();
+    let catalog = Dependency::new(context, "catalog", Policy::READS);
+    let mut dependencies: Vec<Dependency> = services.values().cloned().collect();
+    dependencies.push(catalog.clone());
+    let coordinator = Coordinator::new(
+        &PLACE_ORDER,
+        EXCHANGE,
+        context,
+        database.clone(),
+        outbox.clone(),
+        services,
+    );
+    let relay = outbox.relay(context.clone(), database.clone(), Broker::new(context));
+    let drive = coordinator.clone().run();
+    let orders =
+        Orders { context: context.clone(), database, prices: Prices::of(catalog), coordinator };
+    let router = Router::new()
+        .route("/api/v1/orders", post(place))
+        .route("/api/v1/orders/{id}", get(show::order))
+        .route("/api/v1/sagas/{id}", get(show::saga))
+        .route("/api/v1/interventions", get(show::interventions))
+        .route("/api/v1/interventions/{saga}/{step}/resolve", post(show::resolve))
+        .route("/api/v1/account", get(show::account))
+        .with_state(Arc::new(orders));
+    let router = router.merge(crate::kit::health::route(context, dependencies));
+    let work: Vec<Work> = vec![Box::pin(relay), Box::pin(drive)];
+    Ok(Service { router, work, ..Service::default() })
+}
+
+/// What an order that is placed comes to.
+enum Placed {
+    New(Run),
+    Known(Run),
+    OtherRequest,
+    TooMany,
+}
+
+async fn place(
+    State(orders): State<Arc<Orders>>,
+    Key(key): Key,
+    caller: Caller,
+    body: Result<Json<Place>, JsonRejection>,
+) -> Result<Response, Trouble> {
+    let order = understood(body)?;
+    let amount_cents = orders.amount_of(&order).await?;
+    let (customer, items) = (order.customer.clone(), order.items.len());
+    let id = orders.context.ids.short("o");
+    match orders.put_in(id, key, caller.user, order, amount_cents).await? {
+        Placed::New(run) => {
+            info!(order_id = run.subject, customer, items, amount_cents, "order stored");
+            let (key, state) = (run.subject.as_str(), Some("pending"));
+            let (database, table, operation) = ("orders", "orders", database::INSERT);
+            rows::changed(Row { database, table, operation, key, state, message: None });
+            let patience = orders.context.step_timeout * 4 + ANSWER_MARGIN;
+            let ended = timeout(patience, orders.coordinator.begin(run.clone())).await;
+            // Neither is an end: the coordinator died, or it takes long.
+            Ok(answer_of(&ended.map_or(run.clone(), |ended| ended.unwrap_or(run))).into_response())
+        }
+        Placed::Known(run) => Ok(Answer { replayed: true, ..answer_of(&run) }.into_response()),
+        Placed::OtherRequest => Err(Trouble::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency_key_reused",
+            "this idempotency-key was sent with another order",
+        )),
+        Placed::TooMany => {
+            warn!("too many orders are under way");
+            Err(Trouble::unavailable("too_many_orders", "too many orders are under way"))
+        }
+    }
+}
+
+impl Orders {
+    async fn amount_of(&self, order: &Place) -> Result<u64, Trouble> {
+        let refused = |code, message: String| {
+            Err(Trouble::new(StatusCode::UNPROCESSABLE_ENTITY, code, message))
+        };
+        if order.items.is_empty() {
+            return refused("no_items", "the order has no items".to_owned());
+        }
+        if order.items.len() > ITEMS_MAX || order.customer.len() > 256 || order.card.len() > 64 {
+            let message = format!("an order has at most {ITEMS_MAX} items, and short names");
+            return refused("order_too_large", message);
+        }
+        let mut amount_cents = 0;
+        for Item { sku, quantity } in &order.items {
+            if !(1..=QUANTITY_MAX).contains(quantity) {
+                let message =
+                    format!("one can order 1 to {QUANTITY_MAX} of something, not {quantity}");
+                return refused("bad_item", message);
+            }
+            amount_cents += self.prices.of_sku(sku).await? * u64::from(*quantity);
+        }
+        Ok(amount_cents)
+    }
+
+    /// Stores the order and its saga, unless the key is known.
+    async fn put_in(
+        &self,
+        id: String,
+        key: String,
+        user: Option<String>,
+        order: Place,
+        amount_cents: u64,
+    ) -> Result<Placed, DatabaseError> {
+        let Place { customer, items, card } = order;
+        let items = json!(items);
+        // Without the card's number: that is kept for as long as the saga needs it. With the user: nobody has another's
+        // order by sending its key.
+        let by = user.as_deref().unwrap_or_default();
+        let request = format!("{by} {customer} {items} {}", card_shown(&card));
+        let data =
+            json!({"order_id": id, "items": items, "card": card, "amount_cents": amount_cents});
+        let saga = self.context.ids.short("s");
+        let run = self.coordinator.prepare(saga.clone(), id.clone(), data);
+        let items = items.to_string();
+        let new = NewOrder { id, saga, key, request, customer, user, items, amount_cents };
+        let coordinator = self.coordinator.clone();
+        self.database
+            .run(move |tx| {
+                if let Some((id, request)) = store::by_key(tx, &new.key)? {
+                    let run = saga::store::find_by_subject(tx, &id)?;
+                    return Ok(match run {
+                        Some(run) if request == new.request => Placed::Known(run),
+                        _ => Placed::OtherRequest,
+                    });
+                }
+                if saga::store::open_count(tx)? >= OPEN_MAX {
+                    return Ok(Placed::TooMany);
+                }
+                store::insert(tx, &new)?;
+                coordinator.insert(tx, &run)?;
+                Ok(Placed::New(run))
+            })
+            .await
+    }
+}
+
+/// What is answered to whoever placed the order, from where its saga stands. That another service failed is no failure
+/// of this one: it did what it was asked for, and to ask again would change nothing.
+fn answer_of(run: &Run) -> Answer {
+    let amount_cents = run.data["amount_cents"].as_u64();
+    let mut body = json!({
+        "order_id": run.subject,
+        "saga_id": run.id,
+        "amount_cents": amount_cents,
+        "state": steps::order_state(run),
+    });
+    let (status, code) = match (run.instance.state, &run.instance.reason) {
+        (SagaState::Completed, _) => {
+            body["authorisation"] = run.data["authorisation"].clone();
+            body["tracking"] = run.data["tracking"].clone();
+            return Answer::new(StatusCode::CREATED, body);
+        }
+        (SagaState::Running | SagaState::Compensating, _) => {
+            return Answer::new(StatusCode::ACCEPTED, body);
+        }
+        (SagaState::Failed, _) => (StatusCode::FAILED_DEPENDENCY, "manual_intervention"),
+        (SagaState::Compensated, Some(reason)) => match reason.error_type.as_str() {
+            "card_declined" => (StatusCode::PAYMENT_REQUIRED, "card_declined"),
+            "out_of_stock" => (StatusCode::CONFLICT, "out_of_stock"),
+            "timeout" => (StatusCode::FAILED_DEPENDENCY, "step_timeout"),
+            _ => (StatusCode::FAILED_DEPENDENCY, "step_failed"),
+        },
+        (SagaState::Compensated, None) => (StatusCode::FAILED_DEPENDENCY, "step_failed"),
+    };
+    let message = run.instance.reason.as_ref().map_or("", |reason| &reason.message);
+    body["error"] = json!({"code": code, "message": message});
+    Answer::new(status, body)
+}

@@ -1,0 +1,101 @@
+//! What things cost: asked of the catalog, and remembered for as long as it says. While the catalog is away, what it
+//! said last counts.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use serde::Deserialize;
+
+use crate::kit::client::{Answer, Call, Dependency};
+use crate::kit::web::Trouble;
+
+/// How long a price is good; what the catalog says of its answers too.
+const FRESH_FOR: Duration = Duration::from_secs(5);
+/// How long a price may take; an order waits for it.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Prices that are remembered.
+const REMEMBERED_MAX: usize = 10_000;
+
+#[derive(Debug)]
+pub(super) struct Prices {
+    catalog: Dependency,
+    known: Mutex<BTreeMap<String, (u64, Instant)>>,
+}
+
+/// What is read of a product.
+#[derive(Debug, Deserialize)]
+struct Product {
+    price_cents: u64,
+}
+
+impl Prices {
+    pub(super) fn of(catalog: Dependency) -> Self {
+        Self { catalog, known: Mutex::default() }
+    }
+
+    /// The price of one, in cents.
+    ///
+    /// # Errors
+    /// 422 for what is not sold, 503 if the price is not to be had.
+    pub(super) async fn of_sku(&self, sku: &str) -> Result<u64, Trouble> {
+        let known = self.known().get(sku).copied();
+        if let Some((price, at)) = known
+            && at.elapsed() < FRESH_FOR
+        {
+            return Ok(price);
+        }
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if sku.is_empty() || sku.len() > 64 || !sku.bytes().all(is_plain) {
+            return Err(not_sold(sku));
+        }
+        let call = Call::get(format!("/api/v1/products/{sku}")).timeout(PATIENCE);
+        let answer = self.catalog.send(call).await;
+        match answer {
+            Ok(answer) if is_unknown(&answer) => Err(not_sold(sku)),
+            Ok(answer) if answer.status.is_success() => match answer.json::<Product>() {
+                Ok(product) => {
+                    self.remember(sku, product.price_cents);
+                    Ok(product.price_cents)
+                }
+                Err(error) => known.map(|(price, _)| price).ok_or_else(|| away(&error.to_string())),
+            },
+            Ok(answer) => {
+                let reason = format!("it answered {}", answer.status);
+                known.map(|(price, _)| price).ok_or_else(|| away(&reason))
+            }
+            Err(error) => known.map(|(price, _)| price).ok_or_else(|| away(&error.to_string())),
+        }
+    }
+
+    fn remember(&self, sku: &str, price: u64) {
+        let mut known = self.known();
+        if known.len() >= REMEMBERED_MAX {
+            known.clear();
+        }
+        known.insert(sku.to_owned(), (price, Instant::now()));
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (u64, Instant)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the catalog says that there is no such product. Another 404 is not from the catalog, but from whoever has its
+/// port after its death.
+fn is_unknown(answer: &Answer) -> bool {
+    let body = answer.json::<serde_json::Value>().unwrap_or_default();
+    answer.status == StatusCode::NOT_FOUND && body["error"]["code"] == "no_product"
+}
+
+fn not_sold(sku: &str) -> Trouble {
+    let sku: String = sku.chars().take(64).collect();
+    let message = format!("the shop does not sell {sku:?}");
+    Trouble::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_item", message)
+}
+
+fn away(reason: &str) -> Trouble {
+    tracing::warn!(reason, "catalog does not tell a price");
+    Trouble::unavailable("price_unknown", "prices are not to be had at the moment")
+}

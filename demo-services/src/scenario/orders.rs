@@ -1,0 +1,156 @@
+//! Orders: the saga, what undoes it, and what keeps it from happening twice.
+
+use anyhow::ensure;
+use rusqlite::Connection;
+
+use super::stage::{Stage, an_order};
+use crate::payments::{CARD_DECLINED, CARD_GOOD};
+use crate::saga::coordinator::KILLED;
+
+pub(super) async fn private_database(stage: &mut Stage) -> anyhow::Result<()> {
+    let order = stage.order().await?;
+    order.expect(201, "an order")?;
+    stage.leaves(&order, "completed", None, "an order over four databases");
+    for service in ["users", "orders", "payments", "inventory", "shipping"] {
+        let file = stage.settings.data.join(format!("{service}-1/{service}.db"));
+        let connection = Connection::open(&file)?;
+        connection.busy_timeout(std::time::Duration::ZERO)?;
+        let read = connection
+            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+        let error = match read {
+            Ok(tables) => anyhow::bail!("the database of {service} can be read: {tables} tables"),
+            Err(error) => error,
+        };
+        stage.saw(format!("{service}.db, read from outside: {error}"));
+    }
+    Ok(())
+}
+
+pub(super) async fn idempotency(stage: &mut Stage) -> anyhow::Result<()> {
+    let order = an_order("cup", 2, CARD_GOOD);
+    let first = stage.order_as("a-key", &order).await?;
+    first.expect(201, "an order")?;
+    let again = stage.order_as("a-key", &order).await?;
+    again.expect(201, "the same order again")?;
+    ensure!(again.body == first.body, "another answer: {} and {}", first.body, again.body);
+    ensure!(again.headers.contains_key("idempotent-replayed"), "it is not said to be a repeat");
+    let id = first.text("order_id");
+    stage.saw(format!("the same order twice: {id} both times"));
+    let ledger = stage.ledger(&id).await?;
+    ensure!(ledger == "authorise capture", "the ledger says {ledger}");
+    stage.saw(format!("its ledger: {ledger}"));
+    let other = stage.order_as("a-key", &an_order("kettle", 1, CARD_GOOD)).await?;
+    other.expect(422, "another order under the same key")?;
+    stage.saw("another order under the same key: 422 idempotency_key_reused");
+    stage.leaves(&first, "completed", None, "the first order");
+    stage.check().await
+}
+
+pub(super) async fn saga(stage: &mut Stage) -> anyhow::Result<()> {
+    let order = stage.order().await?;
+    order.expect(201, "an order")?;
+    let saga = stage.get("orders-1", &format!("/api/v1/sagas/{}", order.text("saga_id"))).await?;
+    for step in saga.body["steps"].as_array().into_iter().flatten() {
+        let (name, last) = (&step["name"], &step["last"]);
+        ensure!(last == "saga.step.completed", "{name} ended with {last}");
+        stage.saw(format!("{} {} after {} try", step["number"], name, step["attempts"]));
+    }
+    stage.leaves(&order, "completed", None, "an order");
+    stage.check().await
+}
+
+pub(super) async fn compensation(stage: &mut Stage) -> anyhow::Result<()> {
+    let declined = stage.order_as("declined", &an_order("cup", 1, CARD_DECLINED)).await?;
+    declined.expect(402, "an order with a bad card")?;
+    stage.leaves(&declined, "compensated", Some("card declined"), "a card that is declined");
+    for (switch, status, ledger, first_error) in [
+        ("out-of-stock", 409, "", "out of stock"),
+        ("declined-cards", 402, "", "card declined"),
+        ("slow-shipping", 504, "authorise void", "shipping"),
+        ("failing-commits", 502, "authorise capture refund", "inventory"),
+    ] {
+        stage.turn(switch, true).await?;
+        let order = stage.order().await?;
+        stage.turn(switch, false).await?;
+        order.expect(status, switch)?;
+        let id = order.text("order_id");
+        ensure!(stage.end_of(&id).await? == "cancelled", "{id} is not cancelled");
+        let found = stage.ledger(&id).await?;
+        ensure!(found == ledger, "{switch}: the ledger says {found:?} and not {ledger:?}");
+        stage.saw(format!("{switch}: {status}, undone; its ledger: {found:?}"));
+        stage.leaves(&order, "compensated", Some(first_error), switch);
+    }
+    let order = stage.order().await?;
+    order.expect(201, "an order when all is well again")?;
+    stage.check().await
+}
+
+pub(super) async fn killed_orchestrator(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.turn("slow-shipping", true).await?;
+    let (order, turned) = tokio::join!(stage.order(), async {
+        // The saga waits for shipping by then.
+        stage
+            .becomes("a payment is authorised", async || {
+                let ledger = stage.get("payments-1", "/api/v1/ledger").await?;
+                Ok(ledger.body.as_array().is_some_and(|all| !all.is_empty()).then_some(()))
+            })
+            .await?;
+        stage.turn(KILLED, true).await
+    });
+    turned?;
+    let order = order?;
+    order.expect(202, "an order whose orchestrator died")?;
+    stage.saw("the orchestrator dies while it waits for shipping: 202, the order is under way");
+    let waiting = stage.order().await?;
+    waiting.expect(202, "an order while the orchestrator is dead")?;
+    stage.turn("slow-shipping", false).await?;
+    stage.turn(KILLED, false).await?;
+    for placed in [&order, &waiting] {
+        let id = placed.text("order_id");
+        let state = stage.end_of(&id).await?;
+        ensure!(state == "confirmed", "{id} ended {state}");
+        let ledger = stage.ledger(&id).await?;
+        ensure!(ledger == "authorise capture", "the ledger of {id} says {ledger}");
+        stage.saw(format!("{id} goes on where it was and is confirmed; its ledger: {ledger}"));
+    }
+    stage.leaves(&order, "completed", Some("shipping"), "an order whose orchestrator died");
+    stage.check().await
+}
+
+pub(super) async fn late_commit(stage: &mut Stage) -> anyhow::Result<()> {
+    stage.turn("late-commit", true).await?;
+    let order = stage.order().await?;
+    stage.turn("late-commit", false).await?;
+    order.expect(201, "an order whose payments answers late")?;
+    let id = order.text("order_id");
+    let ledger = stage.ledger(&id).await?;
+    ensure!(ledger == "authorise capture", "the ledger says {ledger}");
+    stage.saw(format!("{id}: each payment was asked for twice and moved once: {ledger}"));
+    stage.leaves(&order, "completed", Some("payments"), "payments answers too late");
+    stage.check().await
+}
+
+pub(super) async fn manual_intervention(stage: &mut Stage) -> anyhow::Result<()> {
+    for switch in ["failing-commits", "failing-refunds"] {
+        stage.turn(switch, true).await?;
+    }
+    let order = stage.order().await?;
+    let id = order.text("order_id");
+    let state = stage.end_of(&id).await?;
+    ensure!(state == "manual", "{id} ended {state}");
+    for switch in ["failing-commits", "failing-refunds"] {
+        stage.turn(switch, false).await?;
+    }
+    let waiting = stage.get("orders-1", "/api/v1/interventions").await?;
+    let first = &waiting.body[0];
+    ensure!(first["order"] == id.as_str() && first["step"] == 4, "{}", waiting.body);
+    stage.saw(format!("{id} waits for a person: step 4, capture-payment, is not refunded"));
+    stage.check().await?;
+    let path = format!("/api/v1/interventions/{}/4/resolve", order.text("saga_id"));
+    let note = serde_json::json!({"note": "refunded by hand"});
+    let done = stage.ask("orders-1", reqwest::Method::POST, &path, Some(&note), &[]).await?;
+    done.expect(204, "the person's note")?;
+    stage.saw("a person settles it");
+    stage.leaves(&order, "failed", Some("inventory"), "neither done nor undone");
+    Ok(())
+}

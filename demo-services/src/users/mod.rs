@@ -1,0 +1,115 @@
+//! Users: who has an account, and tokens for whoever knows their password.
+//!
+//! Passwords are kept as argon2id and nothing else; neither they nor tokens, nor addresses, come into a log. A wrong
+//! password and an address that nobody has give the same answer after the same work. A token is good for 15 minutes and
+//! is not taken back: whoever was deactivated can use one for so long.
+
+mod accounts;
+mod interface;
+mod passwords;
+mod profiles;
+mod sessions;
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::http::{HeaderValue, Method, header};
+use axum::routing::{delete, get, patch, post};
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::OpenApi;
+
+use crate::kit::context::{Context, Service};
+use crate::kit::directory::Directory;
+use crate::kit::identity::Keys;
+use crate::kit::openapi::{self, Route};
+
+use self::accounts::Accounts;
+use self::interface::Secret;
+use self::passwords::Passwords;
+
+/// The password of the seeded operator; there is none without it.
+const OPERATOR_PASSWORD_VARIABLE: &str = "LOGQ_DEMO_OPERATOR_PASSWORD";
+/// Nobody can register it.
+const OPERATOR_EMAIL: &str = "operator@shop.example";
+/// With the gateway, from the folder of the service.
+const KEY: &str = "../keys/jwt.key";
+
+#[derive(Clone)]
+struct Users {
+    accounts: Accounts,
+    passwords: Arc<Passwords>,
+    keys: Arc<Keys>,
+    directory: Directory,
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(
+    openapi::document,
+    profiles::register,
+    profiles::read,
+    profiles::change,
+    profiles::remove,
+    profiles::deactivate,
+    sessions::log_in,
+))]
+struct Document;
+
+/// Opens its database and key. The operator's password is taken from the environment.
+///
+/// # Errors
+/// A file cannot be used, or the operator's password cannot be one.
+pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
+    let password = std::env::var(OPERATOR_PASSWORD_VARIABLE).ok();
+    let password = password.filter(|password| !password.is_empty());
+    open_with(context, password.map(Secret::new)).await
+}
+
+async fn open_with(context: &Context, operator: Option<Secret>) -> anyhow::Result<Service> {
+    fs::create_dir_all(&context.data)
+        .with_context(|| format!("cannot make the folder {}", context.data.display()))?;
+    let users = Users {
+        accounts: Accounts::open(&context.data.join("users.db"))?,
+        passwords: Arc::new(Passwords::new()?),
+        keys: Arc::new(Keys::from_file(&context.data.join(KEY))?),
+        directory: context.directory.clone(),
+    };
+    if let Some(password) = operator {
+        users.seed_operator(password).await?;
+    }
+    let document =
+        openapi::describe(Document::openapi(), "users", "Accounts, profiles and sessions.");
+    let private = HeaderValue::from_static("private, no-store");
+    let private = SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, private);
+    let router = openapi::router(routes(), users, &document).layer(private);
+    Ok(Service { router, ..Service::default() })
+}
+
+fn routes() -> Vec<Route<Users>> {
+    let route = |method, path, handler| Route { method, path, handler };
+    vec![
+        route(Method::POST, "/api/v1/users", post(profiles::register)),
+        route(Method::GET, "/api/v1/users/{id}", get(profiles::read)),
+        route(Method::PATCH, "/api/v1/users/{id}", patch(profiles::change)),
+        route(Method::DELETE, "/api/v1/users/{id}", delete(profiles::remove)),
+        route(Method::POST, "/api/v1/users/{id}/deactivate", post(profiles::deactivate)),
+        route(Method::POST, "/api/v1/sessions", post(sessions::log_in)),
+    ]
+}
+
+impl Users {
+    async fn seed_operator(&self, password: Secret) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            password.is_good(),
+            "{OPERATOR_PASSWORD_VARIABLE} has to have {}",
+            interface::PASSWORD_RULE
+        );
+        let hash = self.passwords.hash(password).await.map_err(|refusal| {
+            anyhow::anyhow!("cannot hash the operator's password: {}", refusal.message)
+        })?;
+        self.accounts.seed_operator(OPERATOR_EMAIL, hash).await?;
+        Ok(())
+    }
+}
