@@ -77,7 +77,8 @@ struct Up {
     /// Where the registry listens
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     registry_http: SocketAddr,
-    /// Draw the same orders and correlation ids as another run [default: another one each time]
+    /// Draw the same orders and ids as another run; over a new data folder, for ids would come again [default: another one
+    /// each time]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
 }

@@ -26,7 +26,7 @@ const PER_SECOND_MAX: f64 = 1_000.0;
 /// What the shoppers want.
 const WANTED: [&str; 6] = ["teapot", "cup", "saucer", "oolong-100g", "sencha-100g", "kettle"];
 /// Sold out for good.
-const SOLD_OUT: &str = "samovar";
+const SOLD_OUT: &str = "kettle-silver";
 /// How long a shopper waits for an answer; longer than any saga is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Shoppers with an account; the others are guests.

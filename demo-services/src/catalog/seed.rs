@@ -62,7 +62,11 @@ const PRODUCTS: [Seed; 6] = [
         name: "Kettle",
         description: "A kettle of cast iron for the stove.",
         price_cents: 7_900,
-        variants: &[("kettle-copper", "Kettle, copper", None, Some("copper"), 11_900)],
+        variants: &[
+            ("kettle-copper", "Kettle, copper", None, Some("copper"), 11_900),
+            // Sold out for good, as inventory knows.
+            ("kettle-silver", "Kettle, silver", None, Some("silver"), 89_000),
+        ],
     },
 ];
 

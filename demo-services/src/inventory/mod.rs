@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Releasing or returning what was never there is done too, and makes a note: a reservation that comes late is refused.
-//! Deliveries fill up what runs low, but for what is sold out for good, the samovar.
+//! Deliveries fill up what runs low, but for what is sold out for good, the silver kettle.
 //!
 //! Failure switches: `out-of-stock` has every reservation refused; `failing-commits` has every commit fail.
 

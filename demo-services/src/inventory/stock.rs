@@ -28,20 +28,24 @@ pub(super) const TABLES: &str = "
     ) STRICT;";
 
 /// What is there in the beginning.
-const BEGINNING: [(&str, i64); 12] = [
+const BEGINNING: [(&str, i64); 16] = [
     ("teapot", 1_000),
     ("teapot-blue", 1_000),
+    ("teapot-green", 1_000),
     ("teapot-large", 1_000),
     ("cup", 1_000),
     ("cup-blue", 1_000),
+    ("cup-large", 1_000),
     ("saucer", 1_000),
+    ("saucer-blue", 1_000),
     ("oolong-100g", 1_000),
     ("oolong-250g", 1_000),
     ("sencha-100g", 1_000),
     ("sencha-250g", 1_000),
     ("kettle", 1_000),
+    ("kettle-copper", 1_000),
     // Sold out for good: an order of it always fails.
-    ("samovar", 0),
+    ("kettle-silver", 0),
 ];
 /// What is available of something when a delivery is ordered, which comes at once, and how much it brings.
 const LOW: i64 = 200;

@@ -13,7 +13,9 @@ use demo_services::{CARD_DECLINED, CARD_GOOD};
 use fastrand::Rng;
 use tokio::task::JoinHandle;
 
-use super::shop::{EVERYBODY, Shop, client, lines, new_key, order_of, place, program};
+use super::asking::{new_key, order_of, place};
+use super::logs::lines;
+use super::shop::{EVERYBODY, Shop, client, program};
 
 const SWITCHES: [&str; 8] = [
     "slow-shipping",

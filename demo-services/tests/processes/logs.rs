@@ -2,6 +2,7 @@
 //! and the same orders for the same seed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,14 +13,44 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use demo_services::{CARD_GOOD, DemoOptions, run};
 use serde_json::Value;
+use service::semantics;
 use service::shutdown::Shutdown;
 use tokio::net::TcpListener;
 
-use super::shop::{EVERYBODY, Shop, lines, new_key, order_of, until};
+use super::asking::{new_key, order_of};
+use super::shop::{EVERYBODY, Shop, until};
 
 /// Those that have to do with an order.
 const INVOLVED: [&str; 6] =
     ["gateway", "orders", "inventory", "payments", "shipping", "notifications"];
+
+/// All lines of all logs in order of time; each is JSON and has all that a line, and its event, has to have.
+pub(crate) fn lines(logs: &Path) -> Vec<Value> {
+    let mut all = Vec::new();
+    for file in fs::read_dir(logs).unwrap() {
+        let file = file.unwrap();
+        let name = file.file_name().into_string().unwrap();
+        let (service, _) = name.rsplit_once('-').unwrap();
+        let text = fs::read_to_string(file.path()).unwrap();
+        assert!(text.is_empty() || text.ends_with('\n'), "{name} ends within a line");
+        for line in text.lines() {
+            let line: Value = serde_json::from_str(line)
+                .unwrap_or_else(|error| panic!("{name}: {error}: {line}"));
+            let text = |key: &str| line[key].as_str().unwrap_or_default();
+            assert_eq!(text("service"), service, "{line}");
+            assert_eq!(text("timestamp").len(), "2026-01-01T00:00:00.000000000Z".len(), "{line}");
+            assert!(["level", "message"].iter().all(|key| !text(key).is_empty()), "{line}");
+            if let Some(name) = line["event_name"].as_str() {
+                let event = semantics::event(name).unwrap_or_else(|| panic!("not known: {line}"));
+                let missing = event.required.iter().find(|key| line.get(**key).is_none());
+                assert_eq!(missing, None, "{line}");
+            }
+            all.push(line);
+        }
+    }
+    all.sort_by_key(|line| line["timestamp"].to_string());
+    all
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_has_one_correlation_and_one_trace_in_all_logs() {

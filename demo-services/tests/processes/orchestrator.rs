@@ -6,7 +6,8 @@ use demo_services::{CARD_DECLINED, CARD_GOOD};
 
 use serde_json::{Value, json};
 
-use super::shop::{EVERYBODY, End, Shop, client, new_key, order_of, until};
+use super::asking::{End, new_key, order_of};
+use super::shop::{EVERYBODY, Shop, client, until};
 
 const STEPS: [&str; 6] = [
     "reserve-stock",

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use demo_services::CARD_GOOD;
 use reqwest::Method;
 
-use super::shop::{EVERYBODY, Shop, client, new_key, order_of, place, until};
+use super::asking::{End, new_key, order_of, place};
+use super::shop::{EVERYBODY, Shop, client, until};
 
 /// Orders that are placed one after the other by one of [`CUSTOMERS`].
 const ORDERS: usize = 15;
@@ -79,6 +81,31 @@ async fn the_shop_goes_on_without_its_registry_and_is_found_again() {
         (end.state == "confirmed").then_some(())
     })
     .await;
+    shop.check().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_orchestrator_that_starts_without_a_registry_waits_until_it_knows_whom_to_ask() {
+    let mut shop = Shop::open(&EVERYBODY).await;
+    shop.kill("orders-1").await;
+    shop.start("orders-1", &[("LOGQ_DEMO_ABORT_AT", "after-reply:book-parcel")]).await;
+    shop.found().await;
+    let (key, order) = (new_key(), order_of("cup", CARD_GOOD));
+    until("the orchestrator dies", async || {
+        let _ = shop.order(&key, &order).await;
+        shop.is_dead("orders-1").then_some(())
+    })
+    .await;
+    shop.dies("orders-1").await;
+    shop.kill("registry-1").await;
+    shop.start("orders-1", &[]).await;
+    // Time enough to look for what was left, and to give it up.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    shop.start("registry-1", &[]).await;
+    let end = shop.ended(&key, &order).await;
+    let End { state, ledger, .. } = &end;
+    assert_eq!((state.as_str(), ledger.as_str()), ("confirmed", "authorise capture"), "{end:?}");
+    shop.found().await;
     shop.check().await;
 }
 

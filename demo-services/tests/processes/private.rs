@@ -5,7 +5,8 @@ use std::time::Duration;
 use demo_services::CARD_GOOD;
 use tokio::process::Command;
 
-use super::shop::{EVERYBODY, Shop, new_key, order_of};
+use super::asking::{new_key, order_of};
+use super::shop::{EVERYBODY, Shop};
 
 const READ: &str = "
 import sqlite3, sys
