@@ -30,13 +30,13 @@ const AGENT_HTTP_VARIABLE: &str = "LOGQ__AGENT__HTTP";
 const AGENT_HTTP: &str = "127.0.0.1:3102";
 /// The folder of the shop's logs within the data folder.
 pub(crate) const LOGS: &str = "demo-logs";
-const SERVICES: [&str; 4] = ["gateway", "orders", "inventory", "payments"];
+const SERVICES: [&str; 5] = ["gateway", "orders", "inventory", "payments", "notifications"];
 /// Where failure switches are turned; another port if this one is taken.
 const REGISTRY_HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8081);
 /// The folder of the shop's databases within the data folder.
 const SHOP: &str = "demo-shop";
-/// What the gateway says when an interaction is over.
-const LAST_MESSAGES: [&str; 2] = ["checkout completed", "checkout failed"];
+/// What is said last: by the gateway to whoever ordered, and by whoever heard of the order's end.
+const LAST_MESSAGES: [&str; 2] = ["checkout failed", "message processed"];
 
 /// The running demo.
 #[derive(Debug)]
@@ -130,8 +130,8 @@ impl Demo {
         loop {
             let lines = lines_of(queries.clone(), story.correlation_id.clone()).await?;
             let told = |service: &&str| lines.iter().any(|line| line.service == **service);
-            let ended = |line: &Line| LAST_MESSAGES.contains(&line.message.as_str());
-            if SERVICES.iter().all(told) && lines.iter().any(ended) {
+            let said = |message: &&str| lines.iter().any(|line| line.message == **message);
+            if SERVICES.iter().all(told) && LAST_MESSAGES.iter().all(said) {
                 return Ok(story);
             }
             anyhow::ensure!(
