@@ -72,12 +72,17 @@ impl Key {
 impl Cache {
     pub(super) fn new(metrics: &Metrics, settings: &Settings) -> Self {
         let help = "Reads that could have been answered from the cache, and whether they were.";
+        let asked = metrics.counter_vec("shop_gateway_cache_total", help, &["result"]);
+        // There from the beginning, so that the first one is an increase.
+        for result in ["hit", "miss"] {
+            asked.with_label_values(&[result]);
+        }
         Self {
             answers: Mutex::default(),
             answers_max: settings.answers_max,
             answer_bytes_max: settings.answer_bytes_max,
             age_max: settings.answer_age_max,
-            asked: metrics.counter_vec("shop_gateway_cache_total", help, &["result"]),
+            asked,
         }
     }
 

@@ -28,6 +28,19 @@ pub(super) struct Last {
     pub(super) error: Option<String>,
 }
 
+/// How calls end: [`CallError::error_type`] where there is no answer.
+const OUTCOMES: [&str; 9] = [
+    "ok",
+    "client_error",
+    "server_error",
+    "no_instance",
+    "breaker_open",
+    "bulkhead_full",
+    "timeout",
+    "unreachable",
+    "bad_answer",
+];
+
 impl Figures {
     pub(super) fn new(
         name: &'static str,
@@ -60,6 +73,10 @@ impl Figures {
         metrics.before_render(move || {
             instances.set(i64::try_from(known.instances(service).len()).unwrap_or(i64::MAX));
         });
+        // There from the beginning, so that the first one is an increase.
+        for outcome in OUTCOMES {
+            calls.with_label_values(&[name, outcome]);
+        }
         Self {
             name,
             calls,
