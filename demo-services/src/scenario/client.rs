@@ -193,7 +193,12 @@ pub(super) async fn retry(stage: &mut Stage) -> anyhow::Result<()> {
         let once = read(stage).await?;
         once.expect(200, "a read at the gateway that is tried again")?;
         if number == 0 {
-            stage.leaves(&once, "completed", Some("products"), "a read that is tried again");
+            stage.leaves(
+                &once,
+                "completed",
+                Some("products|tried again"),
+                "a read that is tried again",
+            );
         }
     }
     stage.turn(FLAKY, false).await?;

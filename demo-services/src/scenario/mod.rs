@@ -116,7 +116,7 @@ pub struct Left {
     pub correlation_id: String,
     /// As `logq story` says it: `completed`, `compensated`, `failed`.
     pub outcome: &'static str,
-    /// A word of the first error; none where nothing went wrong.
+    /// A word of the first error, or one of several, `a|b`: a span and a line may tell of it. None where nothing went wrong.
     pub first_error: Option<&'static str>,
     /// What it is, in a few words.
     pub title: String,

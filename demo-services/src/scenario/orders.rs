@@ -66,8 +66,8 @@ pub(super) async fn compensation(stage: &mut Stage) -> anyhow::Result<()> {
     for (switch, status, ledger, first_error) in [
         ("out-of-stock", 409, "", "out of stock"),
         ("declined-cards", 402, "", "card declined"),
-        ("slow-shipping", 504, "authorise void", "shipping"),
-        ("failing-commits", 502, "authorise capture refund", "inventory"),
+        ("slow-shipping", 504, "authorise void", "shipping|parcel"),
+        ("failing-commits", 502, "authorise capture refund", "inventory|stock"),
     ] {
         stage.turn(switch, true).await?;
         let order = stage.order().await?;
@@ -113,7 +113,7 @@ pub(super) async fn killed_orchestrator(stage: &mut Stage) -> anyhow::Result<()>
         ensure!(ledger == "authorise capture", "the ledger of {id} says {ledger}");
         stage.saw(format!("{id} goes on where it was and is confirmed; its ledger: {ledger}"));
     }
-    stage.leaves(&order, "completed", Some("shipping"), "an order whose orchestrator died");
+    stage.leaves(&order, "completed", Some("shipping|parcel"), "an order whose orchestrator died");
     stage.check().await
 }
 
@@ -126,7 +126,7 @@ pub(super) async fn late_commit(stage: &mut Stage) -> anyhow::Result<()> {
     let ledger = stage.ledger(&id).await?;
     ensure!(ledger == "authorise capture", "the ledger says {ledger}");
     stage.saw(format!("{id}: each payment was asked for twice and moved once: {ledger}"));
-    stage.leaves(&order, "completed", Some("payments"), "payments answers too late");
+    stage.leaves(&order, "completed", Some("payment"), "payments answers too late");
     stage.check().await
 }
 
@@ -151,6 +151,6 @@ pub(super) async fn manual_intervention(stage: &mut Stage) -> anyhow::Result<()>
     let done = stage.ask("orders-1", reqwest::Method::POST, &path, Some(&note), &[]).await?;
     done.expect(204, "the person's note")?;
     stage.saw("a person settles it");
-    stage.leaves(&order, "failed", Some("inventory"), "neither done nor undone");
+    stage.leaves(&order, "failed", Some("inventory|stock"), "neither done nor undone");
     Ok(())
 }
