@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use rusqlite::{Row, Transaction, params};
 
 use super::message::{Delivery, Message, Queue, Settlement, Verdict, cut};
-use super::store::{StoreError, find, hold, json};
+use super::store::{StoreError, find, hold};
+use crate::kit::database::json_of;
 
 /// Bits of a tag that are the attempt; the others are the copy's number.
 const ATTEMPT_BITS: u32 = 10;
@@ -103,7 +104,7 @@ pub(super) fn lapse(
             queue: queue.name.clone(),
             id: row.get(0)?,
             kind: row.get(1)?,
-            headers: json(row, 2)?,
+            headers: json_of(row, 2)?,
             attempt: row.get(3)?,
             consumer: row.get(4)?,
         })
@@ -189,8 +190,8 @@ fn delivery_of(row: &Row<'_>) -> rusqlite::Result<Delivery> {
         exchange: row.get(3)?,
         routing_key: row.get(4)?,
         kind: row.get(5)?,
-        headers: json(row, 6)?,
-        body: json(row, 7)?,
+        headers: json_of(row, 6)?,
+        body: json_of(row, 7)?,
     };
     Ok(Delivery { message, tag: number << ATTEMPT_BITS | u64::from(attempt), attempt })
 }

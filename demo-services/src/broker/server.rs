@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rusqlite::Transaction;
 use service::semantics::{message, record};
@@ -22,6 +22,7 @@ use super::message::{Delivery, Queue};
 use super::stats::{self, Stats};
 use super::store::{self, Limits, StoreError};
 use super::tables::MIGRATIONS;
+use crate::kit::clock::now_ms;
 use crate::kit::context::Context;
 use crate::kit::database::Database;
 
@@ -153,9 +154,4 @@ impl Server {
             });
         }
     }
-}
-
-fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::deliveries::{self, Lapsed};
 use super::store::{self, StoreError};
+use crate::kit::database::json_of;
 
 /// Dead letters in one answer.
 pub(super) const PAGE_MAX: usize = 100;
@@ -126,8 +127,8 @@ pub(super) fn dead_letters(
             consumer: row.get(7)?,
             arrived_ms: row.get(8)?,
             dead_ms: row.get(9)?,
-            headers: store::json(row, 10)?,
-            body: store::json(row, 11)?,
+            headers: json_of(row, 10)?,
+            body: json_of(row, 11)?,
         })
     })?;
     Ok(letters.collect::<rusqlite::Result<_>>()?)

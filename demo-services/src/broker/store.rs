@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::types::Type;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use thiserror::Error;
 
@@ -221,15 +220,5 @@ fn queue_of(row: &Row<'_>) -> rusqlite::Result<Queue> {
         deliveries_max: row.get(1)?,
         pause_min: milliseconds(2)?,
         lease: milliseconds(3)?,
-    })
-}
-
-pub(super) fn json<T: serde::de::DeserializeOwned>(
-    row: &Row<'_>,
-    column: usize,
-) -> rusqlite::Result<T> {
-    let text = row.get_ref(column)?.as_str()?;
-    serde_json::from_str(text).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
     })
 }

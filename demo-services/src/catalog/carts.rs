@@ -5,9 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use rusqlite::{OptionalExtension, Transaction};
 use service::http::ErrorResponse;
-use service::semantics::database::{
-    COLLECTION_NAME, NAMESPACE, OPERATION_NAME, ROW_CHANGED, ROW_KEY, ROW_VERSION, SYSTEM_NAME,
-};
+use service::semantics::database::{DELETE, INSERT, UPDATE};
 
 use super::Catalog;
 use super::interface::{Cart, CartItem, Quantity};
@@ -15,6 +13,7 @@ use super::reads::no_product;
 use crate::kit::identity::Caller;
 use crate::kit::openapi::ErrorBody;
 use crate::kit::request::{Body, Segment};
+use crate::kit::rows::{self, Row};
 
 pub(super) const TABLES: &str = "
 CREATE TABLE cart_items (
@@ -80,7 +79,7 @@ pub(super) async fn put_item(
     let key = format!("{user},{sku}");
     match catalog.database.run(move |tx| put(tx, &user, &sku, quantity)).await? {
         Put::Done { cart, version } => {
-            changed(if version == 1 { "INSERT" } else { "UPDATE" }, &key, Some(version));
+            changed(if version == 1 { INSERT } else { UPDATE }, &key, Some(version));
             Ok(Json(cart))
         }
         Put::NoProduct => Err(no_product()),
@@ -139,7 +138,7 @@ async fn remove(
         })
         .await?;
     for sku in removed {
-        changed("DELETE", &format!("{user},{sku}"), None);
+        changed(DELETE, &format!("{user},{sku}"), None);
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -188,15 +187,7 @@ fn cart_of(tx: &Transaction<'_>, user: &str) -> rusqlite::Result<Cart> {
 }
 
 /// After the commit.
-fn changed(operation: &'static str, key: &str, version: Option<i64>) {
-    tracing::info!(
-        event_name = ROW_CHANGED,
-        { SYSTEM_NAME } = "sqlite",
-        { NAMESPACE } = "catalog",
-        { COLLECTION_NAME } = "cart_items",
-        { OPERATION_NAME } = operation,
-        { ROW_KEY } = key,
-        { ROW_VERSION } = version,
-        "cart changed"
-    );
+fn changed(operation: &str, key: &str, version: Option<i64>) {
+    let (database, table) = ("catalog", "cart_items");
+    rows::changed(Row { database, table, operation, key, version, ..Row::default() });
 }

@@ -11,12 +11,10 @@ mod seed;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::Context as _;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::routing::{delete, get, put};
 use service::http::ErrorResponse;
@@ -62,8 +60,6 @@ struct Document;
 /// # Errors
 /// The database cannot be opened.
 pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
-    fs::create_dir_all(&context.data)
-        .with_context(|| format!("cannot make the folder {}", context.data.display()))?;
     let database =
         Database::open(&context.data.join("catalog.db"), &[products::TABLES, carts::TABLES])?;
     database.run(seed::fill).await?;

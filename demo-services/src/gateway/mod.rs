@@ -55,8 +55,6 @@ pub(crate) const CALLS: [&str; 6] =
 /// An order waits for its saga.
 const ORDERS_TIMEOUT: Duration = Duration::from_secs(15);
 const CORRELATION: HeaderName = HeaderName::from_static(CORRELATION_HEADER);
-/// With users, from the folder of the service.
-const KEY: &str = "../keys/jwt.key";
 /// How long pages of other origins may remember what they may do.
 const CORS_AGE: Duration = Duration::from_secs(600);
 
@@ -77,7 +75,7 @@ pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
 }
 
 fn open_with(context: &Context, settings: Settings) -> anyhow::Result<Service> {
-    let keys = Keys::from_file(&context.data.join(KEY))?;
+    let keys = Keys::of_shop(&context.data)?;
     let services: BTreeMap<_, _> = CALLS
         .map(|name| {
             let policy = match name {

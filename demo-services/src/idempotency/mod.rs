@@ -122,11 +122,7 @@ pub(crate) async fn once(
 }
 
 /// What was answered to this key, or that it stood for another request.
-pub(crate) fn known(
-    tx: &Transaction<'_>,
-    key: &Key,
-    request: &str,
-) -> rusqlite::Result<Option<Answer>> {
+fn known(tx: &Transaction<'_>, key: &Key, request: &str) -> rusqlite::Result<Option<Answer>> {
     let mut first =
         tx.prepare_cached("SELECT request, status, answer FROM idempotency WHERE key = ?")?;
     let first = first
@@ -149,12 +145,7 @@ pub(crate) fn known(
 }
 
 /// Keeps what is answered to this key.
-pub(crate) fn keep(
-    tx: &Transaction<'_>,
-    key: &Key,
-    request: &str,
-    answer: &Answer,
-) -> rusqlite::Result<()> {
+fn keep(tx: &Transaction<'_>, key: &Key, request: &str, answer: &Answer) -> rusqlite::Result<()> {
     let now = now_ms();
     tx.prepare_cached(
         "INSERT INTO idempotency (key, request, status, answer, at_ms) VALUES (?, ?, ?, ?, ?)",

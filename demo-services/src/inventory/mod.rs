@@ -13,33 +13,39 @@
 //! Failure switches: `out-of-stock` has every reservation refused; `failing-commits` has every commit fail.
 
 mod stock;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+
 use serde::Deserialize;
-use service::http::JsonLine;
+use service::http::{ErrorResponse, JsonLine};
 use service::semantics::{database, record};
 use tracing::{info, warn};
+use utoipa::{OpenApi, ToSchema};
 
-use self::stock::{Change, Kind};
+use self::stock::{Change, Kind, Reservation};
 use crate::idempotency::{self, Answer, Key, once};
 use crate::kit::context::{Context, Service};
 use crate::kit::database::Database;
+use crate::kit::openapi::{self, ErrorBody, Route};
+use crate::kit::request::{Body, Segment};
 use crate::kit::rows::{self, Row};
-use crate::kit::web::{Trouble, elapsed_ms, understood};
+use crate::kit::web::{elapsed_ms, unavailable};
 
 pub(crate) use self::stock::Item;
 
 /// Different items of one reservation.
 const ITEMS_MAX: usize = 50;
 
-#[derive(Clone, Debug, Deserialize)]
+/// What a reservation needs.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 struct Reserve {
     order_id: String,
     items: Vec<Item>,
@@ -51,24 +57,35 @@ struct Inventory {
     database: Database,
 }
 
+#[derive(OpenApi)]
+#[openapi(paths(openapi::document, reserve, release, commit, give_back, levels, account))]
+struct Document;
+
 pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let file = context.data.join("inventory.db");
     let database = Database::open(&file, &[stock::TABLES, idempotency::TABLE])?;
     database.run(stock::fill).await?;
     let inventory = Inventory { context: context.clone(), database };
-    let router = Router::new()
-        .route("/api/v1/reservations", post(reserve))
-        .route("/api/v1/reservations/{order}/release", post(release))
-        .route("/api/v1/reservations/{order}/commit", post(commit))
-        .route("/api/v1/reservations/{order}/return", post(give_back))
-        .route("/api/v1/stock", get(levels))
-        .route("/api/v1/account", get(account))
-        .with_state(Arc::new(inventory));
+    let description = "Stock, and what of it is reserved for orders.";
+    let document = openapi::describe(Document::openapi(), "inventory", description);
+    let router = openapi::router(routes(), Arc::new(inventory), &document);
     Ok(Service { router, ..Service::default() })
 }
 
+fn routes() -> Vec<Route<Arc<Inventory>>> {
+    let route = |method, path, handler| Route { method, path, handler };
+    vec![
+        route(Method::POST, "/api/v1/reservations", post(reserve)),
+        route(Method::POST, "/api/v1/reservations/{order}/release", post(release)),
+        route(Method::POST, "/api/v1/reservations/{order}/commit", post(commit)),
+        route(Method::POST, "/api/v1/reservations/{order}/return", post(give_back)),
+        route(Method::GET, "/api/v1/stock", get(levels)),
+        route(Method::GET, "/api/v1/account", get(account)),
+    ]
+}
+
 impl Inventory {
-    async fn change(&self, key: Key, change: Change) -> Result<Response, Trouble> {
+    async fn change(&self, key: Key, change: Change) -> Result<Response, ErrorResponse> {
         let (began, told) = (Instant::now(), change.clone());
         let request = change.fingerprint();
         let answer = once(&self.database, key, request, move |tx| stock::apply(tx, &change));
@@ -98,62 +115,113 @@ fn tell(change: &Change, answer: &Answer, began: Instant) {
     let operation = if *kind == Kind::Reserve { database::INSERT } else { database::UPDATE };
     let (key, state) = (order.as_str(), answer.body["state"].as_str());
     let (database, table) = ("inventory", "reservations");
-    rows::changed(Row { database, table, operation, key, state, message: None });
+    rows::changed(Row { database, table, operation, key, state, ..Row::default() });
     for delivery in answer.body["deliveries"].as_array().into_iter().flatten() {
         let (sku, quantity) = (delivery["sku"].as_str(), delivery["quantity"].as_i64());
         info!(sku, quantity, "delivery put on the shelves");
     }
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/reservations", request_body = Reserve,
+    responses(
+        (status = 201, description = "it is reserved, now or by an earlier request with this key", body = Reservation),
+        (status = 400, description = "`idempotency_key_missing`, `bad_json` or `bad_items`", body = ErrorBody),
+        (status = 409, description = "`out_of_stock`, `reserved` or `order_cancelled`", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "`not_json`", body = ErrorBody),
+        (status = 422, description = "`bad_field` or `idempotency_key_reused`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn reserve(
     State(inventory): State<Arc<Inventory>>,
     key: Key,
-    body: Result<Json<Reserve>, JsonRejection>,
-) -> Result<Response, Trouble> {
-    let Reserve { order_id, items } = understood(body)?;
+    Body(Reserve { order_id, items }): Body<Reserve>,
+) -> Result<Response, ErrorResponse> {
     let is_sound = |item: &Item| item.quantity > 0 && item.sku.len() <= 64;
     if items.is_empty() || items.len() > ITEMS_MAX || !items.iter().all(is_sound) {
         let message = format!("a reservation has 1 to {ITEMS_MAX} items, each at least once");
-        return Err(Trouble::new(axum::http::StatusCode::BAD_REQUEST, "bad_items", message));
+        return Err(ErrorResponse::new(StatusCode::BAD_REQUEST, "bad_items", message));
     }
     let is_out = inventory.context.directory.is_on("out-of-stock");
     inventory.change(key, Change::reserve(order_id, items, is_out)).await
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/reservations/{order}/release", params(("order" = String, Path)),
+    responses(
+        (status = 200, description = "it is released, or there was nothing", body = Reservation),
+        (status = 400, description = "`idempotency_key_missing` or `bad_path`", body = ErrorBody),
+        (status = 409, description = "`committed`", body = ErrorBody),
+        (status = 422, description = "`idempotency_key_reused`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn release(
     State(inventory): State<Arc<Inventory>>,
-    Path(order): Path<String>,
+    Segment(order): Segment,
     key: Key,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ErrorResponse> {
     inventory.change(key, Change::of(order, Kind::Release)).await
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/reservations/{order}/commit", params(("order" = String, Path)),
+    responses(
+        (status = 200, description = "the goods are off the shelves", body = Reservation),
+        (status = 400, description = "`idempotency_key_missing` or `bad_path`", body = ErrorBody),
+        (status = 409, description = "`not_reserved`", body = ErrorBody),
+        (status = 422, description = "`idempotency_key_reused`", body = ErrorBody),
+        (status = 503, description = "`busy` or `shelves_down`", body = ErrorBody),
+    ),
+)]
 async fn commit(
     State(inventory): State<Arc<Inventory>>,
-    Path(order): Path<String>,
+    Segment(order): Segment,
     key: Key,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ErrorResponse> {
     if inventory.context.directory.is_on("failing-commits") {
-        return Err(Trouble::unavailable(
-            "shelves_down",
-            "nothing leaves the shelves at the moment",
-        ));
+        return Err(unavailable("shelves_down", "nothing leaves the shelves at the moment"));
     }
     inventory.change(key, Change::of(order, Kind::Commit)).await
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/reservations/{order}/return", params(("order" = String, Path)),
+    responses(
+        (status = 200, description = "they are back, or there was nothing", body = Reservation),
+        (status = 400, description = "`idempotency_key_missing` or `bad_path`", body = ErrorBody),
+        (status = 422, description = "`idempotency_key_reused`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn give_back(
     State(inventory): State<Arc<Inventory>>,
-    Path(order): Path<String>,
+    Segment(order): Segment,
     key: Key,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ErrorResponse> {
     inventory.change(key, Change::of(order, Kind::Return)).await
 }
 
-async fn levels(State(inventory): State<Arc<Inventory>>) -> Result<Response, Trouble> {
+#[utoipa::path(
+    get, path = "/api/v1/stock",
+    responses(
+        (status = 200, description = "how much there is of everything", body = Vec<stock::Level>),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
+async fn levels(State(inventory): State<Arc<Inventory>>) -> Result<Response, ErrorResponse> {
     Ok(JsonLine(inventory.database.run(stock::levels).await?).into_response())
 }
 
-async fn account(State(inventory): State<Arc<Inventory>>) -> Result<Response, Trouble> {
+#[utoipa::path(
+    get, path = "/api/v1/account",
+    responses(
+        (status = 200, description = "what the checker of the shop looks at", body = Vec<stock::Account>),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
+async fn account(State(inventory): State<Arc<Inventory>>) -> Result<Response, ErrorResponse> {
     Ok(JsonLine(inventory.database.run(stock::account).await?).into_response())
 }

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use utoipa::ToSchema;
 
 use crate::idempotency::Answer;
 use crate::kit::clock::now_ms;
@@ -49,10 +50,10 @@ const BEGINNING: [(&str, i64); 16] = [
 ];
 /// What is available of something when a delivery is ordered, which comes at once, and how much it brings.
 const LOW: i64 = 200;
-const DELIVERY: i64 = 1_000;
+const DELIVERY: u32 = 1_000;
 
 /// Some of something.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 pub(crate) struct Item {
     pub(crate) sku: String,
     pub(crate) quantity: u32,
@@ -76,8 +77,18 @@ pub(super) struct Change {
     is_out: bool,
 }
 
+/// What is reserved for an order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Reservation {
+    order_id: String,
+    /// `reserved`, `released`, `committed` or `returned`.
+    state: String,
+    /// What was ordered because little was left.
+    deliveries: Vec<Item>,
+}
+
 /// How much there is of something.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Level {
     sku: String,
     on_hand: i64,
@@ -85,7 +96,7 @@ pub(super) struct Level {
 }
 
 /// What the shop's checker looks at: all three are to be equal to what `stock` says, and nothing below zero.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Account {
     sku: String,
     on_hand: i64,
@@ -197,7 +208,8 @@ pub(super) fn apply(tx: &Transaction<'_>, change: &Change) -> rusqlite::Result<A
 }
 
 fn done(order: &str, state: &str) -> Answer {
-    Answer::new(StatusCode::OK, json!({"order_id": order, "state": state}))
+    let (order_id, state, deliveries) = (order.to_owned(), state.to_owned(), Vec::new());
+    Answer::new(StatusCode::OK, json!(Reservation { order_id, state, deliveries }))
 }
 
 fn reserve(tx: &Transaction<'_>, change: &Change) -> rusqlite::Result<Answer> {
@@ -226,12 +238,12 @@ fn reserve(tx: &Transaction<'_>, change: &Change) -> rusqlite::Result<Answer> {
         if left < LOW {
             tx.prepare_cached("UPDATE stock SET on_hand = on_hand + ? WHERE sku = ?")?
                 .execute(params![DELIVERY, sku])?;
-            note_delivery(tx, sku, DELIVERY)?;
-            deliveries.push(json!({"sku": sku, "quantity": DELIVERY}));
+            note_delivery(tx, sku, DELIVERY.into())?;
+            deliveries.push(Item { sku: sku.to_owned(), quantity: DELIVERY });
         }
     }
-    let body = json!({"order_id": change.order, "state": "reserved", "deliveries": deliveries});
-    Ok(Answer::new(StatusCode::CREATED, body))
+    let (order_id, state) = (change.order.clone(), "reserved".to_owned());
+    Ok(Answer::new(StatusCode::CREATED, json!(Reservation { order_id, state, deliveries })))
 }
 
 /// Adds the items, times a factor, to what is on hand and to what is reserved.

@@ -67,6 +67,19 @@ struct Response {
     keep: BTreeMap<String, String>,
 }
 
+impl Contract {
+    /// Whether a POST of this path is in it, with these members in its body.
+    pub(crate) fn has(&self, path: &str, body: &Value) -> bool {
+        let members = |body: &Value| -> Option<Vec<String>> {
+            Some(body.as_object()?.keys().cloned().collect())
+        };
+        self.interactions.iter().any(|Interaction { request, .. }| {
+            let is_same = (request.method.as_str(), request.path.as_str()) == ("POST", path);
+            is_same && members(&request.body) == members(body)
+        })
+    }
+}
+
 /// The contracts that a service has to keep.
 pub(crate) fn with_provider(provider: &str) -> Vec<Contract> {
     let mut contracts = Vec::new();

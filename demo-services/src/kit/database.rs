@@ -12,7 +12,9 @@ use std::thread;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use serde::de::DeserializeOwned;
 use service::http::ErrorResponse;
 use thiserror::Error;
 use tokio::sync::oneshot;
@@ -117,6 +119,13 @@ impl Database {
     ) -> Result<T, DatabaseError> {
         self.write(move |transaction| work(transaction).map_err(DatabaseError::from)).await
     }
+}
+
+/// A column that holds JSON.
+pub(crate) fn json_of<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+    })
 }
 
 fn in_transaction<T, E: From<DatabaseError>>(

@@ -9,7 +9,6 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use argon2::password_hash::rand_core::{OsRng, RngCore};
@@ -21,6 +20,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use service::http::ErrorResponse;
 use thiserror::Error;
+
+use super::clock::now_s;
 
 /// Who made a token.
 pub(crate) const ISSUER: &str = "logq-demo-users";
@@ -82,6 +83,14 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
+    /// The key of the shop, by the folder of any service: it lies beside those folders.
+    ///
+    /// # Errors
+    /// As [`Keys::from_file`].
+    pub(crate) fn of_shop(data: &Path) -> anyhow::Result<Self> {
+        Self::from_file(&data.join("../keys/jwt.key"))
+    }
+
     /// The key in a file, which is made with mode 0600 if absent. Whoever comes first makes it, all others read it.
     ///
     /// # Errors
@@ -161,12 +170,6 @@ pub(crate) fn random_hex(bytes: usize) -> String {
     let mut random = [0; 16];
     OsRng.fill_bytes(&mut random);
     random.iter().take(bytes).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Seconds since 1970.
-pub(crate) fn now_s() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Who asks, as the gateway says it. Nobody, if a header is absent or cannot be an id.

@@ -1,16 +1,12 @@
 //! Keeps an instance in the registry: registers it, says again and again that it is there, registers it anew when the
 //! registry has forgotten it, and takes it out at the end.
-//!
-//! What comes again every second is not to be traced: its `traceparent` says that its caller is not sampled, and all of
-//! it has one correlation id.
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use service::shutdown::Shutdown;
-use service::telemetry::{CORRELATION_HEADER, new_correlation_id};
 use tokio::time::sleep;
 
 use super::client::{CallError, error_of, http_client, whole};
@@ -35,13 +31,11 @@ struct Registration {
     registry: Url,
     instance: Instance,
     client: Client,
-    headers: HeaderMap,
 }
 
 /// Keeps `instance` in the registry until `stop`. It should listen already: from here on it is called.
 pub(crate) async fn keep_registered(registry: Url, instance: Instance, stop: Shutdown) {
-    let headers = unsampled(&instance.id);
-    let registration = Registration { registry, instance, client: http_client(), headers };
+    let registration = Registration { registry, instance, client: http_client() };
     tokio::select! {
         () = stop.requested() => {}
         () = registration.keep() => {}
@@ -90,7 +84,7 @@ impl Registration {
     async fn register(&self) -> Result<Duration, CallError> {
         let mut url = self.registry.clone();
         url.set_path("/api/v1/instances");
-        let request = self.client.post(url).headers(self.headers.clone()).json(&self.instance);
+        let request = self.client.post(url).json(&self.instance);
         let answer = request.timeout(TIMEOUT).send().await.map_err(error_of)?;
         let answer = answer.error_for_status().map_err(error_of)?;
         let lease: Lease = whole(answer, ANSWER_BYTES_MAX).await?.json()?;
@@ -112,22 +106,11 @@ impl Registration {
         if let Ok(mut path) = url.path_segments_mut() {
             path.push(&self.instance.id).push(what).pop_if_empty();
         }
-        let request = self.client.request(method, url).headers(self.headers.clone());
+        let request = self.client.request(method, url);
         let answer = request.timeout(TIMEOUT).send().await.map_err(error_of)?;
         let status = answer.status();
         // Read, so that the connection can be used again.
         whole(answer, ANSWER_BYTES_MAX).await?;
         Ok(status)
     }
-}
-
-fn unsampled(instance: &str) -> HeaderMap {
-    let trace = new_correlation_id();
-    let parent = format!("00-{trace}-{}-00", trace.get(..16).unwrap_or_default());
-    let correlation = format!("registration-{instance}");
-    let named = [("traceparent", parent), (CORRELATION_HEADER, correlation)];
-    let header = |(name, value): (&'static str, String)| {
-        Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?))
-    };
-    named.into_iter().filter_map(header).collect()
 }

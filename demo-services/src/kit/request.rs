@@ -17,6 +17,10 @@ pub(crate) struct Body<T>(pub(crate) T);
 #[derive(Clone, Debug)]
 pub(crate) struct Segment(pub(crate) String);
 
+/// The parameters of a route's path, as texts.
+#[derive(Clone, Debug)]
+pub(crate) struct Segments<const N: usize>(pub(crate) [String; N]);
+
 /// The query, `?page=1&limit=20`. Refused with `bad_query`.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked<T>(pub(crate) T);
@@ -43,10 +47,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     type Rejection = ErrorResponse;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorResponse> {
-        let Path(text) = Path::from_request_parts(parts, state)
+        Segments::from_request_parts(parts, state).await.map(|Segments([text])| Self(text))
+    }
+}
+
+impl<const N: usize, S: Send + Sync> FromRequestParts<S> for Segments<N> {
+    type Rejection = ErrorResponse;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorResponse> {
+        let Path(texts) = Path::<Vec<String>>::from_request_parts(parts, state)
             .await
             .map_err(|error| ErrorResponse::new(error.status(), "bad_path", error.body_text()))?;
-        Ok(Self(text))
+        let texts = texts.try_into().map_err(|texts: Vec<String>| {
+            let message = format!("the path has {} parameters", texts.len());
+            ErrorResponse::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+        });
+        texts.map(Self)
     }
 }
 

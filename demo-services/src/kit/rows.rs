@@ -12,6 +12,8 @@ pub(crate) struct Row<'a> {
     /// [`database::INSERT`], [`database::UPDATE`] or [`database::DELETE`].
     pub(crate) operation: &'a str,
     pub(crate) key: &'a str,
+    /// The row's version after it, where rows have one.
+    pub(crate) version: Option<i64>,
     /// The row's state after it, where rows have one.
     pub(crate) state: Option<&'a str>,
     /// The message that it is the outbox's or inbox's row of.
@@ -27,6 +29,7 @@ pub(crate) fn changed(row: Row<'_>) {
         { database::COLLECTION_NAME } = row.table,
         { database::OPERATION_NAME } = row.operation,
         { database::ROW_KEY } = row.key,
+        { database::ROW_VERSION } = row.version,
         { database::ROW_STATE } = row.state,
         { message::MESSAGE_ID } = row.message,
         "row written"

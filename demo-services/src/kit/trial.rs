@@ -56,7 +56,9 @@ impl Trial {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let site = Site::take(service, instance, addr, folder.path(), None, ids).await.unwrap();
         let directory = Directory::fixed(Vec::new());
-        let context = site.context(&folder.path().join("data"), &directory);
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let context = site.context(&data, &directory);
         let addr = site.addr;
         let open = site.serve(open(&context).await.unwrap());
         let client = Client::builder()

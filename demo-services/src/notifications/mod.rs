@@ -3,25 +3,28 @@
 //!
 //! Failure switch: `dead-consumer.notifications` stops it; messages wait in the queue meanwhile.
 
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
+use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use rusqlite::{Transaction, params};
 use serde::Serialize;
-use service::http::JsonLine;
+use service::http::{ErrorResponse, JsonLine};
 use service::semantics::{database, saga};
 use tracing::info;
+use utoipa::{OpenApi, ToSchema};
 
 use crate::broker::{Binding, Broker, Delivery, Failure, Handled, Queue, consume};
 use crate::kit::clock::now_ms;
 use crate::kit::context::{Context, Service};
 use crate::kit::database::Database;
+use crate::kit::openapi::{self, ErrorBody, Route};
 use crate::kit::rows::{self, Row};
-use crate::kit::web::Trouble;
 use crate::orders::EXCHANGE;
 use crate::outbox::inbox;
 
@@ -35,18 +38,22 @@ const TABLE: &str = "
     CREATE INDEX letters_by_order ON letters (order_id);";
 
 /// What the shop's checker looks at.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Account {
     letters: i64,
     /// Orders that got a letter about the same thing twice.
     written_twice: Vec<String>,
 }
 
+#[derive(OpenApi)]
+#[openapi(paths(openapi::document, account))]
+struct Document;
+
 pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let file = context.data.join("notifications.db");
     let database = Database::open(&file, &[TABLE, inbox::TABLE])?;
-    let router =
-        Router::new().route("/api/v1/account", get(account)).with_state(Arc::new(database.clone()));
+    let document = openapi::describe(Document::openapi(), "notifications", "Letters to customers.");
+    let router = openapi::router(routes(), database.clone(), &document);
     let handler = move |delivery: &Delivery| {
         let (database, delivery) = (database.clone(), delivery.clone());
         async move { write_letter(&database, delivery).await }
@@ -54,6 +61,10 @@ pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let broker = Broker::new(context);
     let work = Box::pin(consume(context.clone(), broker, queue(), handler));
     Ok(Service { router, work: vec![work], ..Service::default() })
+}
+
+fn routes() -> Vec<Route<Database>> {
+    vec![Route { method: Method::GET, path: "/api/v1/account", handler: get(account) }]
 }
 
 /// Where it hears from.
@@ -96,8 +107,7 @@ async fn write_letter(database: &Database, delivery: Delivery) -> Result<Handled
                 table: "letters",
                 operation: database::INSERT,
                 key: &key,
-                state: None,
-                message: None,
+                ..Row::default()
             });
             Ok(Handled::Processed)
         }
@@ -106,7 +116,15 @@ async fn write_letter(database: &Database, delivery: Delivery) -> Result<Handled
     }
 }
 
-async fn account(State(database): State<Arc<Database>>) -> Result<Response, Trouble> {
+#[utoipa::path(
+    get, path = "/api/v1/account",
+    responses(
+        (status = 200, description = "what the checker of the shop looks at", body = Account),
+        (status = 503, description = "`busy`", body = ErrorBody),
+        (status = 500, description = "`internal`", body = ErrorBody),
+    ),
+)]
+async fn account(State(database): State<Database>) -> Result<Response, ErrorResponse> {
     Ok(JsonLine(database.run(account_in).await?).into_response())
 }
 

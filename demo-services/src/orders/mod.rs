@@ -7,22 +7,24 @@ mod prices;
 mod show;
 mod steps;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use service::http::ErrorResponse;
 use service::semantics::database;
 use tokio::time::timeout;
 use tracing::{info, warn};
+use utoipa::{OpenApi, ToSchema};
 
 use self::prices::Prices;
 use self::steps::PLACE_ORDER;
@@ -34,8 +36,10 @@ use crate::kit::client::{BreakerPolicy, Dependency, Policy};
 use crate::kit::context::{Context, Service, Work};
 use crate::kit::database::{Database, DatabaseError};
 use crate::kit::identity::Caller;
+use crate::kit::openapi::{self, ErrorBody, Route};
+use crate::kit::request::Body;
 use crate::kit::rows::{self, Row};
-use crate::kit::web::{Trouble, understood};
+use crate::kit::web::unavailable;
 use crate::outbox::{self, Outbox};
 use crate::payments::card_shown;
 use crate::saga;
@@ -55,7 +59,7 @@ const OPEN_MAX: u32 = 2_000;
 const ANSWER_MARGIN: Duration = Duration::from_secs(4);
 
 /// What a customer wants, and how it is paid.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 struct Place {
     customer: String,
     items: Vec<Item>,
@@ -69,6 +73,43 @@ struct Orders {
     prices: Prices,
     coordinator: Coordinator,
 }
+
+/// An order as its saga left it, or as it stands.
+#[derive(Debug, Default, Serialize, ToSchema)]
+struct Outcome {
+    order_id: String,
+    saga_id: String,
+    amount_cents: Option<u64>,
+    /// `pending`, `confirmed`, `cancelled` or `manual`.
+    state: &'static str,
+    /// Of the payment; none before there is one.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    authorisation: Value,
+    /// Of the parcel; none before there is one.
+    #[serde(skip_serializing_if = "Value::is_null")]
+    tracking: Value,
+    /// Why it is not confirmed and will not be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failed>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Failed {
+    code: &'static str,
+    message: String,
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(
+    openapi::document,
+    place,
+    show::order,
+    show::saga,
+    show::interventions,
+    show::resolve,
+    show::account,
+))]
+struct Document;
 
 pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let file = context.data.join("orders.db");
@@ -96,17 +137,24 @@ pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let drive = coordinator.clone().run();
     let orders =
         Orders { context: context.clone(), database, prices: Prices::of(catalog), coordinator };
-    let router = Router::new()
-        .route("/api/v1/orders", post(place))
-        .route("/api/v1/orders/{id}", get(show::order))
-        .route("/api/v1/sagas/{id}", get(show::saga))
-        .route("/api/v1/interventions", get(show::interventions))
-        .route("/api/v1/interventions/{saga}/{step}/resolve", post(show::resolve))
-        .route("/api/v1/account", get(show::account))
-        .with_state(Arc::new(orders));
+    let description = "Orders, the sagas that place them, and what people have to settle.";
+    let document = openapi::describe(Document::openapi(), "orders", description);
+    let router = openapi::router(routes(), Arc::new(orders), &document);
     let router = router.merge(crate::kit::health::route(context, dependencies));
     let work: Vec<Work> = vec![Box::pin(relay), Box::pin(drive)];
     Ok(Service { router, work, ..Service::default() })
+}
+
+fn routes() -> Vec<Route<Arc<Orders>>> {
+    let route = |method, path, handler| Route { method, path, handler };
+    vec![
+        route(Method::POST, "/api/v1/orders", post(place)),
+        route(Method::GET, "/api/v1/orders/{id}", get(show::order)),
+        route(Method::GET, "/api/v1/sagas/{id}", get(show::saga)),
+        route(Method::GET, "/api/v1/interventions", get(show::interventions)),
+        route(Method::POST, "/api/v1/interventions/{saga}/{step}/resolve", post(show::resolve)),
+        route(Method::GET, "/api/v1/account", get(show::account)),
+    ]
 }
 
 /// What an order that is placed comes to.
@@ -117,13 +165,27 @@ enum Placed {
     TooMany,
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/orders", request_body = Place, security(("caller" = [])),
+    responses(
+        (status = 201, description = "it is confirmed", body = Outcome),
+        (status = 202, description = "it is under way", body = Outcome),
+        (status = 400, description = "`idempotency_key_missing` or `bad_json`", body = ErrorBody),
+        (status = 402, description = "`card_declined`", body = Outcome),
+        (status = 409, description = "`out_of_stock`", body = Outcome),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "`not_json`", body = ErrorBody),
+        (status = 422, description = "`bad_field`, `bad_item`, `no_items`, `order_too_large` or `idempotency_key_reused`", body = ErrorBody),
+        (status = 424, description = "`step_timeout`, `step_failed` or `manual_intervention`: another service failed", body = Outcome),
+        (status = 503, description = "`busy`, `price_unknown` or `too_many_orders`", body = ErrorBody),
+    ),
+)]
 async fn place(
     State(orders): State<Arc<Orders>>,
     Key(key): Key,
     caller: Caller,
-    body: Result<Json<Place>, JsonRejection>,
-) -> Result<Response, Trouble> {
-    let order = understood(body)?;
+    Body(order): Body<Place>,
+) -> Result<Response, ErrorResponse> {
     let amount_cents = orders.amount_of(&order).await?;
     let (customer, items) = (order.customer.clone(), order.items.len());
     let id = orders.context.ids.short("o");
@@ -132,29 +194,29 @@ async fn place(
             info!(order_id = run.subject, customer, items, amount_cents, "order stored");
             let (key, state) = (run.subject.as_str(), Some("pending"));
             let (database, table, operation) = ("orders", "orders", database::INSERT);
-            rows::changed(Row { database, table, operation, key, state, message: None });
+            rows::changed(Row { database, table, operation, key, state, ..Row::default() });
             let patience = orders.context.step_timeout * 4 + ANSWER_MARGIN;
             let ended = timeout(patience, orders.coordinator.begin(run.clone())).await;
             // Neither is an end: the coordinator died, or it takes long.
             Ok(answer_of(&ended.map_or(run.clone(), |ended| ended.unwrap_or(run))).into_response())
         }
         Placed::Known(run) => Ok(Answer { replayed: true, ..answer_of(&run) }.into_response()),
-        Placed::OtherRequest => Err(Trouble::new(
+        Placed::OtherRequest => Err(ErrorResponse::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "idempotency_key_reused",
             "this idempotency-key was sent with another order",
         )),
         Placed::TooMany => {
             warn!("too many orders are under way");
-            Err(Trouble::unavailable("too_many_orders", "too many orders are under way"))
+            Err(unavailable("too_many_orders", "too many orders are under way"))
         }
     }
 }
 
 impl Orders {
-    async fn amount_of(&self, order: &Place) -> Result<u64, Trouble> {
+    async fn amount_of(&self, order: &Place) -> Result<u64, ErrorResponse> {
         let refused = |code, message: String| {
-            Err(Trouble::new(StatusCode::UNPROCESSABLE_ENTITY, code, message))
+            Err(ErrorResponse::new(StatusCode::UNPROCESSABLE_ENTITY, code, message))
         };
         if order.items.is_empty() {
             return refused("no_items", "the order has no items".to_owned());
@@ -220,32 +282,33 @@ impl Orders {
 /// What is answered to whoever placed the order, from where its saga stands. That another service failed is no failure
 /// of this one: it did what it was asked for, and to ask again would change nothing.
 fn answer_of(run: &Run) -> Answer {
-    let amount_cents = run.data["amount_cents"].as_u64();
-    let mut body = json!({
-        "order_id": run.subject,
-        "saga_id": run.id,
-        "amount_cents": amount_cents,
-        "state": steps::order_state(run),
-    });
-    let (status, code) = match (run.instance.state, &run.instance.reason) {
+    let mut outcome = Outcome {
+        order_id: run.subject.clone(),
+        saga_id: run.id.clone(),
+        amount_cents: run.data["amount_cents"].as_u64(),
+        state: steps::order_state(run),
+        ..Outcome::default()
+    };
+    let reason = run.instance.reason.as_ref();
+    let error_type = reason.map_or("", |reason| &reason.error_type);
+    let (status, code) = match (run.instance.state, error_type) {
         (SagaState::Completed, _) => {
-            body["authorisation"] = run.data["authorisation"].clone();
-            body["tracking"] = run.data["tracking"].clone();
-            return Answer::new(StatusCode::CREATED, body);
+            outcome.authorisation = run.data["authorisation"].clone();
+            outcome.tracking = run.data["tracking"].clone();
+            return Answer::new(StatusCode::CREATED, json!(outcome));
         }
         (SagaState::Running | SagaState::Compensating, _) => {
-            return Answer::new(StatusCode::ACCEPTED, body);
+            return Answer::new(StatusCode::ACCEPTED, json!(outcome));
         }
         (SagaState::Failed, _) => (StatusCode::FAILED_DEPENDENCY, "manual_intervention"),
-        (SagaState::Compensated, Some(reason)) => match reason.error_type.as_str() {
-            "card_declined" => (StatusCode::PAYMENT_REQUIRED, "card_declined"),
-            "out_of_stock" => (StatusCode::CONFLICT, "out_of_stock"),
-            "timeout" => (StatusCode::FAILED_DEPENDENCY, "step_timeout"),
-            _ => (StatusCode::FAILED_DEPENDENCY, "step_failed"),
-        },
-        (SagaState::Compensated, None) => (StatusCode::FAILED_DEPENDENCY, "step_failed"),
+        (SagaState::Compensated, "card_declined") => {
+            (StatusCode::PAYMENT_REQUIRED, "card_declined")
+        }
+        (SagaState::Compensated, "out_of_stock") => (StatusCode::CONFLICT, "out_of_stock"),
+        (SagaState::Compensated, "timeout") => (StatusCode::FAILED_DEPENDENCY, "step_timeout"),
+        (SagaState::Compensated, _) => (StatusCode::FAILED_DEPENDENCY, "step_failed"),
     };
-    let message = run.instance.reason.as_ref().map_or("", |reason| &reason.message);
-    body["error"] = json!({"code": code, "message": message});
-    Answer::new(status, body)
+    let message = reason.map(|reason| reason.message.clone()).unwrap_or_default();
+    outcome.error = Some(Failed { code, message });
+    Answer::new(status, json!(outcome))
 }

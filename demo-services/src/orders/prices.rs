@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use serde::Deserialize;
+use service::http::ErrorResponse;
 
 use crate::kit::client::{Answer, Call, Dependency};
-use crate::kit::web::Trouble;
+use crate::kit::web::unavailable;
 
 /// How long a price is good; what the catalog says of its answers too.
 const FRESH_FOR: Duration = Duration::from_secs(5);
@@ -39,7 +40,7 @@ impl Prices {
     ///
     /// # Errors
     /// 422 for what is not sold, 503 if the price is not to be had.
-    pub(super) async fn of_sku(&self, sku: &str) -> Result<u64, Trouble> {
+    pub(super) async fn of_sku(&self, sku: &str) -> Result<u64, ErrorResponse> {
         let known = self.known().get(sku).copied();
         if let Some((price, at)) = known
             && at.elapsed() < FRESH_FOR
@@ -89,13 +90,13 @@ fn is_unknown(answer: &Answer) -> bool {
     answer.status == StatusCode::NOT_FOUND && body["error"]["code"] == "no_product"
 }
 
-fn not_sold(sku: &str) -> Trouble {
+fn not_sold(sku: &str) -> ErrorResponse {
     let sku: String = sku.chars().take(64).collect();
     let message = format!("the shop does not sell {sku:?}");
-    Trouble::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_item", message)
+    ErrorResponse::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_item", message)
 }
 
-fn away(reason: &str) -> Trouble {
+fn away(reason: &str) -> ErrorResponse {
     tracing::warn!(reason, "catalog does not tell a price");
-    Trouble::unavailable("price_unknown", "prices are not to be had at the moment")
+    unavailable("price_unknown", "prices are not to be had at the moment")
 }

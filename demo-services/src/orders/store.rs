@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::steps::order_state;
 use crate::kit::clock::now_ms;
@@ -26,7 +27,7 @@ pub(super) const TABLE: &str = "
 const NAMED_MAX: u32 = 100_000;
 
 /// An order as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Order {
     pub(super) id: String,
     pub(super) saga: String,
@@ -51,7 +52,7 @@ pub(super) struct NewOrder {
 }
 
 /// What the shop's checker looks at.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Account {
     pub(super) pending: Vec<String>,
     pub(super) confirmed: Vec<String>,

@@ -22,12 +22,13 @@ use service::semantics::{database, message, record};
 use service::telemetry::{Message as Named, Origin, messages};
 use tokio::sync::Notify;
 use tracing::{Span, info, warn};
+use utoipa::ToSchema;
 
 use crate::broker::{Broker, Message, SYSTEM};
 use crate::kit::abort::AbortAt;
 use crate::kit::clock::now_ms;
 use crate::kit::context::Context;
-use crate::kit::database::{Database, DatabaseError};
+use crate::kit::database::{Database, DatabaseError, json_of};
 use crate::kit::rows::{self, Row};
 
 /// The table, to be put among the migrations of the database.
@@ -56,7 +57,7 @@ pub(crate) struct Outbox {
 }
 
 /// How much of an outbox has gone out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct OutboxAccount {
     pub(crate) written: i64,
     pub(crate) published: i64,
@@ -187,7 +188,7 @@ impl Relay {
                 let (database, table) = (self.database_name, "outbox");
                 let (key, message) = (message.id.as_str(), Some(message.id.as_str()));
                 let operation = database::INSERT;
-                rows::changed(Row { database, table, operation, key, message, state: None });
+                rows::changed(Row { database, table, operation, key, message, ..Row::default() });
             }
             messages::inject(&mut message.headers);
         });
@@ -212,19 +213,7 @@ fn next(tx: &Transaction<'_>) -> rusqlite::Result<Vec<(i64, Message)>> {
     let mut query = tx.prepare_cached(
         "SELECT number, message FROM outbox WHERE published_ms IS NULL ORDER BY number LIMIT ?",
     )?;
-    let rows = query.query_map([BATCH_MAX], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
-    rows.map(|row| {
-        let (number, text) = row?;
-        let message = serde_json::from_str(&text).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(
-                1,
-                rusqlite::types::Type::Text,
-                Box::new(error),
-            )
-        })?;
-        Ok((number, message))
-    })
-    .collect()
+    query.query_map([BATCH_MAX], |row| Ok((row.get(0)?, json_of(row, 1)?)))?.collect()
 }
 
 fn mark(tx: &Transaction<'_>, numbers: &[i64]) -> rusqlite::Result<()> {

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
 use serde_json::json;
 use service::semantics::database;
+use utoipa::ToSchema;
 
 use crate::idempotency::Answer;
 use crate::kit::clock::now_ms;
@@ -49,17 +50,30 @@ pub(super) struct Movement {
     declined: bool,
 }
 
+/// The payment of an order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Payment {
+    order_id: String,
+    /// `authorised`, `declined`, `voided`, `captured` or `refunded`.
+    state: String,
+    amount_cents: i64,
+    /// None if there never was one.
+    authorisation: Option<String>,
+}
+
 /// An entry of the ledger.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Entry {
     order_id: String,
+    /// `authorise`, `void`, `capture` or `refund`.
     kind: String,
     amount_cents: i64,
+    /// Milliseconds since 1970.
     at_ms: i64,
 }
 
 /// What the shop's checker looks at.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Account {
     /// Orders with more than one capture.
     captured_twice: Vec<String>,
@@ -198,10 +212,10 @@ fn enter(tx: &Transaction<'_>, movement: &Movement) -> rusqlite::Result<()> {
 fn answer(tx: &Transaction<'_>, order: &str) -> rusqlite::Result<Answer> {
     tx.prepare_cached("SELECT state, amount_cents, authorisation FROM payments WHERE order_id = ?")?
         .query_row([order], |row| {
-            let (state, amount): (String, i64) = (row.get(0)?, row.get(1)?);
-            let authorisation: Option<String> = row.get(2)?;
-            let body = json!({"order_id": order, "state": state, "amount_cents": amount, "authorisation": authorisation});
-            Ok(Answer::new(StatusCode::OK, body))
+            let (state, amount_cents, authorisation) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let order_id = order.to_owned();
+            let payment = Payment { order_id, state, amount_cents, authorisation };
+            Ok(Answer::new(StatusCode::OK, json!(payment)))
         })
 }
 

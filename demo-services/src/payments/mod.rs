@@ -15,28 +15,32 @@
 //! `failing-refunds` refunds nothing.
 
 mod ledger;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
-use service::http::JsonLine;
+
+use serde::Deserialize;
+use service::http::{ErrorResponse, JsonLine};
 use service::semantics::record;
 use tracing::{info, warn};
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
-use self::ledger::Movement;
+use self::ledger::{Movement, Payment};
 use crate::idempotency::{self, Answer, Key, once};
 use crate::kit::context::{Context, Service};
 use crate::kit::database::Database;
+use crate::kit::openapi::{self, ErrorBody, Route};
+use crate::kit::request::{Asked, Body, Segment};
 use crate::kit::rows::{self, Row};
-use crate::kit::web::{Trouble, elapsed_ms, understood};
+use crate::kit::web::{elapsed_ms, unavailable};
 
 /// A card that is authorised, as is any that is not named here.
 pub const CARD_GOOD: &str = "4000000000000077";
@@ -51,7 +55,7 @@ pub const CARD_SLOW: &str = "4000000000000259";
 const SLOW_MAX: usize = 1_000;
 
 /// What an authorisation needs.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 struct Authorise {
     order_id: String,
     amount_cents: u64,
@@ -65,24 +69,36 @@ struct Payments {
     slow: Mutex<VecDeque<String>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 struct OfOrder {
+    /// Of this order alone.
     order: Option<String>,
 }
+
+#[derive(OpenApi)]
+#[openapi(paths(openapi::document, authorise, void, capture, refund, ledger_of, account))]
+struct Document;
 
 pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let file = context.data.join("payments.db");
     let database = Database::open(&file, &[ledger::TABLES, idempotency::TABLE])?;
     let payments = Payments { context: context.clone(), database, slow: Mutex::default() };
-    let router = Router::new()
-        .route("/api/v1/authorisations", post(authorise))
-        .route("/api/v1/authorisations/{order}/void", post(void))
-        .route("/api/v1/authorisations/{order}/capture", post(capture))
-        .route("/api/v1/authorisations/{order}/refund", post(refund))
-        .route("/api/v1/ledger", get(ledger_of))
-        .route("/api/v1/account", get(account))
-        .with_state(Arc::new(payments));
+    let description = "Authorisations of amounts on cards, and the ledger.";
+    let document = openapi::describe(Document::openapi(), "payments", description);
+    let router = openapi::router(routes(), Arc::new(payments), &document);
     Ok(Service { router, ..Service::default() })
+}
+
+fn routes() -> Vec<Route<Arc<Payments>>> {
+    let route = |method, path, handler| Route { method, path, handler };
+    vec![
+        route(Method::POST, "/api/v1/authorisations", post(authorise)),
+        route(Method::POST, "/api/v1/authorisations/{order}/void", post(void)),
+        route(Method::POST, "/api/v1/authorisations/{order}/capture", post(capture)),
+        route(Method::POST, "/api/v1/authorisations/{order}/refund", post(refund)),
+        route(Method::GET, "/api/v1/ledger", get(ledger_of)),
+        route(Method::GET, "/api/v1/account", get(account)),
+    ]
 }
 
 impl Payments {
@@ -117,7 +133,7 @@ impl Payments {
     }
 
     /// Moves money once, tells of it, and answers, too late if that switch is on.
-    async fn moved(&self, key: Key, movement: Movement) -> Result<Response, Trouble> {
+    async fn moved(&self, key: Key, movement: Movement) -> Result<Response, ErrorResponse> {
         let (began, told) = (Instant::now(), movement.clone());
         let request = movement.fingerprint();
         let answer = once(&self.database, key, request, move |tx| ledger::apply(tx, &movement));
@@ -153,7 +169,7 @@ fn tell(movement: &Movement, answer: &Answer, began: Instant) {
                 operation: kind.operation(),
                 key: order,
                 state: answer.body["state"].as_str(),
-                message: None,
+                ..Row::default()
             });
         }
         Some(code) => warn!(
@@ -169,12 +185,24 @@ fn tell(movement: &Movement, answer: &Answer, began: Instant) {
     }
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/authorisations", request_body = Authorise,
+    responses(
+        (status = 200, description = "it is authorised, now or by an earlier request with this key", body = Payment),
+        (status = 400, description = "`idempotency_key_missing` or `bad_json`", body = ErrorBody),
+        (status = 402, description = "`card_declined`", body = ErrorBody),
+        (status = 409, description = "`payment_exists` or `payment_closed`", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "`not_json`", body = ErrorBody),
+        (status = 422, description = "`bad_field` or `idempotency_key_reused`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn authorise(
     State(payments): State<Arc<Payments>>,
     key: Key,
-    body: Result<Json<Authorise>, JsonRejection>,
-) -> Result<Response, Trouble> {
-    let Authorise { order_id, amount_cents, card } = understood(body)?;
+    Body(Authorise { order_id, amount_cents, card }): Body<Authorise>,
+) -> Result<Response, ErrorResponse> {
     info!(order_id, amount_cents, card = card_shown(&card), "authorisation requested");
     payments.process(&order_id, &card).await;
     let declined = card == CARD_DECLINED || payments.context.directory.is_on("declined-cards");
@@ -184,42 +212,86 @@ async fn authorise(
     payments.moved(key, movement).await
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/authorisations/{order}/void", params(("order" = String, Path)),
+    responses(
+        (status = 200, description = "it is voided, or there was nothing", body = Payment),
+        (status = 400, description = "`idempotency_key_missing` or `bad_path`", body = ErrorBody),
+        (status = 409, description = "`captured`", body = ErrorBody),
+        (status = 422, description = "`idempotency_key_reused`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn void(
     State(payments): State<Arc<Payments>>,
-    Path(order): Path<String>,
+    Segment(order): Segment,
     key: Key,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ErrorResponse> {
     payments.moved(key, Movement::of(order, ledger::Kind::Void)).await
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/authorisations/{order}/capture", params(("order" = String, Path)),
+    responses(
+        (status = 200, description = "it is captured", body = Payment),
+        (status = 400, description = "`idempotency_key_missing` or `bad_path`", body = ErrorBody),
+        (status = 409, description = "`not_authorised`", body = ErrorBody),
+        (status = 422, description = "`idempotency_key_reused`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn capture(
     State(payments): State<Arc<Payments>>,
-    Path(order): Path<String>,
+    Segment(order): Segment,
     key: Key,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ErrorResponse> {
     payments.moved(key, Movement::of(order, ledger::Kind::Capture)).await
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/authorisations/{order}/refund", params(("order" = String, Path)),
+    responses(
+        (status = 200, description = "it is refunded, or there was nothing", body = Payment),
+        (status = 400, description = "`idempotency_key_missing` or `bad_path`", body = ErrorBody),
+        (status = 422, description = "`idempotency_key_reused`", body = ErrorBody),
+        (status = 503, description = "`busy` or `refunds_down`", body = ErrorBody),
+    ),
+)]
 async fn refund(
     State(payments): State<Arc<Payments>>,
-    Path(order): Path<String>,
+    Segment(order): Segment,
     key: Key,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ErrorResponse> {
     if payments.context.directory.is_on("failing-refunds") {
-        return Err(Trouble::unavailable("refunds_down", "refunds are not possible at the moment"));
+        return Err(unavailable("refunds_down", "refunds are not possible at the moment"));
     }
     payments.moved(key, Movement::of(order, ledger::Kind::Refund)).await
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/ledger", params(OfOrder),
+    responses(
+        (status = 200, description = "the newest movements, at most 1,000", body = Vec<ledger::Entry>),
+        (status = 400, description = "`bad_query`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn ledger_of(
     State(payments): State<Arc<Payments>>,
-    Query(OfOrder { order }): Query<OfOrder>,
-) -> Result<Response, Trouble> {
+    Asked(OfOrder { order }): Asked<OfOrder>,
+) -> Result<Response, ErrorResponse> {
     let entries = payments.database.run(move |tx| ledger::entries(tx, order.as_deref())).await?;
-    Ok((StatusCode::OK, JsonLine(entries)).into_response())
+    Ok(JsonLine(entries).into_response())
 }
 
-async fn account(State(payments): State<Arc<Payments>>) -> Result<Response, Trouble> {
+#[utoipa::path(
+    get, path = "/api/v1/account",
+    responses(
+        (status = 200, description = "what the checker of the shop looks at", body = ledger::Account),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
+async fn account(State(payments): State<Arc<Payments>>) -> Result<Response, ErrorResponse> {
     let account = payments.database.run(ledger::account).await?;
     Ok(JsonLine(account).into_response())
 }

@@ -18,6 +18,7 @@
 
 use serde::{Deserialize, Serialize};
 use service::semantics::saga;
+use utoipa::ToSchema;
 
 /// What is decided by; the saga's definition in numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub(crate) enum State {
 }
 
 /// Why something was not done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Reason {
     /// One of few.
     pub(crate) error_type: String,

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::instance::{Instance, Reason};
 use crate::kit::clock::now_ms;
+use crate::kit::database::json_of;
 
 /// The tables, to be put among the migrations of the database.
 pub(crate) const TABLES: &str = "
@@ -61,7 +63,7 @@ pub(crate) struct Run {
 }
 
 /// Something that happened to a saga.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Happened {
     pub(crate) at_ms: i64,
     /// A name of [`service::semantics::saga`].
@@ -73,7 +75,7 @@ pub(crate) struct Happened {
 }
 
 /// A step that could not be undone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Intervention {
     pub(crate) saga: String,
     pub(crate) order: String,
@@ -251,9 +253,9 @@ fn run_of(row: &Row<'_>) -> rusqlite::Result<Run> {
         id: row.get(0)?,
         name: row.get(1)?,
         subject: row.get(2)?,
-        instance: from_json(row, 3)?,
-        data: from_json(row, 4)?,
-        headers: from_json(row, 5)?,
+        instance: json_of(row, 3)?,
+        data: json_of(row, 4)?,
+        headers: json_of(row, 5)?,
         started_ms: row.get(6)?,
         deadline_ms: row.get(7)?,
     })
@@ -261,11 +263,4 @@ fn run_of(row: &Row<'_>) -> rusqlite::Result<Run> {
 
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("has no maps with other keys than text")
-}
-
-fn from_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<T> {
-    let text = row.get_ref(at)?.as_str()?;
-    serde_json::from_str(text).map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(at, rusqlite::types::Type::Text, Box::new(error))
-    })
 }

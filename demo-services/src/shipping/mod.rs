@@ -4,27 +4,32 @@
 //!
 //! Failure switch: `slow-shipping` has every booking take longer than its caller waits.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+
 use rusqlite::{OptionalExtension, Transaction};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use service::http::JsonLine;
+use service::http::{ErrorResponse, JsonLine};
 use service::semantics::{database, record};
 use tracing::{info, warn};
+use utoipa::{OpenApi, ToSchema};
 
 use crate::idempotency::{self, Answer, Key, once};
 use crate::kit::context::{Context, Service};
 use crate::kit::database::Database;
+use crate::kit::openapi::{self, ErrorBody, Route};
+use crate::kit::request::{Body, Segment};
 use crate::kit::rows::{self, Row};
-use crate::kit::web::{Trouble, elapsed_ms, understood};
+use crate::kit::web::elapsed_ms;
 
 const TABLE: &str = "
     CREATE TABLE shipments (
@@ -33,9 +38,20 @@ const TABLE: &str = "
         tracking TEXT
     ) STRICT;";
 
-#[derive(Debug, Deserialize)]
+/// What a booking needs.
+#[derive(Debug, Deserialize, ToSchema)]
 struct Book {
     order_id: String,
+}
+
+/// The parcel of an order.
+#[derive(Debug, Serialize, ToSchema)]
+struct Shipment {
+    order_id: String,
+    /// `booked` or `cancelled`.
+    state: String,
+    /// None if it was cancelled before it was booked.
+    tracking: Option<String>,
 }
 
 #[derive(Debug)]
@@ -44,24 +60,45 @@ struct Shipping {
     database: Database,
 }
 
+#[derive(OpenApi)]
+#[openapi(paths(openapi::document, book, show, cancel))]
+struct Document;
+
 pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let file = context.data.join("shipping.db");
     let database = Database::open(&file, &[TABLE, idempotency::TABLE])?;
     let shipping = Shipping { context: context.clone(), database };
-    let router = Router::new()
-        .route("/api/v1/shipments", post(book))
-        .route("/api/v1/shipments/{order}", get(show))
-        .route("/api/v1/shipments/{order}/cancel", post(cancel))
-        .with_state(Arc::new(shipping));
+    let document = openapi::describe(Document::openapi(), "shipping", "Parcels.");
+    let router = openapi::router(routes(), Arc::new(shipping), &document);
     Ok(Service { router, ..Service::default() })
 }
 
+fn routes() -> Vec<Route<Arc<Shipping>>> {
+    let route = |method, path, handler| Route { method, path, handler };
+    vec![
+        route(Method::POST, "/api/v1/shipments", post(book)),
+        route(Method::GET, "/api/v1/shipments/{order}", get(show)),
+        route(Method::POST, "/api/v1/shipments/{order}/cancel", post(cancel)),
+    ]
+}
+
+#[utoipa::path(
+    post, path = "/api/v1/shipments", request_body = Book,
+    responses(
+        (status = 200, description = "it is booked, now or by an earlier request with this key", body = Shipment),
+        (status = 400, description = "`idempotency_key_missing` or `bad_json`", body = ErrorBody),
+        (status = 409, description = "`order_cancelled`", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "`not_json`", body = ErrorBody),
+        (status = 422, description = "`bad_field` or `idempotency_key_reused`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn book(
     State(shipping): State<Arc<Shipping>>,
     key: Key,
-    body: Result<Json<Book>, JsonRejection>,
-) -> Result<Response, Trouble> {
-    let Book { order_id } = understood(body)?;
+    Body(Book { order_id }): Body<Book>,
+) -> Result<Response, ErrorResponse> {
     let began = Instant::now();
     if shipping.context.directory.is_on("slow-shipping") {
         warn!(order_id, "carrier is slow");
@@ -83,11 +120,20 @@ async fn book(
     Ok(answer.into_response())
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/shipments/{order}/cancel", params(("order" = String, Path)),
+    responses(
+        (status = 200, description = "it is cancelled, or there was none", body = Shipment),
+        (status = 400, description = "`idempotency_key_missing` or `bad_path`", body = ErrorBody),
+        (status = 422, description = "`idempotency_key_reused`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn cancel(
     State(shipping): State<Arc<Shipping>>,
-    Path(order_id): Path<String>,
+    Segment(order_id): Segment,
     key: Key,
-) -> Result<Response, Trouble> {
+) -> Result<Response, ErrorResponse> {
     let began = Instant::now();
     let (order, request) = (order_id.clone(), format!("cancel {order_id}"));
     let work = move |tx: &Transaction<'_>| set_state(tx, &order, "cancelled", None);
@@ -96,19 +142,30 @@ async fn cancel(
     Ok(answer.into_response())
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/shipments/{order}", params(("order" = String, Path)),
+    responses(
+        (status = 200, description = "the parcel", body = Shipment),
+        (status = 400, description = "`bad_path`", body = ErrorBody),
+        (status = 404, description = "`no_shipment`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn show(
     State(shipping): State<Arc<Shipping>>,
-    Path(order): Path<String>,
-) -> Result<Response, Trouble> {
+    Segment(order): Segment,
+) -> Result<Response, ErrorResponse> {
     let found = shipping.database.run(move |tx| match state(tx, &order)? {
         Some(_) => show_in(tx, &order).map(Some),
         None => Ok(None),
     });
     match found.await? {
         Some(answer) => Ok(JsonLine(answer.body).into_response()),
-        None => {
-            Err(Trouble::new(StatusCode::NOT_FOUND, "no_shipment", "there is no parcel for it"))
-        }
+        None => Err(ErrorResponse::new(
+            StatusCode::NOT_FOUND,
+            "no_shipment",
+            "there is no parcel for it",
+        )),
     }
 }
 
@@ -128,7 +185,7 @@ fn tell(order: &str, answer: &Answer, operation: &str, text: &'static str, began
     info!(order_id = order, tracking = answer.body["tracking"].as_str(), duration_ms, "{text}");
     let (database, table, key) = ("shipping", "shipments", order);
     let state = answer.body["state"].as_str();
-    rows::changed(Row { database, table, operation, key, state, message: None });
+    rows::changed(Row { database, table, operation, key, state, ..Row::default() });
 }
 
 fn state(tx: &Transaction<'_>, order: &str) -> rusqlite::Result<Option<String>> {
@@ -155,9 +212,9 @@ fn show_in(tx: &Transaction<'_>, order: &str) -> rusqlite::Result<Answer> {
     tx.prepare_cached("SELECT state, tracking FROM shipments WHERE order_id = ?")?.query_row(
         [order],
         |row| {
-            let (state, tracking): (String, Option<String>) = (row.get(0)?, row.get(1)?);
-            let body = json!({"order_id": order, "state": state, "tracking": tracking});
-            Ok(Answer::new(StatusCode::OK, body))
+            let order_id = order.to_owned();
+            let shipment = Shipment { order_id, state: row.get(0)?, tracking: row.get(1)? };
+            Ok(Answer::new(StatusCode::OK, json!(shipment)))
         },
     )
 }

@@ -3,14 +3,13 @@
 use std::path::Path;
 
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
-use service::semantics::database::{
-    COLLECTION_NAME, NAMESPACE, OPERATION_NAME, ROW_CHANGED, ROW_KEY, ROW_STATE, ROW_VERSION,
-    SYSTEM_NAME,
-};
+use service::semantics::database::{DELETE, INSERT, UPDATE};
 
 use super::interface::Profile;
+use crate::kit::clock::now_s;
 use crate::kit::database::{Database, DatabaseError};
-use crate::kit::identity::{CUSTOMER, OPERATOR, now_s, random_hex};
+use crate::kit::identity::{CUSTOMER, OPERATOR, random_hex};
+use crate::kit::rows;
 
 const TABLES: &str = "
 CREATE TABLE users (
@@ -91,7 +90,7 @@ impl Accounts {
             tx.prepare_cached(insert)?.query_one(values, Account::of).optional()
         };
         let added = self.database.run(add).await?;
-        added.iter().for_each(|account| changed("INSERT", account));
+        added.iter().for_each(|account| changed(INSERT, account));
         Ok(added)
     }
 
@@ -132,7 +131,7 @@ impl Accounts {
             tx.prepare_cached(update)?.query_one([id, name], Account::of).optional()
         };
         let renamed = self.database.run(rename).await?;
-        renamed.iter().for_each(|account| changed("UPDATE", account));
+        renamed.iter().for_each(|account| changed(UPDATE, account));
         Ok(renamed)
     }
 
@@ -141,7 +140,7 @@ impl Accounts {
         let update = "UPDATE users SET state = 'deactivated', version = version + 1
             WHERE id = ? AND state = 'active' RETURNING *";
         let updated = self.one(update, id.clone()).await?;
-        updated.iter().for_each(|account| changed("UPDATE", account));
+        updated.iter().for_each(|account| changed(UPDATE, account));
         match updated {
             None => self.by_id(id).await,
             updated => Ok(updated),
@@ -150,7 +149,7 @@ impl Accounts {
 
     pub(super) async fn remove(&self, id: String) -> Result<Option<Account>, DatabaseError> {
         let removed = self.one("DELETE FROM users WHERE id = ? RETURNING *", id).await?;
-        removed.iter().for_each(|account| changed("DELETE", account));
+        removed.iter().for_each(|account| changed(DELETE, account));
         Ok(removed)
     }
 
@@ -173,16 +172,9 @@ fn new_id() -> String {
 }
 
 /// After the commit.
-fn changed(operation: &'static str, account: &Account) {
-    tracing::info!(
-        event_name = ROW_CHANGED,
-        { SYSTEM_NAME } = "sqlite",
-        { NAMESPACE } = "users",
-        { COLLECTION_NAME } = "users",
-        { OPERATION_NAME } = operation,
-        { ROW_KEY } = account.id,
-        { ROW_VERSION } = account.version,
-        { ROW_STATE } = (operation != "DELETE").then_some(account.state.as_str()),
-        "account changed"
-    );
+fn changed(operation: &str, account: &Account) {
+    let state = (operation != DELETE).then_some(account.state.as_str());
+    let (key, version) = (account.id.as_str(), Some(account.version));
+    let (database, table) = ("users", "users");
+    rows::changed(rows::Row { database, table, operation, key, version, state, message: None });
 }

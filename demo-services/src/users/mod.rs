@@ -12,10 +12,8 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use axum::http::{HeaderValue, Method, header};
 use axum::routing::{delete, get, patch, post};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -34,8 +32,6 @@ use self::passwords::Passwords;
 const OPERATOR_PASSWORD_VARIABLE: &str = "LOGQ_DEMO_OPERATOR_PASSWORD";
 /// Nobody can register it.
 const OPERATOR_EMAIL: &str = "operator@shop.example";
-/// With the gateway, from the folder of the service.
-const KEY: &str = "../keys/jwt.key";
 
 #[derive(Clone)]
 struct Users {
@@ -68,12 +64,10 @@ pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
 }
 
 async fn open_with(context: &Context, operator: Option<Secret>) -> anyhow::Result<Service> {
-    fs::create_dir_all(&context.data)
-        .with_context(|| format!("cannot make the folder {}", context.data.display()))?;
     let users = Users {
         accounts: Accounts::open(&context.data.join("users.db"))?,
         passwords: Arc::new(Passwords::new()?),
-        keys: Arc::new(Keys::from_file(&context.data.join(KEY))?),
+        keys: Arc::new(Keys::of_shop(&context.data)?),
         directory: context.directory.clone(),
     };
     if let Some(password) = operator {

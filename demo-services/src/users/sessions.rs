@@ -8,7 +8,8 @@ use service::semantics::record;
 
 use super::Users;
 use super::interface::{self, Login, Session};
-use crate::kit::identity::{Claims, ISSUER, now_s, random_hex};
+use crate::kit::clock::now_s;
+use crate::kit::identity::{Claims, ISSUER, random_hex};
 use crate::kit::openapi::ErrorBody;
 use crate::kit::request::Body;
 

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use super::interface::Secret;
 use super::sessions::EXPIRED_TOKEN_STORM;
 use super::{OPERATOR_EMAIL, open_with, routes};
+use crate::kit::clock::now_s;
 use crate::kit::contract;
-use crate::kit::identity::{Keys, TokenError, now_s};
+use crate::kit::identity::{Keys, TokenError};
 use crate::kit::trial::{Answer, Trial};
 
 const PASSWORD: &str = "correct horse battery";

@@ -18,8 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::settings::Settings;
 use super::{CALLS, open_with};
+use crate::kit::clock::now_s;
 use crate::kit::directory::{Directory, Instance};
-use crate::kit::identity::{Claims, ISSUER, Keys, now_s};
+use crate::kit::identity::{Claims, ISSUER, Keys};
 use crate::kit::trial::{Answer, Trial};
 
 /// What nobody outside is to see.

@@ -4,7 +4,8 @@ use axum::http::Method;
 
 use super::{Gate, claims};
 use crate::gateway::settings::Settings;
-use crate::kit::identity::{Keys, now_s};
+use crate::kit::clock::now_s;
+use crate::kit::identity::Keys;
 
 const PROFILE: &str = "/api/v1/users/u-1";
 const LEDGER: &str = "/api/v1/admin/ledger";

@@ -26,7 +26,6 @@ const TRIALS_TAKE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Breaker {
-    name: &'static str,
     service: &'static str,
     policy: BreakerPolicy,
     states: GaugeVec,
@@ -61,20 +60,15 @@ pub(super) struct Permit {
 }
 
 impl Breaker {
-    /// `name` is its own, `service` is what it guards.
-    pub(super) fn new(
-        name: &'static str,
-        service: &'static str,
-        policy: BreakerPolicy,
-        metrics: &Metrics,
-    ) -> Self {
+    /// `service` is what it guards, and its name.
+    pub(super) fn new(service: &'static str, policy: BreakerPolicy, metrics: &Metrics) -> Self {
         let states = metrics.gauge_vec(
             "shop_circuit_breaker_state",
             "1 for the state that a circuit breaker is in, 0 for the others.",
             &["name", "state"],
         );
         let circuit = Circuit { state: State::Closed(VecDeque::new()), changes: 0 };
-        let breaker = Self { name, service, policy, states, circuit: Mutex::new(circuit) };
+        let breaker = Self { service, policy, states, circuit: Mutex::new(circuit) };
         breaker.show(names::STATE_CLOSED);
         breaker
     }
@@ -152,7 +146,7 @@ impl Breaker {
             ($level:ident, $($rest:tt)+) => {
                 $level!(
                     event_name = names::CHANGED,
-                    { names::NAME } = self.name,
+                    { names::NAME } = self.service,
                     { names::STATE } = state,
                     { names::PREVIOUS_STATE } = before,
                     { http::PEER_NAME } = self.service,
@@ -174,7 +168,7 @@ impl Breaker {
 
     fn show(&self, current: &str) {
         for state in [names::STATE_CLOSED, names::STATE_OPEN, names::STATE_HALF_OPEN] {
-            self.states.with_label_values(&[self.name, state]).set(i64::from(state == current));
+            self.states.with_label_values(&[self.service, state]).set(i64::from(state == current));
         }
     }
 
@@ -221,7 +215,7 @@ mod tests {
     };
 
     fn breaker() -> Arc<Breaker> {
-        Arc::new(Breaker::new("stock", "stock", POLICY, &Metrics::new()))
+        Arc::new(Breaker::new("stock", POLICY, &Metrics::new()))
     }
 
     fn calls(breaker: &Arc<Breaker>, now: Instant, failed: &[bool]) {

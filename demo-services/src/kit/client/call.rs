@@ -10,8 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-/// Names what a request does, so that doing it twice does no more than once.
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+use crate::idempotency;
 
 /// A request to a service, whichever of its instances takes it.
 #[derive(Clone, Debug)]
@@ -94,7 +93,7 @@ impl Call {
     #[must_use]
     pub(crate) fn idempotency_key(mut self, key: &str) -> Self {
         match HeaderValue::from_str(key) {
-            Ok(key) => self.header(IDEMPOTENCY_KEY, key),
+            Ok(key) => self.header(idempotency::KEY, key),
             Err(error) => {
                 // Without its key it might be done twice.
                 self.body = Err(format!("its idempotency key cannot be sent: {error}"));

@@ -12,7 +12,7 @@ const LABEL: &str = "dependency";
 
 #[derive(Debug)]
 pub(super) struct Figures {
-    name: &'static str,
+    service: &'static str,
     calls: CounterVec,
     attempts: Counter,
     seconds: Histogram,
@@ -42,12 +42,7 @@ const OUTCOMES: [&str; 9] = [
 ];
 
 impl Figures {
-    pub(super) fn new(
-        name: &'static str,
-        service: &'static str,
-        directory: &Directory,
-        metrics: &Metrics,
-    ) -> Self {
+    pub(super) fn new(service: &'static str, directory: &Directory, metrics: &Metrics) -> Self {
         let calls = metrics.counter_vec(
             "shop_client_calls_total",
             "Calls of other services by how they ended: ok, an HTTP class of error, or why there was no answer.",
@@ -69,19 +64,19 @@ impl Figures {
             "Instances of another service that can be called.",
             &[LABEL],
         );
-        let (instances, known) = (instances.with_label_values(&[name]), directory.clone());
+        let (instances, known) = (instances.with_label_values(&[service]), directory.clone());
         metrics.before_render(move || {
             instances.set(i64::try_from(known.instances(service).len()).unwrap_or(i64::MAX));
         });
         // There from the beginning, so that the first one is an increase.
         for outcome in OUTCOMES {
-            calls.with_label_values(&[name, outcome]);
+            calls.with_label_values(&[service, outcome]);
         }
         Self {
-            name,
+            service,
             calls,
-            attempts: attempts.with_label_values(&[name]),
-            seconds: seconds.with_label_values(&[name]),
+            attempts: attempts.with_label_values(&[service]),
+            seconds: seconds.with_label_values(&[service]),
             last: Mutex::default(),
         }
     }
@@ -101,7 +96,7 @@ impl Figures {
             Ok(_) => ("ok", None),
             Err(error) => (error.error_type(), Some(error.to_string())),
         };
-        self.calls.with_label_values(&[self.name, label]).inc();
+        self.calls.with_label_values(&[self.service, label]).inc();
         self.seconds.observe(took.as_secs_f64());
         let last = Last { latency: Some(took), error };
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = last;

@@ -70,7 +70,6 @@ pub(crate) struct Dependency {
 #[derive(Debug)]
 struct Shared {
     caller: &'static str,
-    name: &'static str,
     service: &'static str,
     policy: Policy,
     client: Client,
@@ -86,7 +85,6 @@ struct Shared {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Report {
     pub(crate) name: &'static str,
-    pub(crate) service: &'static str,
     /// `closed`, `open` or `half_open`.
     pub(crate) breaker: &'static str,
     /// That can be called now.
@@ -107,31 +105,20 @@ struct Asked<'a> {
 }
 
 impl Dependency {
-    /// A service that is called in one way: its breaker and its metrics have its name.
+    /// A service to be called like this. One dependency for each, since its breaker and its metrics have its name.
     pub(crate) fn new(context: &Context, service: &'static str, policy: Policy) -> Self {
-        Self::named(context, service, service, policy)
-    }
-
-    /// One of several ways to call a service, each with a breaker and metrics of its own, of this name: `orders-reads`.
-    pub(crate) fn named(
-        context: &Context,
-        name: &'static str,
-        service: &'static str,
-        policy: Policy,
-    ) -> Self {
         let Context { service: caller, ids, directory, metrics, .. } = context;
         let shared = Shared {
             caller,
-            name,
             service,
             policy,
             client: http_client(),
             ids: Arc::clone(ids),
             directory: directory.clone(),
             balancer: Arc::new(Balancer::new(policy.balance, Arc::clone(ids))),
-            breaker: Arc::new(Breaker::new(name, service, policy.breaker, metrics)),
+            breaker: Arc::new(Breaker::new(service, policy.breaker, metrics)),
             bulkhead: Bulkhead::new(policy.concurrency_max, policy.waiting_max),
-            figures: Figures::new(name, service, directory, metrics),
+            figures: Figures::new(service, directory, metrics),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -150,11 +137,10 @@ impl Dependency {
 
     /// How it is.
     pub(crate) fn report(&self) -> Report {
-        let Shared { name, service, directory, breaker, figures, .. } = &*self.shared;
+        let Shared { service, directory, breaker, figures, .. } = &*self.shared;
         let last = figures.last();
         Report {
-            name,
-            service,
+            name: service,
             breaker: breaker.state(),
             instances: directory.instances(service).len(),
             last_latency_ms: last.latency.map(|took| took.as_micros() as f64 / 1_000.0),
@@ -205,7 +191,7 @@ impl Shared {
         self.breaker.admit(Instant::now()).map_err(|retry_after| {
             warn!(
                 event_name = circuit_breaker::REJECTED,
-                { circuit_breaker::NAME } = self.name,
+                { circuit_breaker::NAME } = self.service,
                 { circuit_breaker::STATE } = self.breaker.state(),
                 { http::PEER_NAME } = self.service,
                 "call refused"

@@ -1,0 +1,22 @@
+//! Payments on a port of its own.
+
+use super::{open, routes};
+use crate::kit::contract;
+use crate::kit::trial::Trial;
+
+async fn payments() -> Trial {
+    Trial::open("payments", "payments-1", async |context| open(context).await).await
+}
+
+#[tokio::test]
+async fn the_document_and_the_router_are_one() {
+    payments().await.has_the_interface_of(&routes()).await;
+}
+
+#[tokio::test]
+async fn contracts_with_consumers_are_kept() {
+    for contract in contract::with_provider("payments") {
+        let faults = contract::faults(&contract, &payments().await).await;
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}
