@@ -10,6 +10,7 @@ use reqwest::Client;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::kit::client::http_client;
 use crate::kit::directory::Directory;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -45,6 +46,7 @@ struct Orders {
     confirmed: BTreeSet<String>,
     cancelled: BTreeSet<String>,
     manual: BTreeSet<String>,
+    settled: BTreeSet<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -109,11 +111,7 @@ struct Accounts {
 /// # Errors
 /// A service gives no account to the end.
 pub(crate) async fn check(directory: &Directory, patience: Duration) -> anyhow::Result<Findings> {
-    let client = Client::builder()
-        .no_proxy()
-        .tls_backend_preconfigured(service::tls::no_trust())
-        .timeout(ANSWER_TIMEOUT)
-        .build()?;
+    let client = http_client();
     let began = Instant::now();
     loop {
         let outcome = Accounts::take(directory, &client).await.map(|accounts| accounts.judge());
@@ -138,8 +136,8 @@ impl Accounts {
     }
 
     fn judge(&self) -> Findings {
-        let Orders { pending, confirmed, cancelled, manual } = &self.orders.orders;
-        let ended = confirmed.len() + cancelled.len() + manual.len();
+        let Orders { pending, confirmed, cancelled, manual, settled } = &self.orders.orders;
+        let ended = confirmed.len() + cancelled.len() + manual.len() + settled.len();
         let names = |set: &mut dyn Iterator<Item = &String>| set.cloned().collect::<Vec<_>>();
         let Payments { captured_twice, refunded_without_capture, charged } = &self.payments;
         let asked: BTreeSet<&String> =
@@ -249,7 +247,7 @@ async fn ask<T: DeserializeOwned>(
 ) -> anyhow::Result<T> {
     let instance = directory.instances(service).into_iter().next();
     let at = instance.with_context(|| format!("{service} is not there"))?.address;
-    let answer = client.get(format!("http://{at}{path}")).send().await;
+    let answer = client.get(format!("http://{at}{path}")).timeout(ANSWER_TIMEOUT).send().await;
     let answer = answer.and_then(reqwest::Response::error_for_status);
     let answer = answer.with_context(|| format!("{service} gives no account"))?;
     answer.json().await.with_context(|| format!("cannot read the account of {service}"))

@@ -14,9 +14,6 @@ use reqwest::Url;
 use service::shutdown::Shutdown;
 use tokio::sync::oneshot;
 
-/// How long a step of an order may take.
-const STEP_TIMEOUT: Duration = Duration::from_secs(1);
-
 /// A shop of small services, with logs to be followed from one to the next
 #[derive(Debug, Parser)]
 #[command(name = "logq-demo", version, arg_required_else_help = true)]
@@ -194,7 +191,16 @@ async fn run_whole(up: Up) -> anyhow::Result<()> {
     (options.rate, options.orders_max) = (up.rate, up.orders);
     (options.gateway_http, options.registry_http) = (up.gateway_http, up.registry_http);
     (options.insecure, options.collector) = (insecure, collector);
-    options.seed = up.seed.unwrap_or(options.seed);
+    if let Some(seed) = up.seed {
+        let is_empty =
+            std::fs::read_dir(&options.data).map_or(true, |mut files| files.next().is_none());
+        anyhow::ensure!(
+            is_empty,
+            "--seed draws the same ids again, and {} has some of them; name an empty folder by --data",
+            options.data.display()
+        );
+        options.seed = seed;
+    }
     options.started = Some(sender);
     let more =
         format!("  logs           {}\n  seed           {}\n", options.logs.display(), options.seed);
@@ -227,7 +233,6 @@ async fn run_some(run: Run) -> anyhow::Result<()> {
         data,
         logs,
         insecure,
-        step_timeout: STEP_TIMEOUT,
         collector,
     };
     demo_services::run_services(options, sender, shutdown).await

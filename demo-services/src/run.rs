@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::check::Findings;
 use crate::kit::client::http_client;
+use crate::kit::context::STEP_TIMEOUT;
 use crate::kit::directory::Directory;
 use crate::shop::{KINDS, Kind, Running, Settings, Wanted, base};
 use crate::traffic::{self, Placed, Rate, Shoppers};
@@ -61,7 +62,7 @@ impl DemoOptions {
             gateway_http: at(8080),
             registry_http: at(8081),
             insecure: false,
-            step_timeout: Duration::from_secs(1),
+            step_timeout: STEP_TIMEOUT,
             seed: fastrand::u64(..),
             collector: None,
             started: None,
@@ -97,8 +98,6 @@ pub struct ServiceOptions {
     pub logs: PathBuf,
     /// As in [`DemoOptions`].
     pub insecure: bool,
-    /// As in [`DemoOptions`].
-    pub step_timeout: Duration,
     /// As in [`DemoOptions`].
     pub collector: Option<String>,
 }
@@ -158,15 +157,19 @@ pub async fn run_services(
     );
     check_exposure("the service", http, options.insecure)?;
     let wanted = services.iter().map(|name| {
-        let kind = Kind::named(name)?.name;
-        anyhow::Ok(Wanted { kind, number, addr: http })
+        let kind = Kind::named(name)?;
+        anyhow::ensure!(
+            number == 1 || kind.is_many,
+            "there can be one instance of {name}: what it knows is in a database of its own"
+        );
+        anyhow::Ok(Wanted { kind: kind.name, number, addr: http })
     });
     let wanted: Vec<_> = wanted.collect::<Result<_, _>>()?;
     let settings = Settings {
         data: options.data,
         logs: options.logs,
         collector: options.collector,
-        step_timeout: options.step_timeout,
+        step_timeout: STEP_TIMEOUT,
         seed: fastrand::u64(..),
     };
     let shop = Running::start(&settings, options.registry, &wanted).await?;

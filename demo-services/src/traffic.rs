@@ -226,7 +226,8 @@ impl Shoppers {
         let mut answer = log_in().await.ok()?;
         if answer.status() == StatusCode::UNAUTHORIZED {
             let account = json!({"email": email, "password": self.password, "name": format!("Shopper {member}")});
-            let register = self.client.post(self.at("/api/v1/users")).json(&account);
+            let register =
+                self.client.post(self.at("/api/v1/users")).timeout(PATIENCE).json(&account);
             // Another visit may have done it a moment ago.
             let _ = register.send().await;
             answer = log_in().await.ok()?;

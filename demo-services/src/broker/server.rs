@@ -42,7 +42,7 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) async fn open(context: &Context, limits: Limits) -> anyhow::Result<Self> {
-        let database = Database::open(&context.data.join("broker.db"), MIGRATIONS)?;
+        let database = Database::open(&context.data.join("broker.db"), MIGRATIONS).await?;
         let now_ms = now_ms();
         let queues = database.run(move |tx| {
             deliveries::release(tx, now_ms)?;

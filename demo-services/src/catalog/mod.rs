@@ -61,7 +61,8 @@ struct Document;
 /// The database cannot be opened.
 pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let database =
-        Database::open(&context.data.join("catalog.db"), &[products::TABLES, carts::TABLES])?;
+        Database::open(&context.data.join("catalog.db"), &[products::TABLES, carts::TABLES])
+            .await?;
     database.run(seed::fill).await?;
     let catalog = Catalog {
         database,

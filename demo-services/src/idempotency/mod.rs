@@ -179,7 +179,7 @@ mod tests {
     #[tokio::test]
     async fn a_repeat_is_given_the_first_answer_and_another_request_under_the_key_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(&folder.path().join("a.db"), &[TABLE, COUNT]).unwrap();
+        let database = Database::open(&folder.path().join("a.db"), &[TABLE, COUNT]).await.unwrap();
         let first = add(&database, "k", "a").await;
         assert_eq!(first, Answer::new(StatusCode::CREATED, json!({"count": 1})));
         assert_eq!(add(&database, "k", "a").await, Answer { replayed: true, ..first });
@@ -191,7 +191,7 @@ mod tests {
     #[tokio::test]
     async fn of_many_at_once_one_does_the_work() {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(&folder.path().join("a.db"), &[TABLE, COUNT]).unwrap();
+        let database = Database::open(&folder.path().join("a.db"), &[TABLE, COUNT]).await.unwrap();
         let adds: Vec<_> = (0..50).map(|_| add(&database, "k", "a")).collect();
         let answers = futures_util::future::join_all(adds).await;
         assert!(answers.iter().all(|answer| answer.body == json!({"count": 1})), "{answers:?}");

@@ -63,7 +63,7 @@ struct Document;
 
 pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let file = context.data.join("inventory.db");
-    let database = Database::open(&file, &[stock::TABLES, idempotency::TABLE])?;
+    let database = Database::open(&file, &[stock::TABLES, idempotency::TABLE]).await?;
     database.run(stock::fill).await?;
     let inventory = Inventory { context: context.clone(), database };
     let description = "Stock, and what of it is reserved for orders.";

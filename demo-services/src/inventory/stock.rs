@@ -95,7 +95,8 @@ pub(super) struct Level {
     reserved: i64,
 }
 
-/// What the shop's checker looks at: all three are to be equal to what `stock` says, and nothing below zero.
+/// What the shop's checker looks at: on hand is what was delivered and not sold, reserved is what orders have reserved, and
+/// nothing is below zero.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Account {
     sku: String,
@@ -288,14 +289,17 @@ pub(super) fn levels(tx: &Transaction<'_>) -> rusqlite::Result<Vec<Level>> {
 
 pub(super) fn account(tx: &Transaction<'_>) -> rusqlite::Result<Vec<Account>> {
     let mut query = tx.prepare_cached(
-        "WITH moved AS (
-            SELECT item.value ->> 'sku' AS sku, state, item.value ->> 'quantity' AS quantity
-            FROM reservations, json_each(reservations.items) AS item)
-         SELECT sku, on_hand, reserved,
-            (SELECT ifnull(sum(quantity), 0) FROM deliveries WHERE deliveries.sku = stock.sku),
-            (SELECT ifnull(sum(quantity), 0) FROM moved WHERE moved.sku = stock.sku AND state = 'committed'),
-            (SELECT ifnull(sum(quantity), 0) FROM moved WHERE moved.sku = stock.sku AND state = 'reserved')
-         FROM stock ORDER BY sku",
+        "WITH moved AS MATERIALIZED (
+            SELECT item.value ->> 'sku' AS sku,
+                sum(iif(state = 'committed', item.value ->> 'quantity', 0)) AS sold,
+                sum(iif(state = 'reserved', item.value ->> 'quantity', 0)) AS reserved_for_orders
+            FROM reservations, json_each(reservations.items) AS item
+            WHERE state IN ('committed', 'reserved') GROUP BY 1),
+         delivered AS MATERIALIZED (
+            SELECT sku, sum(quantity) AS delivered FROM deliveries GROUP BY sku)
+         SELECT sku, on_hand, reserved, ifnull(delivered, 0), ifnull(sold, 0),
+            ifnull(reserved_for_orders, 0)
+         FROM stock LEFT JOIN moved USING (sku) LEFT JOIN delivered USING (sku) ORDER BY sku",
     )?;
     let rows = query.query_map([], |row| {
         Ok(Account {
@@ -317,7 +321,7 @@ mod tests {
 
     async fn states(changes: &[(Kind, &str, u32)]) -> (Vec<String>, Vec<Account>) {
         let folder = tempfile::tempdir().unwrap();
-        let database = Database::open(&folder.path().join("a.db"), &[TABLES]).unwrap();
+        let database = Database::open(&folder.path().join("a.db"), &[TABLES]).await.unwrap();
         database.run(fill).await.unwrap();
         let mut told = Vec::new();
         for (kind, order, quantity) in changes.iter().copied() {

@@ -66,21 +66,26 @@ impl Database {
     ///
     /// # Errors
     /// The file cannot be opened, another process has it, it is of a newer form, or a migration failed.
-    pub(crate) fn open(file: &Path, migrations: &[&str]) -> anyhow::Result<Self> {
-        let mut connection = Connection::open(file)?;
-        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        connection.set_prepared_statement_cache_capacity(64);
-        migrate(&mut connection, migrations)?;
+    pub(crate) async fn open(
+        file: &Path,
+        migrations: &'static [&'static str],
+    ) -> anyhow::Result<Self> {
         let (jobs, work) = mpsc::sync_channel::<Job>(WAITING_MAX);
+        let (sender, opened) = oneshot::channel();
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let file = file.to_owned();
+        // Opened there too: a predecessor that is about to end may have the lock still, and is waited for.
         thread::Builder::new().name(format!("db-{name}")).spawn(move || {
-            for job in work {
-                job(&mut connection);
+            let mut connection = match connect(&file, migrations) {
+                Ok(connection) => connection,
+                // Whoever asked may have gone.
+                Err(error) => return drop(sender.send(Err(error))),
+            };
+            if sender.send(Ok(())).is_ok() {
+                work.into_iter().for_each(|job| job(&mut connection));
             }
         })?;
+        opened.await.map_err(|_| DatabaseError::Closed)??;
         Ok(Self { jobs })
     }
 
@@ -141,6 +146,17 @@ fn in_transaction<T, E: From<DatabaseError>>(
     Ok(done)
 }
 
+fn connect(file: &Path, migrations: &[&str]) -> anyhow::Result<Connection> {
+    let mut connection = Connection::open(file)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    migrate(&mut connection, migrations)?;
+    Ok(connection)
+}
+
 fn migrate(connection: &mut Connection, migrations: &[&str]) -> anyhow::Result<()> {
     let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let version = version as usize;
@@ -164,8 +180,8 @@ mod tests {
 
     const TABLE: &str = "CREATE TABLE numbers (number INTEGER PRIMARY KEY) STRICT;";
 
-    fn open(folder: &tempfile::TempDir) -> anyhow::Result<Database> {
-        Database::open(&folder.path().join("numbers.db"), &[TABLE])
+    async fn open(folder: &tempfile::TempDir) -> anyhow::Result<Database> {
+        Database::open(&folder.path().join("numbers.db"), &[TABLE]).await
     }
 
     async fn insert(database: &Database, number: i64) -> Result<usize, DatabaseError> {
@@ -182,7 +198,7 @@ mod tests {
     #[tokio::test]
     async fn work_that_fails_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let database = open(&folder).unwrap();
+        let database = open(&folder).await.unwrap();
         insert(&database, 1).await.unwrap();
         let failed = database.run(|tx| {
             tx.execute("INSERT INTO numbers VALUES (2)", [])?;
@@ -195,7 +211,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_else_can_read_it_while_it_is_open() {
         let folder = tempfile::tempdir().unwrap();
-        let database = open(&folder).unwrap();
+        let database = open(&folder).await.unwrap();
         insert(&database, 1).await.unwrap();
         // A connection of its own locks as another process would.
         let other = Connection::open(folder.path().join("numbers.db")).unwrap();
@@ -209,12 +225,12 @@ mod tests {
     async fn a_database_goes_on_where_it_was_and_a_newer_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("numbers.db");
-        let first = Database::open(&file, &[TABLE]).unwrap();
+        let first = Database::open(&file, &[TABLE]).await.unwrap();
         insert(&first, 1).await.unwrap();
         drop(first);
         // The thread closes the file a moment after the last one is dropped.
         let second = loop {
-            match Database::open(&file, &[TABLE, "INSERT INTO numbers VALUES (7);"]) {
+            match Database::open(&file, &[TABLE, "INSERT INTO numbers VALUES (7);"]).await {
                 Ok(database) => break database,
                 Err(error) => assert!(error.to_string().contains("locked"), "{error}"),
             }
@@ -222,7 +238,7 @@ mod tests {
         assert_eq!(count(&second).await, 2);
         drop(second);
         let error = loop {
-            match open(&folder) {
+            match open(&folder).await {
                 Err(error) if error.to_string().contains("locked") => {}
                 outcome => break outcome.unwrap_err().to_string(),
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, header};
 use service::doors::Doors;
 use service::health::{self, Health};
 use service::http::{ServerLimits, serve};
@@ -17,6 +18,7 @@ use service::shutdown::{Shutdown, Trigger};
 use service::telemetry::{Lines, Telemetry, TelemetryOptions};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::context::{Context, STEP_TIMEOUT, Service};
 use super::directory::Directory;
@@ -72,9 +74,9 @@ impl Site {
         };
         let telemetry = Telemetry::start(options, &metrics)
             .with_context(|| format!("cannot open {instance}.log in {}", folder.display()))?;
-        let listener = TcpListener::bind(addr).await.with_context(|| {
-            format!("{service} cannot listen on {addr}; set --{service}-http to another address")
-        })?;
+        let listener = TcpListener::bind(addr)
+            .await
+            .with_context(|| format!("{service} cannot listen on {addr}; name another address"))?;
         let (stop, stopping) = Shutdown::new();
         Ok(Self {
             addr: listener.local_addr()?,
@@ -105,13 +107,18 @@ impl Site {
         }
     }
 
-    /// Serves its routes, health and metrics, and does its work.
+    /// Serves its routes, health and metrics, and does its work. Every answer says in `server` who it is from: ports are
+    /// used again, and whoever calls a dead instance may reach another service.
     pub(crate) fn serve(self, Service { router, quiet, work }: Service) -> Open {
-        let Self { listener, metrics, health, telemetry, stop, stopping, .. } = self;
+        let Self { service, listener, metrics, health, telemetry, stop, stopping, .. } = self;
         let router = telemetry
             .observe(router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
             .merge(telemetry.quiet(quiet))
-            .merge(health::routes(health.clone(), metrics).behind(&Doors::open()));
+            .merge(health::routes(health.clone(), metrics).behind(&Doors::open()))
+            .layer(SetResponseHeaderLayer::overriding(
+                header::SERVER,
+                HeaderValue::from_static(service),
+            ));
         let stopped = async move { stopping.requested().await };
         let ended = tokio::spawn(serve(listener, router, stopped, ServerLimits::default()));
         let work = work.into_iter().map(|work| telemetry.scope(work)).collect();

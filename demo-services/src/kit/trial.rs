@@ -9,6 +9,7 @@ use reqwest::Client;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::client::http_client;
 use super::context::{Context, Service};
 use super::directory::Directory;
 use super::ids::Ids;
@@ -61,11 +62,7 @@ impl Trial {
         let context = site.context(&data, &directory);
         let addr = site.addr;
         let open = site.serve(open(&context).await.unwrap());
-        let client = Client::builder()
-            .no_proxy()
-            .tls_backend_preconfigured(service::tls::no_trust())
-            .build()
-            .unwrap();
+        let client = http_client();
         Self { addr, directory, folder, instance: instance.to_owned(), client, open }
     }
 

@@ -51,7 +51,7 @@ struct Document;
 
 pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let file = context.data.join("notifications.db");
-    let database = Database::open(&file, &[TABLE, inbox::TABLE])?;
+    let database = Database::open(&file, &[TABLE, inbox::TABLE]).await?;
     let document = openapi::describe(Document::openapi(), "notifications", "Letters to customers.");
     let router = openapi::router(routes(), database.clone(), &document);
     let handler = move |delivery: &Delivery| {

@@ -10,7 +10,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service::http::ErrorResponse;
@@ -28,7 +28,6 @@ use utoipa::{OpenApi, ToSchema};
 
 use self::prices::Prices;
 use self::steps::PLACE_ORDER;
-use self::store::NewOrder;
 use crate::broker::Broker;
 use crate::idempotency::{Answer, Key};
 use crate::inventory::Item;
@@ -50,6 +49,7 @@ use crate::saga::store::Run;
 /// Where it says what becomes of orders.
 pub(crate) const EXCHANGE: &str = "orders";
 
+const MIGRATIONS: &[&str] = &[store::TABLE, saga::store::TABLES, outbox::TABLE];
 /// Different items of an order, and how many of each.
 const ITEMS_MAX: usize = 20;
 const QUANTITY_MAX: u32 = 100;
@@ -113,26 +113,16 @@ struct Document;
 
 pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let file = context.data.join("orders.db");
-    let migrations = [store::TABLE, saga::store::TABLES, outbox::TABLE];
-    let database = Database::open(&file, &migrations)?;
+    let database = Database::open(&file, MIGRATIONS).await?;
     let outbox = Outbox::default();
     // A step that comes late and is done at its second try is half a failure, and no outage.
     let breaker = BreakerPolicy { failure_ratio: 0.8, ..BreakerPolicy::USUAL };
     let step = Policy { timeout: context.step_timeout, breaker, ..Policy::PAYMENTS };
-    let services = ["inventory", "payments", "shipping"];
-    let services: BTreeMap<_, _> =
-        services.map(|service| (service, Dependency::new(context, service, step))).into();
+    let coordinator =
+        Coordinator::new(&PLACE_ORDER, step, context, database.clone(), outbox.clone());
     let catalog = Dependency::new(context, "catalog", Policy::READS);
-    let mut dependencies: Vec<Dependency> = services.values().cloned().collect();
+    let mut dependencies = coordinator.services();
     dependencies.push(catalog.clone());
-    let coordinator = Coordinator::new(
-        &PLACE_ORDER,
-        EXCHANGE,
-        context,
-        database.clone(),
-        outbox.clone(),
-        services,
-    );
     let relay = outbox.relay(context.clone(), database.clone(), Broker::new(context));
     let drive = coordinator.clone().run();
     let orders =
@@ -155,6 +145,16 @@ fn routes() -> Vec<Route<Arc<Orders>>> {
         route(Method::POST, "/api/v1/interventions/{saga}/{step}/resolve", post(show::resolve)),
         route(Method::GET, "/api/v1/account", get(show::account)),
     ]
+}
+
+/// An order that is to be placed.
+#[derive(Clone, Debug)]
+struct Placement {
+    order: Place,
+    /// The idempotency key, and what it stands for.
+    key: String,
+    request: String,
+    user: Option<String>,
 }
 
 /// What an order that is placed comes to.
@@ -186,11 +186,19 @@ async fn place(
     caller: Caller,
     Body(order): Body<Place>,
 ) -> Result<Response, ErrorResponse> {
-    let amount_cents = orders.amount_of(&order).await?;
     let (customer, items) = (order.customer.clone(), order.items.len());
-    let id = orders.context.ids.short("o");
-    match orders.put_in(id, key, caller.user, order, amount_cents).await? {
+    let placement = Placement::of(order, key, caller.user);
+    // What was placed already is not looked up again: prices change, and the catalog may be away.
+    let placed = match orders.known(placement.clone()).await? {
+        Some(known) => known,
+        None => {
+            let amount_cents = orders.amount_of(&placement.order).await?;
+            orders.put_in(placement, amount_cents).await?
+        }
+    };
+    match placed {
         Placed::New(run) => {
+            let amount_cents = run.data["amount_cents"].as_u64();
             info!(order_id = run.subject, customer, items, amount_cents, "order stored");
             let (key, state) = (run.subject.as_str(), Some("pending"));
             let (database, table, operation) = ("orders", "orders", database::INSERT);
@@ -225,57 +233,68 @@ impl Orders {
             let message = format!("an order has at most {ITEMS_MAX} items, and short names");
             return refused("order_too_large", message);
         }
-        let mut amount_cents = 0;
-        for Item { sku, quantity } in &order.items {
-            if !(1..=QUANTITY_MAX).contains(quantity) {
-                let message =
-                    format!("one can order 1 to {QUANTITY_MAX} of something, not {quantity}");
-                return refused("bad_item", message);
-            }
-            amount_cents += self.prices.of_sku(sku).await? * u64::from(*quantity);
+        let bad = |item: &&Item| !(1..=QUANTITY_MAX).contains(&item.quantity);
+        if let Some(Item { quantity, .. }) = order.items.iter().find(bad) {
+            let message = format!("one can order 1 to {QUANTITY_MAX} of something, not {quantity}");
+            return refused("bad_item", message);
         }
-        Ok(amount_cents)
+        let prices = order.items.iter().map(async |Item { sku, quantity }| {
+            Ok(self.prices.of_sku(sku).await? * u64::from(*quantity))
+        });
+        futures_util::future::try_join_all(prices).await.map(|prices| prices.iter().sum())
+    }
+
+    /// What became of the order that was placed with this key, if there is one.
+    async fn known(&self, placement: Placement) -> Result<Option<Placed>, DatabaseError> {
+        self.database.run(move |tx| placement.placed(tx)).await
     }
 
     /// Stores the order and its saga, unless the key is known.
     async fn put_in(
         &self,
-        id: String,
-        key: String,
-        user: Option<String>,
-        order: Place,
+        placement: Placement,
         amount_cents: u64,
     ) -> Result<Placed, DatabaseError> {
-        let Place { customer, items, card } = order;
-        let items = json!(items);
-        // Without the card's number: that is kept for as long as the saga needs it. With the user: nobody has another's
-        // order by sending its key.
-        let by = user.as_deref().unwrap_or_default();
-        let request = format!("{by} {customer} {items} {}", card_shown(&card));
+        let (id, saga) = (self.context.ids.short("o"), self.context.ids.short("s"));
+        let Place { items, card, .. } = &placement.order;
         let data =
             json!({"order_id": id, "items": items, "card": card, "amount_cents": amount_cents});
-        let saga = self.context.ids.short("s");
-        let run = self.coordinator.prepare(saga.clone(), id.clone(), data);
-        let items = items.to_string();
-        let new = NewOrder { id, saga, key, request, customer, user, items, amount_cents };
+        let run = self.coordinator.prepare(saga, id, data);
         let coordinator = self.coordinator.clone();
         self.database
             .run(move |tx| {
-                if let Some((id, request)) = store::by_key(tx, &new.key)? {
-                    let run = saga::store::find_by_subject(tx, &id)?;
-                    return Ok(match run {
-                        Some(run) if request == new.request => Placed::Known(run),
-                        _ => Placed::OtherRequest,
-                    });
+                if let Some(placed) = placement.placed(tx)? {
+                    return Ok(placed);
                 }
-                if saga::store::open_count(tx)? >= OPEN_MAX {
+                if saga::store::open_count(tx)? >= OPEN_MAX || outbox::is_full(tx)? {
                     return Ok(Placed::TooMany);
                 }
-                store::insert(tx, &new)?;
+                store::insert(tx, &placement, &run, amount_cents)?;
                 coordinator.insert(tx, &run)?;
                 Ok(Placed::New(run))
             })
             .await
+    }
+}
+
+impl Placement {
+    fn of(order: Place, key: String, user: Option<String>) -> Self {
+        let Place { customer, items, card } = &order;
+        // Without the card's number: that is kept for as long as the saga needs it. With the user: nobody has another's
+        // order by sending its key.
+        let by = user.as_deref().unwrap_or_default();
+        let request = format!("{by} {customer} {} {}", json!(items), card_shown(card));
+        Self { order, key, request, user }
+    }
+
+    /// What this key stands for already.
+    fn placed(&self, tx: &Transaction<'_>) -> rusqlite::Result<Option<Placed>> {
+        let Some((id, request)) = store::by_key(tx, &self.key)? else { return Ok(None) };
+        let run = saga::store::find_by_subject(tx, &id)?;
+        Ok(Some(match run {
+            Some(run) if request == self.request => Placed::Known(run),
+            _ => Placed::OtherRequest,
+        }))
     }
 }
 

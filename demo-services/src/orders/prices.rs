@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use service::http::ErrorResponse;
 
-use crate::kit::client::{Answer, Call, Dependency};
+use crate::kit::client::{Call, Dependency};
 use crate::kit::web::unavailable;
 
 /// How long a price is good; what the catalog says of its answers too.
@@ -51,22 +51,27 @@ impl Prices {
         if sku.is_empty() || sku.len() > 64 || !sku.bytes().all(is_plain) {
             return Err(not_sold(sku));
         }
-        let call = Call::get(format!("/api/v1/products/{sku}")).timeout(PATIENCE);
-        let answer = self.catalog.send(call).await;
-        match answer {
-            Ok(answer) if is_unknown(&answer) => Err(not_sold(sku)),
-            Ok(answer) if answer.status.is_success() => match answer.json::<Product>() {
-                Ok(product) => {
-                    self.remember(sku, product.price_cents);
-                    Ok(product.price_cents)
-                }
-                Err(error) => known.map(|(price, _)| price).ok_or_else(|| away(&error.to_string())),
-            },
-            Ok(answer) => {
-                let reason = format!("it answered {}", answer.status);
-                known.map(|(price, _)| price).ok_or_else(|| away(&reason))
+        match self.ask(sku).await {
+            Ok(Some(price)) => {
+                self.remember(sku, price);
+                Ok(price)
             }
-            Err(error) => known.map(|(price, _)| price).ok_or_else(|| away(&error.to_string())),
+            Ok(None) => Err(not_sold(sku)),
+            Err(reason) => known.map(|(price, _)| price).ok_or_else(|| away(&reason)),
+        }
+    }
+
+    /// What the catalog says; nothing of what it does not sell.
+    async fn ask(&self, sku: &str) -> Result<Option<u64>, String> {
+        let call = Call::get(format!("/api/v1/products/{sku}")).timeout(PATIENCE);
+        let answer = self.catalog.send(call).await.map_err(|error| error.to_string())?;
+        match answer.status {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => {
+                let product: Product = answer.json().map_err(|error| error.to_string())?;
+                Ok(Some(product.price_cents))
+            }
+            status => Err(format!("it answered {status}")),
         }
     }
 
@@ -81,13 +86,6 @@ impl Prices {
     fn known(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (u64, Instant)>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether the catalog says that there is no such product. Another 404 is not from the catalog, but from whoever has its
-/// port after its death.
-fn is_unknown(answer: &Answer) -> bool {
-    let body = answer.json::<serde_json::Value>().unwrap_or_default();
-    answer.status == StatusCode::NOT_FOUND && body["error"]["code"] == "no_product"
 }
 
 fn not_sold(sku: &str) -> ErrorResponse {

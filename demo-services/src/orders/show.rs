@@ -138,7 +138,7 @@ fn steps_of(history: &[sagas::Happened]) -> Vec<ShownStep> {
             name: PLACE_ORDER.step(number).name,
             attempts: tries("saga.step."),
             compensation_attempts: tries("saga.compensation."),
-            last: of_step().last().map(|what| what.event.clone()),
+            last: of_step().next_back().map(|what| what.event.clone()),
         }
     };
     (1..=PLACE_ORDER.limits().steps).map(step).collect()
@@ -180,7 +180,13 @@ pub(super) async fn resolve(
         return Err(ErrorResponse::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_note", message));
     }
     let of = saga.clone();
-    let resolve = move |tx: &Transaction<'_>, number| sagas::resolve(tx, &of, number, &note);
+    let resolve = move |tx: &Transaction<'_>, number| {
+        let left = sagas::resolve(tx, &of, number, &note)?;
+        if left == Some(0) {
+            store::settled(tx, &of)?;
+        }
+        Ok(left.is_some())
+    };
     let is_settled = match step.parse() {
         Ok(number) => orders.database.run(move |tx| resolve(tx, number)).await?,
         Err(_) => false,

@@ -12,17 +12,20 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use service::semantics::database;
 
 use super::store;
+use crate::kit::rows::{self, Row};
 use crate::saga::definition::{Asked, Definition, Request, SagaTexts, Step, StepTexts};
 use crate::saga::store::Run;
 
 pub(super) static PLACE_ORDER: Definition = Definition {
     name: "place-order",
+    exchange: super::EXCHANGE,
     steps: &STEPS,
     attempts_max: 2,
     compensations_max: 4,
-    // Half a minute at least: longer than a circuit is open, and than a service is away that is started again.
+    // Longer than a circuit is open, and than a service is away that is started again: 28 s at least.
     unanswered_max: 60,
     pause_min: Duration::from_millis(50),
     pause_max: Duration::from_secs(1),
@@ -32,6 +35,11 @@ pub(super) static PLACE_ORDER: Definition = Definition {
         data.as_object_mut().map(|data| data.remove("card"));
     },
     ended: store::saga_ended,
+    told: |run| {
+        let (key, state) = (run.subject.as_str(), Some(order_state(run)));
+        let (database, table, operation) = ("orders", "orders", database::UPDATE);
+        rows::changed(Row { database, table, operation, key, state, ..Row::default() });
+    },
     says: SagaTexts {
         started: "order received",
         completed: "order confirmed",

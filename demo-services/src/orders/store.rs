@@ -2,8 +2,10 @@
 
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
+use super::Placement;
 use super::steps::order_state;
 use crate::kit::clock::now_ms;
 use crate::saga::store::Run;
@@ -18,10 +20,10 @@ pub(super) const TABLE: &str = "
         user TEXT,                      -- who placed it, if they had logged in
         items TEXT NOT NULL,            -- JSON
         amount_cents INTEGER NOT NULL,
-        state TEXT NOT NULL,            -- pending, confirmed, cancelled or manual
+        state TEXT NOT NULL,            -- pending, confirmed, cancelled, manual or settled
         placed_ms INTEGER NOT NULL
     ) STRICT;
-    CREATE INDEX orders_by_state ON orders (state);";
+    CREATE INDEX orders_by_state ON orders (state, id);";
 
 /// Orders that an account names, of each kind.
 const NAMED_MAX: u32 = 100_000;
@@ -39,18 +41,6 @@ pub(super) struct Order {
     pub(super) user: Option<String>,
 }
 
-/// What is to be stored.
-pub(super) struct NewOrder {
-    pub(super) id: String,
-    pub(super) saga: String,
-    pub(super) key: String,
-    pub(super) request: String,
-    pub(super) customer: String,
-    pub(super) user: Option<String>,
-    pub(super) items: String,
-    pub(super) amount_cents: u64,
-}
-
 /// What the shop's checker looks at.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Account {
@@ -58,23 +48,30 @@ pub(super) struct Account {
     pub(super) confirmed: Vec<String>,
     pub(super) cancelled: Vec<String>,
     pub(super) manual: Vec<String>,
+    /// Orders that people settled; how, is in their notes.
+    pub(super) settled: Vec<String>,
 }
 
-pub(super) fn insert(tx: &Transaction<'_>, order: &NewOrder) -> rusqlite::Result<()> {
+pub(super) fn insert(
+    tx: &Transaction<'_>,
+    placement: &Placement,
+    run: &Run,
+    amount_cents: u64,
+) -> rusqlite::Result<()> {
+    let Placement { order, key, request, user } = placement;
     tx.prepare_cached(
-        "INSERT INTO orders
-             (id, saga, key, request, customer, user, items, amount_cents, state, placed_ms)
+        "INSERT INTO orders (id, saga, key, request, customer, user, items, amount_cents, state, placed_ms)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?)",
     )?
     .execute(params![
-        order.id,
-        order.saga,
-        order.key,
-        order.request,
+        run.subject,
+        run.id,
+        key,
+        request,
         order.customer,
-        order.user,
-        order.items,
-        i64::try_from(order.amount_cents).unwrap_or(i64::MAX),
+        user,
+        json!(order.items).to_string(),
+        i64::try_from(amount_cents).unwrap_or(i64::MAX),
         now_ms(),
     ])?;
     Ok(())
@@ -113,6 +110,12 @@ pub(super) fn saga_ended(tx: &Transaction<'_>, run: &Run) -> rusqlite::Result<()
     Ok(())
 }
 
+/// People settled all that was left of the order with this saga.
+pub(super) fn settled(tx: &Transaction<'_>, saga: &str) -> rusqlite::Result<()> {
+    tx.execute("UPDATE orders SET state = 'settled' WHERE saga = ? AND state = 'manual'", [saga])?;
+    Ok(())
+}
+
 pub(super) fn account(tx: &Transaction<'_>) -> rusqlite::Result<Account> {
     let of = |state: &str| -> rusqlite::Result<Vec<String>> {
         let mut query =
@@ -124,5 +127,6 @@ pub(super) fn account(tx: &Transaction<'_>) -> rusqlite::Result<Account> {
         confirmed: of("confirmed")?,
         cancelled: of("cancelled")?,
         manual: of("manual")?,
+        settled: of("settled")?,
     })
 }

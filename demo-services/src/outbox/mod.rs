@@ -44,6 +44,8 @@ pub(crate) const TABLE: &str = "
 
 /// Messages that are published at once.
 const BATCH_MAX: u32 = 32;
+/// Messages that may wait for the broker.
+const WAITING_MAX: i64 = 100_000;
 /// Published rows that are kept, to be looked at.
 const KEPT_MAX: i64 = 1_000;
 /// While the broker takes nothing.
@@ -74,13 +76,22 @@ pub(crate) fn put(tx: &Transaction<'_>, message: &Message) -> rusqlite::Result<(
 /// How much has gone out.
 pub(crate) fn account(tx: &Transaction<'_>) -> rusqlite::Result<OutboxAccount> {
     // Numbers are never used again, and those below the first row went out before they were cleared away.
-    let written =
-        tx.query_row("SELECT ifnull(max(seq), 0) FROM sqlite_sequence", [], |row| row.get(0))?;
+    let written = "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = 'outbox'";
+    let written = tx.query_row(written, [], |row| row.get(0))?;
     let open: i64 =
         tx.query_row("SELECT count(*) FROM outbox WHERE published_ms IS NULL", [], |row| {
             row.get(0)
         })?;
     Ok(OutboxAccount { written, published: written - open })
+}
+
+/// Whether so much waits that nothing more should be written: the broker was away for long.
+pub(crate) fn is_full(tx: &Transaction<'_>) -> rusqlite::Result<bool> {
+    tx.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM outbox
+         WHERE published_ms IS NULL AND number <= (SELECT max(number) FROM outbox) - ?)",
+    )?
+    .query_row([WAITING_MAX], |row| row.get(0))
 }
 
 impl Outbox {

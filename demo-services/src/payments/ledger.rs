@@ -43,7 +43,8 @@ pub(super) enum Kind {
 pub(super) struct Movement {
     pub(super) order: String,
     pub(super) kind: Kind,
-    pub(super) amount_cents: u64,
+    /// Of an authorisation; what follows is about the same amount.
+    pub(super) amount_cents: Option<u64>,
     /// Its last digits.
     pub(super) card: String,
     authorisation: Option<String>,
@@ -73,7 +74,7 @@ pub(super) struct Entry {
 }
 
 /// What the shop's checker looks at.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(super) struct Account {
     /// Orders with more than one capture.
     captured_twice: Vec<String>,
@@ -111,7 +112,7 @@ impl Kind {
 impl Movement {
     pub(super) fn of(order: String, kind: Kind) -> Self {
         let (card, authorisation) = (String::new(), None);
-        Self { order, kind, amount_cents: 0, card, authorisation, declined: false }
+        Self { order, kind, amount_cents: None, card, authorisation, declined: false }
     }
 
     pub(super) fn authorise(
@@ -122,12 +123,14 @@ impl Movement {
         declined: bool,
     ) -> Self {
         let authorisation = Some(authorisation);
-        Self { order, kind: Kind::Authorise, amount_cents, card, authorisation, declined }
+        let (kind, amount_cents) = (Kind::Authorise, Some(amount_cents));
+        Self { order, kind, amount_cents, card, authorisation, declined }
     }
 
     /// What an idempotency key stands for: the request, and nothing that was drawn for it.
     pub(super) fn fingerprint(&self) -> String {
-        format!("{} {} {} {}", self.kind.name(), self.order, self.amount_cents, self.card)
+        let amount_cents = self.amount_cents.unwrap_or(0);
+        format!("{} {} {amount_cents} {}", self.kind.name(), self.order, self.card)
     }
 }
 
@@ -186,7 +189,7 @@ fn insert(tx: &Transaction<'_>, movement: &Movement, state: &str) -> rusqlite::R
     .execute(params![
         movement.order,
         state,
-        i64::try_from(movement.amount_cents).unwrap_or(i64::MAX),
+        i64::try_from(movement.amount_cents.unwrap_or(0)).unwrap_or(i64::MAX),
         movement.card,
         movement.authorisation
     ])?;
@@ -233,16 +236,23 @@ pub(super) fn entries(tx: &Transaction<'_>, order: Option<&str>) -> rusqlite::Re
 }
 
 pub(super) fn account(tx: &Transaction<'_>) -> rusqlite::Result<Account> {
-    let orders = |having: &str| -> rusqlite::Result<Vec<String>> {
-        let mut query = tx.prepare(&format!(
-            "SELECT order_id, sum(kind = 'capture') AS captures, sum(kind = 'refund') AS refunds
-             FROM ledger GROUP BY order_id HAVING {having} ORDER BY order_id"
-        ))?;
-        query.query_map([], |row| row.get(0))?.collect()
-    };
-    Ok(Account {
-        captured_twice: orders("captures > 1 OR refunds > 1")?,
-        refunded_without_capture: orders("refunds > captures")?,
-        charged: orders("captures > refunds")?,
-    })
+    let mut query = tx.prepare_cached(
+        "SELECT order_id, sum(kind = 'capture'), sum(kind = 'refund')
+         FROM ledger GROUP BY order_id ORDER BY order_id",
+    )?;
+    let mut account = Account::default();
+    let mut rows = query.query([])?;
+    while let Some(row) = rows.next()? {
+        let (order, captures, refunds): (String, u32, u32) =
+            (row.get(0)?, row.get(1)?, row.get(2)?);
+        if captures > 1 || refunds > 1 {
+            account.captured_twice.push(order.clone());
+        }
+        if refunds > captures {
+            account.refunded_without_capture.push(order);
+        } else if captures > refunds {
+            account.charged.push(order);
+        }
+    }
+    Ok(account)
 }

@@ -81,7 +81,7 @@ struct Document;
 
 pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let file = context.data.join("payments.db");
-    let database = Database::open(&file, &[ledger::TABLES, idempotency::TABLE])?;
+    let database = Database::open(&file, &[ledger::TABLES, idempotency::TABLE]).await?;
     let payments = Payments { context: context.clone(), database, slow: Mutex::default() };
     let description = "Authorisations of amounts on cards, and the ledger.";
     let document = openapi::describe(Document::openapi(), "payments", description);
@@ -150,30 +150,14 @@ impl Payments {
 }
 
 fn tell(movement: &Movement, answer: &Answer, began: Instant) {
-    let Movement { order, kind, amount_cents, card, .. } = movement;
-    let duration_ms = elapsed_ms(began);
-    match answer.code() {
-        None => {
-            info!(
-                order_id = order,
-                amount_cents,
-                card,
-                duration_ms,
-                authorisation = answer.body["authorisation"].as_str(),
-                "{}",
-                kind.told()
-            );
-            rows::changed(Row {
-                database: "payments",
-                table: "payments",
-                operation: kind.operation(),
-                key: order,
-                state: answer.body["state"].as_str(),
-                ..Row::default()
-            });
-        }
-        Some(code) => warn!(
-            order_id = order,
+    let Movement { order, kind, .. } = movement;
+    let (order_id, duration_ms) = (order, elapsed_ms(began));
+    let card = Some(movement.card.as_str()).filter(|card| !card.is_empty());
+    // What is captured, voided or refunded is what was authorised.
+    let amount_cents = answer.body["amount_cents"].as_u64().or(movement.amount_cents);
+    if let Some(code) = answer.code() {
+        return warn!(
+            order_id,
             amount_cents,
             card,
             duration_ms,
@@ -181,8 +165,13 @@ fn tell(movement: &Movement, answer: &Answer, began: Instant) {
             { record::ERROR_MESSAGE } = answer.body["error"]["message"].as_str(),
             "{}",
             if code == "card_declined" { "card declined" } else { "payment refused" }
-        ),
+        );
     }
+    let authorisation = answer.body["authorisation"].as_str();
+    info!(order_id, amount_cents, card, duration_ms, authorisation, "{}", kind.told());
+    let (database, table, operation) = ("payments", "payments", kind.operation());
+    let (key, state) = (order.as_str(), answer.body["state"].as_str());
+    rows::changed(Row { database, table, operation, key, state, ..Row::default() });
 }
 
 #[utoipa::path(

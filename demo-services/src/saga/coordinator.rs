@@ -1,13 +1,13 @@
-//! Drives sagas: writes down what it is about to do, asks the service, writes down what came of it.
+//! Coordinates sagas: keeps account of which ones are driven, begins new ones, and takes up those that a kill left behind.
+//! How one is driven is in [`super::drive`].
 //!
 //! While the failure switch `killed-orchestrator` is on, it stands still as a dead one would, in the middle of whatever
 //! it was doing; afterwards it goes on from its database, as after a real kill.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
 use rusqlite::Transaction;
 use serde_json::{Value, json};
 use service::metrics::{CounterVec, Gauge};
@@ -16,16 +16,17 @@ use service::telemetry::{self, Origin, messages};
 use tokio::sync::{Semaphore, oneshot};
 use tracing::{Instrument, info_span, warn};
 
-use super::definition::{Definition, Request, Step};
-use super::instance::{Action, Instance, Outcome, Reason};
-use super::store::{self, Happened, Run};
+use super::definition::Definition;
+use super::drive::announce;
+use super::instance::Instance;
+use super::store::{self, Happened, Left, Run};
 use super::tell;
 use crate::kit::abort::AbortAt;
-use crate::kit::client::{Call, CallError, Dependency};
+use crate::kit::client::{Dependency, Policy};
 use crate::kit::clock::now_ms;
 use crate::kit::context::Context;
-use crate::kit::database::{Database, DatabaseError};
-use crate::outbox::{self, Outbox};
+use crate::kit::database::Database;
+use crate::outbox::Outbox;
 
 /// Sagas that are driven at once; further ones wait in the database.
 const DRIVEN_MAX: usize = 256;
@@ -45,42 +46,50 @@ pub(crate) struct Coordinator {
 }
 
 #[derive(Debug)]
-struct Shared {
-    definition: &'static Definition,
-    /// Where what happened is announced.
-    exchange: &'static str,
-    context: Context,
-    database: Database,
-    outbox: Outbox,
-    services: BTreeMap<&'static str, Dependency>,
-    abort: AbortAt,
+pub(super) struct Shared {
+    pub(super) definition: &'static Definition,
+    pub(super) context: Context,
+    pub(super) database: Database,
+    pub(super) outbox: Outbox,
+    pub(super) services: BTreeMap<&'static str, Dependency>,
+    pub(super) abort: AbortAt,
+    pub(super) ended: CounterVec,
     driven: Mutex<BTreeSet<String>>,
     room: Arc<Semaphore>,
-    ended: CounterVec,
     open: Gauge,
 }
 
-/// It stands still; the database says how to go on.
-struct Stopped;
+/// A saga that is driven, until this is dropped.
+struct Driven {
+    id: String,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.shared.driven().remove(&self.id);
+    }
+}
 
 impl Coordinator {
-    /// One that asks `services`, which are all that the definition names.
+    /// One that asks whom the definition names, by this policy.
     pub(crate) fn new(
         definition: &'static Definition,
-        exchange: &'static str,
+        policy: Policy,
         context: &Context,
         database: Database,
         outbox: Outbox,
-        services: BTreeMap<&'static str, Dependency>,
     ) -> Self {
         let metrics = &context.metrics;
+        let services = definition.services().into_iter();
         let shared = Shared {
             definition,
-            exchange,
             context: context.clone(),
             database,
             outbox,
-            services,
+            services: services
+                .map(|service| (service, Dependency::new(context, service, policy)))
+                .collect(),
             abort: AbortAt::from_env(),
             driven: Mutex::default(),
             room: Arc::new(Semaphore::new(DRIVEN_MAX)),
@@ -92,6 +101,11 @@ impl Coordinator {
             open: metrics.gauge("shop_sagas_open", "Sagas that have not ended."),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Whom it asks.
+    pub(crate) fn services(&self) -> Vec<Dependency> {
+        self.shared.services.values().cloned().collect()
     }
 
     /// A new saga within the work at hand, to be put in by [`Coordinator::insert`].
@@ -115,7 +129,7 @@ impl Coordinator {
     /// Puts a saga in, together with whatever else the transaction does.
     pub(crate) fn insert(&self, tx: &Transaction<'_>, run: &Run) -> rusqlite::Result<()> {
         store::insert(tx, run, &Happened::now(saga::STARTED, None, None))?;
-        self.shared.announce(tx, run, saga::STARTED, json!({}))
+        announce(tx, self.shared.definition, run, saga::STARTED, json!({}))
     }
 
     /// Begins to drive a saga that was put in. The end comes through the receiver, unless the coordinator dies before.
@@ -123,7 +137,16 @@ impl Coordinator {
         tell::started(self.shared.definition, &run);
         self.shared.outbox.wake();
         let (sender, ended) = oneshot::channel();
-        self.drive(run, Some(sender));
+        if let Some((driven, span)) = self.take(&run.id, &run.name, &run.headers) {
+            let work = async move {
+                let _room = driven.shared.room.acquire().await;
+                if let Ok(run) = driven.shared.drive(run).await {
+                    // Whoever waited may have gone.
+                    let _ = sender.send(run);
+                }
+            };
+            tokio::spawn(telemetry::carry(work.instrument(span)));
+        }
         ended
     }
 
@@ -136,8 +159,14 @@ impl Coordinator {
         }
         loop {
             if !shared.is_killed() {
-                match shared.database.run(|tx| store::open(tx, DRIVEN_MAX as u32)).await {
-                    Ok(open) => self.resume(open),
+                let look = |tx: &Transaction<'_>| {
+                    Ok((store::open(tx, DRIVEN_MAX)?, store::open_count(tx)?))
+                };
+                match shared.database.run(look).await {
+                    Ok((left, count)) => {
+                        shared.open.set(count.into());
+                        left.into_iter().for_each(|left| self.resume(left));
+                    }
                     Err(error) => warn!(%error, "cannot look for sagas that were left"),
                 }
             }
@@ -150,48 +179,45 @@ impl Coordinator {
         let _ = shared.room.acquire_many(DRIVEN_MAX as u32).await;
     }
 
-    fn resume(&self, open: Vec<Run>) {
-        self.shared.open.set(open.len() as i64);
-        for run in open {
-            // One that was just put in is about to be driven by whoever did.
-            let is_new = now_ms() - run.started_ms < LOOK_INTERVAL.as_millis() as i64;
-            if !is_new && !self.shared.driven().contains(&run.id) {
-                self.drive(run, None);
-            }
+    /// Goes on with a saga, unless somebody drives it.
+    fn resume(&self, left: Left) {
+        // One that was just put in is about to be driven by whoever did.
+        if now_ms() - left.started_ms < LOOK_INTERVAL.as_millis() as i64 {
+            return;
+        }
+        if let Some((driven, span)) = self.take(&left.id, &left.name, &left.headers) {
+            let work = async move {
+                let _room = driven.shared.room.acquire().await;
+                // It stands still again: the next look finds it.
+                let _ = driven.shared.resume(left.id).await;
+            };
+            tokio::spawn(telemetry::carry(work.instrument(span)));
         }
     }
 
-    fn drive(&self, run: Run, waiting: Option<oneshot::Sender<Run>>) {
-        let shared = Arc::clone(&self.shared);
-        if !shared.driven().insert(run.id.clone()) {
-            return;
+    /// The leave to drive a saga, and the span of driving it within its own correlation; none if it is driven already.
+    fn take(
+        &self,
+        id: &str,
+        name: &str,
+        headers: &BTreeMap<String, String>,
+    ) -> Option<(Driven, tracing::Span)> {
+        if !self.shared.driven().insert(id.to_owned()) {
+            return None;
         }
-        let span = info_span!("saga.drive", otel.name = format!("saga {}", run.name));
-        Origin::of_message(&run.headers).begin(&span);
-        let is_resumed = waiting.is_none();
-        let work = async move {
-            let _room = Arc::clone(&shared.room).acquire_owned().await;
-            let id = run.id.clone();
-            let ended = match is_resumed {
-                true => shared.resume(run).await,
-                false => shared.drive(run).await,
-            };
-            shared.driven().remove(&id);
-            if let (Ok(run), Some(waiting)) = (ended, waiting) {
-                // Whoever waited may have gone.
-                let _ = waiting.send(run);
-            }
-        };
-        tokio::spawn(telemetry::carry(work.instrument(span)));
+        let driven = Driven { id: id.to_owned(), shared: Arc::clone(&self.shared) };
+        let span = info_span!("saga.drive", otel.name = format!("saga {name}"));
+        Origin::of_message(headers).begin(&span);
+        Some((driven, span))
     }
 }
 
 impl Shared {
-    fn driven(&self) -> std::sync::MutexGuard<'_, BTreeSet<String>> {
+    fn driven(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.driven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_killed(&self) -> bool {
+    pub(super) fn is_killed(&self) -> bool {
         self.context.directory.is_on(KILLED)
     }
 
@@ -205,242 +231,5 @@ impl Shared {
             }
             tokio::time::sleep(FOUND_INTERVAL).await;
         }
-    }
-
-    /// Goes on with a saga that nobody drove a moment ago. It may have been driven to its end since it was looked up.
-    async fn resume(&self, run: Run) -> Result<Run, Stopped> {
-        let found = self.database.run(move |tx| store::find(tx, &run.id)).await?;
-        let run = found.filter(|run| !run.instance.state.is_end()).ok_or(Stopped)?;
-        tell::resumed(&run);
-        self.drive(run).await
-    }
-
-    /// A place at which it can be made to die.
-    fn pass(&self, place: &str, action: Action) -> Result<(), Stopped> {
-        let (place, step) = match action {
-            Action::Execute { step, .. } => (place.to_owned(), step),
-            Action::Compensate { step, .. } => (format!("{place}-undo"), step),
-        };
-        self.abort.pass(&place, self.definition.step(step).name);
-        match self.is_killed() || self.context.stop.is_requested() {
-            true => Err(Stopped),
-            false => Ok(()),
-        }
-    }
-
-    async fn drive(&self, mut run: Run) -> Result<Run, Stopped> {
-        while let Some(action) = run.instance.next() {
-            if now_ms() > run.deadline_ms && matches!(action, Action::Execute { .. }) {
-                run.instance = run.instance.out_of_time();
-                let at = run.clone();
-                self.write(move |tx| store::update(tx, &at)).await?;
-                continue;
-            }
-            run = self.step(run, action).await?;
-        }
-        Ok(run)
-    }
-
-    /// One try of doing or undoing a step.
-    async fn step(&self, mut run: Run, action: Action) -> Result<Run, Stopped> {
-        self.pass("before-call", action)?;
-        let (number, attempt, event) = match action {
-            Action::Execute { step, attempt } => (step, attempt, saga::STEP_STARTED),
-            Action::Compensate { step, attempt } => (step, attempt, saga::COMPENSATION_STARTED),
-        };
-        let begins = Happened::now(event, Some((number, attempt)), None);
-        let id = run.id.clone();
-        self.write(move |tx| store::happened(tx, &id, &begins)).await?;
-        tell::begun(self.definition, &run, action);
-        let began = Instant::now();
-        let (outcome, answer) = self.carry_out(&run, action).await;
-        self.pass("after-reply", action)?;
-        if let (Action::Execute { step, .. }, Some(answer)) = (action, &answer)
-            && let Some(asked) = &self.definition.step(step).asks
-        {
-            (asked.learn)(&mut run.data, answer);
-        }
-        let limits = self.definition.limits();
-        let again = run.instance.is_tried_again(&outcome, limits);
-        let again = again.then(|| self.definition.pause(attempt + 1));
-        let before = run.clone();
-        run.instance = run.instance.after(outcome.clone(), limits);
-        if run.instance.state.is_end() {
-            (self.definition.forget)(&mut run.data);
-        }
-        self.write_outcome(&before, &run, action, &outcome).await?;
-        tell::done(self.definition, &before, action, began, &outcome, again);
-        self.outbox.wake();
-        if run.instance.state.is_end() {
-            self.count_end(&run);
-        }
-        if let Some(pause) = again {
-            tokio::time::sleep(pause).await;
-        }
-        Ok(run)
-    }
-
-    fn count_end(&self, run: &Run) {
-        let took_ms = u64::try_from(now_ms() - run.started_ms).unwrap_or(0);
-        tell::ended(self.definition, run, Duration::from_millis(took_ms));
-        self.ended.with_label_values(&[run.name.as_str(), run.instance.state.name()]).inc();
-    }
-
-    /// Everything that came of a step, and of the end if it was the last one, in one transaction.
-    async fn write_outcome(
-        &self,
-        before: &Run,
-        run: &Run,
-        action: Action,
-        outcome: &Outcome,
-    ) -> Result<(), Stopped> {
-        let (number, attempt, done, failed) = match action {
-            Action::Execute { step, attempt } => {
-                (step, attempt, saga::STEP_COMPLETED, saga::STEP_FAILED)
-            }
-            Action::Compensate { step, attempt } => {
-                (step, attempt, saga::COMPENSATION_COMPLETED, saga::COMPENSATION_FAILED)
-            }
-        };
-        let reason = match outcome {
-            Outcome::Done => None,
-            Outcome::Refused(reason) | Outcome::Unknown(reason) | Outcome::Unanswered(reason) => {
-                Some(reason.clone())
-            }
-        };
-        let event = if reason.is_none() { done } else { failed };
-        let what = Happened::now(event, Some((number, attempt)), reason.as_ref());
-        let left = run.instance.left.len() > before.instance.left.len();
-        let end = run.instance.state.is_end().then(|| match run.instance.state.name() {
-            saga::STATE_COMPLETED => saga::COMPLETED,
-            saga::STATE_COMPENSATED => saga::COMPENSATED,
-            _ => saga::FAILED,
-        });
-        let (definition, exchange) = (self.definition, self.exchange);
-        let (ids, run) = (Arc::clone(&self.context.ids), run.clone());
-        self.write(move |tx| {
-            store::happened(tx, &run.id, &what)?;
-            store::update(tx, &run)?;
-            let announce = |event, more| {
-                outbox::put(tx, &message(ids.short("m"), exchange, &run, event, more))
-            };
-            if let (true, Some(reason)) = (left, &reason) {
-                store::ask_people(tx, &run.id, number, reason)?;
-                let step = definition.step(number).name;
-                announce(
-                    saga::COMPENSATION_FAILED,
-                    json!({"step": step, "error": reason.error_type}),
-                )?;
-            }
-            let Some(event) = end else { return Ok(()) };
-            store::happened(
-                tx,
-                &run.id,
-                &Happened::now(event, None, run.instance.reason.as_ref()),
-            )?;
-            (definition.ended)(tx, &run)?;
-            let error = run.instance.reason.as_ref().map(|reason| &reason.error_type);
-            announce(event, json!({"error": error}))
-        })
-        .await
-    }
-
-    fn announce(
-        &self,
-        tx: &Transaction<'_>,
-        run: &Run,
-        event: &str,
-        more: Value,
-    ) -> rusqlite::Result<()> {
-        let id = self.context.ids.short("m");
-        outbox::put(tx, &message(id, self.exchange, run, event, more))
-    }
-
-    async fn write(
-        &self,
-        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
-    ) -> Result<(), Stopped> {
-        self.database.run(work).await.map_err(|error| {
-            warn!(%error, "a saga stands still until its database takes it");
-            Stopped
-        })
-    }
-
-    /// Asks the service; gives the answer's body too if it was done.
-    async fn carry_out(&self, run: &Run, action: Action) -> (Outcome, Option<Value>) {
-        let (number, verb) = match action {
-            Action::Execute { step, .. } => (step, saga::ACTION_EXECUTE),
-            Action::Compensate { step, .. } => (step, saga::ACTION_COMPENSATE),
-        };
-        let Step { name, asks, .. } = self.definition.step(number);
-        let Some(asked) = asks else { return (Outcome::Done, None) };
-        let Request { path, body } = match action {
-            Action::Execute { .. } => (asked.execute)(&run.data),
-            Action::Compensate { .. } => (asked.compensate)(&run.data),
-        };
-        let Some(service) = self.services.get(asked.service) else {
-            let reason = Reason::new("no_instance", format!("{} is not known", asked.service));
-            return (Outcome::Unknown(reason), None);
-        };
-        let key = format!("{}/{name}/{verb}", run.id);
-        let call = Call::post(&path).json(&body).idempotency_key(&key);
-        match service.send(call).await {
-            Ok(answer) => judge(answer.status, &answer.body),
-            Err(error) => {
-                let reason = Reason::new(error.error_type(), format!("{}: {error}", asked.service));
-                match error {
-                    CallError::BadAnswer { .. } => (Outcome::Unknown(reason), None),
-                    _ => (Outcome::Unanswered(reason), None),
-                }
-            }
-        }
-    }
-}
-
-/// What an answer means: refused is what will be refused again, everything else may have happened. Who does not know the
-/// path is not the service that was meant: that one died, and another one has its port now.
-fn judge(status: StatusCode, body: &[u8]) -> (Outcome, Option<Value>) {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
-    if status.is_success() {
-        return (Outcome::Done, Some(body));
-    }
-    let code = body["error"]["code"].as_str().unwrap_or(status.as_str()).to_owned();
-    let message = body["error"]["message"].as_str().unwrap_or_default().to_owned();
-    let reason = Reason::new(code, message);
-    if [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED].contains(&status) {
-        return (Outcome::Unanswered(reason), None);
-    }
-    let again = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
-    match status.is_client_error() && !again {
-        true => (Outcome::Refused(reason), None),
-        false => (Outcome::Unknown(reason), None),
-    }
-}
-
-/// What others hear of a saga.
-fn message(
-    id: String,
-    exchange: &'static str,
-    run: &Run,
-    event: &str,
-    more: Value,
-) -> crate::broker::Message {
-    let mut body = json!({"saga": run.name, "saga_id": run.id, "order_id": run.subject});
-    if let (Some(body), Value::Object(more)) = (body.as_object_mut(), more) {
-        body.extend(more);
-    }
-    crate::broker::Message {
-        id,
-        exchange: exchange.to_owned(),
-        routing_key: event.to_owned(),
-        kind: event.to_owned(),
-        headers: run.headers.clone(),
-        body,
-    }
-}
-
-impl From<DatabaseError> for Stopped {
-    fn from(_: DatabaseError) -> Self {
-        Self
     }
 }

@@ -1,5 +1,6 @@
 //! What a saga consists of, as data: steps in order, whom each one asks, and how it is undone.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rusqlite::Transaction;
@@ -13,6 +14,8 @@ use super::store::Run;
 pub(crate) struct Definition {
     /// `place-order`.
     pub(crate) name: &'static str,
+    /// Where what happens to it is announced.
+    pub(crate) exchange: &'static str,
     pub(crate) steps: &'static [Step],
     /// Tries of a step, and of undoing one: those that were answered, and those that nobody answered.
     pub(crate) attempts_max: u32,
@@ -27,6 +30,8 @@ pub(crate) struct Definition {
     pub(crate) forget: fn(&mut Value),
     /// What else belongs to its end, in the transaction that ends it.
     pub(crate) ended: fn(&Transaction<'_>, &Run) -> rusqlite::Result<()>,
+    /// What is told of that, after the commit.
+    pub(crate) told: fn(&Run),
     pub(crate) says: SagaTexts,
 }
 
@@ -84,6 +89,11 @@ impl Definition {
             compensations_max: self.compensations_max,
             unanswered_max: self.unanswered_max,
         }
+    }
+
+    /// Whom its steps ask, each once.
+    pub(crate) fn services(&self) -> BTreeSet<&'static str> {
+        self.steps.iter().filter_map(|step| step.asks.as_ref()).map(|asked| asked.service).collect()
     }
 
     /// The step of this number, from 1.

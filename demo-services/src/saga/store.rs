@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::instance::{Instance, Reason};
+use super::instance::{Action, Instance, Reason};
 use crate::kit::clock::now_ms;
 use crate::kit::database::json_of;
 
@@ -23,8 +23,10 @@ pub(crate) const TABLES: &str = "
         is_open INTEGER NOT NULL,
         started_ms INTEGER NOT NULL,
         deadline_ms INTEGER NOT NULL,
-        ended_ms INTEGER
+        ended_ms INTEGER,
+        has_history INTEGER NOT NULL DEFAULT 1
     ) STRICT;
+    CREATE INDEX sagas_ended ON sagas (ended_ms) WHERE has_history;
     CREATE UNIQUE INDEX sagas_by_subject ON sagas (subject);
     CREATE INDEX sagas_open ON sagas (started_ms) WHERE is_open;
     CREATE TABLE saga_history (
@@ -48,6 +50,11 @@ pub(crate) const TABLES: &str = "
         note TEXT,
         PRIMARY KEY (saga, step)
     ) STRICT, WITHOUT ROWID;";
+
+/// How long what happened to a saga is kept after its end: a day.
+const HISTORY_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Histories that the end of another saga clears away.
+const FORGOTTEN_MAX: u32 = 5;
 
 /// A saga as it is in the database.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,12 +93,12 @@ pub(crate) struct Intervention {
 }
 
 impl Happened {
-    pub(crate) fn now(event: &str, step: Option<(u32, u32)>, reason: Option<&Reason>) -> Self {
+    pub(crate) fn now(event: &str, action: Option<Action>, reason: Option<&Reason>) -> Self {
         Self {
             at_ms: now_ms(),
             event: event.to_owned(),
-            step: step.map(|(number, _)| number),
-            attempt: step.map(|(_, attempt)| attempt),
+            step: action.map(|action| action.step),
+            attempt: action.map(|action| action.attempt),
             error_type: reason.map(|reason| reason.error_type.clone()),
             error_message: reason.map(|reason| reason.message.clone()),
         }
@@ -130,6 +137,28 @@ pub(crate) fn update(tx: &Transaction<'_>, run: &Run) -> rusqlite::Result<()> {
         ended_ms,
         run.id
     ])?;
+    Ok(())
+}
+
+/// Writes where a saga stands, and nothing else of it.
+pub(crate) fn stand(tx: &Transaction<'_>, id: &str, instance: &Instance) -> rusqlite::Result<()> {
+    tx.prepare_cached("UPDATE sagas SET instance = ? WHERE id = ?")?
+        .execute([&json(instance), id])?;
+    Ok(())
+}
+
+/// Forgets what happened to a few of the sagas that ended long ago; how they ended stays.
+pub(crate) fn forget_old(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "DELETE FROM saga_history WHERE saga IN
+         (SELECT id FROM sagas WHERE has_history AND ended_ms < ?1 ORDER BY ended_ms LIMIT ?2)",
+    )?
+    .execute(params![now_ms() - HISTORY_MS, FORGOTTEN_MAX])?;
+    tx.prepare_cached(
+        "UPDATE sagas SET has_history = 0 WHERE id IN
+         (SELECT id FROM sagas WHERE has_history AND ended_ms < ?1 ORDER BY ended_ms LIMIT ?2)",
+    )?
+    .execute(params![now_ms() - HISTORY_MS, FORGOTTEN_MAX])?;
     Ok(())
 }
 
@@ -185,19 +214,23 @@ pub(crate) fn interventions(tx: &Transaction<'_>) -> rusqlite::Result<Vec<Interv
     rows.collect()
 }
 
-/// Somebody did what the shop could not; whether there was something to do.
+/// Somebody did what the shop could not. Gives how much of the saga is left for people, if there was something to do.
 pub(crate) fn resolve(
     tx: &Transaction<'_>,
     saga: &str,
     step: u32,
     note: &str,
-) -> rusqlite::Result<bool> {
+) -> rusqlite::Result<Option<u32>> {
     let resolved = tx.execute(
         "UPDATE manual_interventions SET resolved_ms = ?, note = ?
          WHERE saga = ? AND step = ? AND resolved_ms IS NULL",
         params![now_ms(), note, saga, step],
     )?;
-    Ok(resolved > 0)
+    if resolved == 0 {
+        return Ok(None);
+    }
+    let left = "SELECT count(*) FROM manual_interventions WHERE saga = ? AND resolved_ms IS NULL";
+    tx.query_row(left, [saga], |row| row.get(0)).map(Some)
 }
 
 /// A saga by its id.
@@ -214,11 +247,25 @@ pub(crate) fn find_by_subject(
     query.query_row([subject], run_of).optional()
 }
 
+/// A saga that has not ended, as far as whoever looks for one to drive needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Left {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) started_ms: i64,
+}
+
 /// Sagas that have not ended, the oldest first.
-pub(crate) fn open(tx: &Transaction<'_>, max: u32) -> rusqlite::Result<Vec<Run>> {
-    let mut query =
-        tx.prepare_cached(&format!("{SELECT} WHERE is_open ORDER BY started_ms LIMIT ?"))?;
-    query.query_map([max], run_of)?.collect()
+pub(crate) fn open(tx: &Transaction<'_>, max: usize) -> rusqlite::Result<Vec<Left>> {
+    let mut query = tx.prepare_cached(
+        "SELECT id, name, headers, started_ms FROM sagas WHERE is_open ORDER BY started_ms LIMIT ?",
+    )?;
+    let left = |row: &Row<'_>| {
+        let (id, name, headers) = (row.get(0)?, row.get(1)?, json_of(row, 2)?);
+        Ok(Left { id, name, headers, started_ms: row.get(3)? })
+    };
+    query.query_map([max as i64], left)?.collect()
 }
 
 /// How many have not ended.

@@ -1,12 +1,12 @@
 //! What is told of sagas: events as `docs/formats/semantics.md` names them, with the words of the definition for people.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use service::semantics::{record, retry, saga};
 use tracing::{error, info, warn};
 
 use super::definition::Definition;
-use super::instance::{Action, Outcome, Reason, State};
+use super::instance::{Action, Outcome, State, Verb};
 use super::store::Run;
 
 /// A line about a saga as a whole.
@@ -61,145 +61,96 @@ pub(super) fn resumed(run: &Run) {
     );
 }
 
+/// A try that came to its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tried<'a> {
+    pub(super) action: Action,
+    pub(super) outcome: &'a Outcome,
+    pub(super) took: Duration,
+    /// How long until the next try, if there is one.
+    pub(super) again: Option<Duration>,
+}
+
 pub(super) fn begun(definition: &Definition, run: &Run, action: Action) {
-    match action {
-        Action::Execute { step, attempt } => {
-            let of = definition.step(step);
-            step!(info, saga::STEP_STARTED, run, (step, of.name), attempt, "{}", of.says.started);
-        }
-        Action::Compensate { step, attempt } => {
-            let of = definition.step(step);
-            let name = of.name;
-            step!(info, saga::COMPENSATION_STARTED, run, (step, name), attempt, "undoing {name}");
-        }
+    let of = definition.step(action.step);
+    let (event, text) = match action.verb {
+        Verb::Execute => (saga::STEP_STARTED, of.says.started.to_owned()),
+        Verb::Compensate => (saga::COMPENSATION_STARTED, format!("undoing {}", of.name)),
+    };
+    step!(info, event, run, (action.step, of.name), action.attempt, "{text}");
+}
+
+/// The event that tells of an outcome.
+pub(super) fn event(action: Action, outcome: &Outcome) -> &'static str {
+    match (action.verb, outcome) {
+        (Verb::Execute, Outcome::Done) => saga::STEP_COMPLETED,
+        (Verb::Execute, _) => saga::STEP_FAILED,
+        (Verb::Compensate, Outcome::Done) => saga::COMPENSATION_COMPLETED,
+        (Verb::Compensate, _) => saga::COMPENSATION_FAILED,
     }
 }
 
-/// `again` is how long until the next try, if there is one.
-pub(super) fn done(
-    definition: &Definition,
-    run: &Run,
-    action: Action,
-    began: Instant,
-    outcome: &Outcome,
-    again: Option<Duration>,
-) {
-    let duration_ms = began.elapsed().as_micros() as f64 / 1_000.0;
-    let delay_ms = again.map(|again| again.as_millis() as u64);
-    macro_rules! failed {
-        ($level:ident, $event:expr, $step:expr, $attempt:expr, $reason:expr, $($text:tt)+) => {
+/// The run stands where the outcome led it.
+pub(super) fn done(definition: &Definition, run: &Run, tried: Tried<'_>) {
+    let Tried { action, outcome, took, again } = tried;
+    let (event, reason) = (event(action, outcome), outcome.reason());
+    let of = definition.step(action.step);
+    let text = match (action.verb, reason) {
+        (Verb::Execute, None) => of.says.completed.to_owned(),
+        (Verb::Execute, Some(reason)) if reason.error_type == "timeout" => {
+            format!("{} timed out", of.says.failed)
+        }
+        (Verb::Execute, Some(_)) => format!("{} failed", of.says.failed),
+        (Verb::Compensate, None) => of.says.undone.to_owned(),
+        (Verb::Compensate, Some(_)) if again.is_some() => format!("undoing {} failed", of.name),
+        (Verb::Compensate, Some(_)) => {
+            format!("undoing {} failed for good, a person has to look", of.name)
+        }
+    };
+    macro_rules! line {
+        ($level:ident) => {
             step!(
                 $level,
-                $event,
+                event,
                 run,
-                $step,
-                $attempt,
-                { record::DURATION_MS } = duration_ms,
-                { record::ERROR_TYPE } = $reason.error_type,
-                { record::ERROR_MESSAGE } = $reason.message,
-                { retry::DELAY_MS } = delay_ms,
-                $($text)+
+                (action.step, of.name),
+                action.attempt,
+                { record::DURATION_MS } = took.as_micros() as f64 / 1_000.0,
+                { record::ERROR_TYPE } = reason.map(|reason| reason.error_type.as_str()),
+                { record::ERROR_MESSAGE } = reason.map(|reason| reason.message.as_str()),
+                { retry::DELAY_MS } = again.map(|again| again.as_millis() as u64),
+                "{text}"
             )
         };
     }
-    match (action, outcome) {
-        (Action::Execute { step, attempt }, Outcome::Done) => {
-            let of = definition.step(step);
-            let text = of.says.completed;
-            step!(
-                info,
-                saga::STEP_COMPLETED,
-                run,
-                (step, of.name),
-                attempt,
-                { record::DURATION_MS } = duration_ms,
-                "{text}"
-            );
-        }
-        (
-            Action::Execute { step, attempt },
-            Outcome::Refused(reason) | Outcome::Unknown(reason) | Outcome::Unanswered(reason),
-        ) => {
-            let of = definition.step(step);
-            let text = match reason.error_type.as_str() {
-                "timeout" => format!("{} timed out", of.says.failed),
-                _ => format!("{} failed", of.says.failed),
-            };
-            failed!(warn, saga::STEP_FAILED, (step, of.name), attempt, reason, "{text}");
-        }
-        (Action::Compensate { step, attempt }, Outcome::Done) => {
-            let of = definition.step(step);
-            step!(
-                info,
-                saga::COMPENSATION_COMPLETED,
-                run,
-                (step, of.name),
-                attempt,
-                { record::DURATION_MS } = duration_ms,
-                "{}",
-                of.says.undone
-            );
-        }
-        (
-            Action::Compensate { step, attempt },
-            Outcome::Refused(reason) | Outcome::Unknown(reason) | Outcome::Unanswered(reason),
-        ) => {
-            let of = definition.step(step);
-            let name = (step, of.name);
-            match again {
-                Some(_) => failed!(
-                    warn,
-                    saga::COMPENSATION_FAILED,
-                    name,
-                    attempt,
-                    reason,
-                    "undoing {} failed",
-                    of.name
-                ),
-                None => failed!(
-                    error,
-                    saga::COMPENSATION_FAILED,
-                    name,
-                    attempt,
-                    reason,
-                    "undoing {} failed for good, a person has to look",
-                    of.name
-                ),
-            }
-        }
+    match (reason, action.verb, again) {
+        (None, ..) => line!(info),
+        (Some(_), Verb::Compensate, None) => line!(error),
+        (Some(_), ..) => line!(warn),
     }
 }
 
 pub(super) fn ended(definition: &Definition, run: &Run, duration: Duration) {
-    let duration_ms = duration.as_millis() as f64;
-    let none = Reason::new("", "");
-    let reason = run.instance.reason.as_ref().unwrap_or(&none);
-    let says = &definition.says;
-    macro_rules! ended {
-        ($event:expr, $text:expr) => {
+    let (state, says) = (run.instance.state, &definition.says);
+    let (Some(event), reason) = (state.end(), run.instance.reason.as_ref()) else { return };
+    macro_rules! line {
+        ($level:ident, $text:expr) => {
             told!(
-                error,
-                $event,
+                $level,
+                event,
                 run,
-                { record::DURATION_MS } = duration_ms,
-                { record::ERROR_TYPE } = reason.error_type,
-                { record::ERROR_MESSAGE } = reason.message,
+                { record::DURATION_MS } = duration.as_millis() as f64,
+                { record::ERROR_TYPE } = reason.map(|reason| reason.error_type.as_str()),
+                { record::ERROR_MESSAGE } = reason.map(|reason| reason.message.as_str()),
                 "{}",
                 $text
             )
         };
     }
-    match run.instance.state {
-        State::Completed => told!(
-            info,
-            saga::COMPLETED,
-            run,
-            { record::DURATION_MS } = duration_ms,
-            "{}",
-            says.completed
-        ),
-        State::Compensated => ended!(saga::COMPENSATED, says.compensated),
-        State::Failed => ended!(saga::FAILED, says.failed),
+    match state {
+        State::Completed => line!(info, says.completed),
+        State::Compensated => line!(error, says.compensated),
+        State::Failed => line!(error, says.failed),
         State::Running | State::Compensating => {}
     }
 }

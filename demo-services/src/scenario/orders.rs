@@ -1,7 +1,8 @@
 //! Orders: the saga, what undoes it, and what keeps it from happening twice.
 
 use anyhow::ensure;
-use rusqlite::Connection;
+use reqwest::Method;
+use rusqlite::{Connection, ErrorCode};
 
 use super::stage::{Stage, an_order};
 use crate::payments::{CARD_DECLINED, CARD_GOOD};
@@ -21,6 +22,8 @@ pub(super) async fn private_database(stage: &mut Stage) -> anyhow::Result<()> {
             Ok(tables) => anyhow::bail!("the database of {service} can be read: {tables} tables"),
             Err(error) => error,
         };
+        let is_locked = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+        ensure!(is_locked, "the database of {service} cannot be read for another reason: {error}");
         stage.saw(format!("{service}.db, read from outside: {error}"));
     }
     Ok(())
@@ -50,7 +53,9 @@ pub(super) async fn saga(stage: &mut Stage) -> anyhow::Result<()> {
     let order = stage.order().await?;
     order.expect(201, "an order")?;
     let saga = stage.get("orders-1", &format!("/api/v1/sagas/{}", order.text("saga_id"))).await?;
-    for step in saga.body["steps"].as_array().into_iter().flatten() {
+    let steps = saga.body["steps"].as_array().cloned().unwrap_or_default();
+    ensure!(steps.len() == 6, "the saga has {} steps", steps.len());
+    for step in &steps {
         let (name, last) = (&step["name"], &step["last"]);
         ensure!(last == "saga.step.completed", "{name} ended with {last}");
         stage.saw(format!("{} {} after {} try", step["number"], name, step["attempts"]));
@@ -88,11 +93,14 @@ pub(super) async fn compensation(stage: &mut Stage) -> anyhow::Result<()> {
 pub(super) async fn killed_orchestrator(stage: &mut Stage) -> anyhow::Result<()> {
     stage.turn("slow-shipping", true).await?;
     let (order, turned) = tokio::join!(stage.order(), async {
-        // The saga waits for shipping by then.
         stage
-            .becomes("a payment is authorised", async || {
-                let ledger = stage.get("payments-1", "/api/v1/ledger").await?;
-                Ok(ledger.body.as_array().is_some_and(|all| !all.is_empty()).then_some(()))
+            .becomes("the saga waits for shipping", async || {
+                let account = stage.get("orders-1", "/api/v1/account").await?;
+                let pending = account.body["orders"]["pending"][0].as_str().unwrap_or_default();
+                let order = stage.get("orders-1", &format!("/api/v1/orders/{pending}")).await?;
+                let saga = format!("/api/v1/sagas/{}", order.text("saga"));
+                let step = &stage.get("orders-1", &saga).await?.body["steps"][2];
+                Ok((step["last"] == "saga.step.started").then_some(()))
             })
             .await?;
         stage.turn(KILLED, true).await
@@ -142,15 +150,23 @@ pub(super) async fn manual_intervention(stage: &mut Stage) -> anyhow::Result<()>
         stage.turn(switch, false).await?;
     }
     let waiting = stage.get("orders-1", "/api/v1/interventions").await?;
-    let first = &waiting.body[0];
-    ensure!(first["order"] == id.as_str() && first["step"] == 4, "{}", waiting.body);
-    stage.saw(format!("{id} waits for a person: step 4, capture-payment, is not refunded"));
+    let waiting = waiting.body.as_array().cloned().unwrap_or_default();
+    let steps: Vec<_> = waiting.iter().map(|one| one["step"].as_u64().unwrap_or(0)).collect();
+    let is_ours = waiting.iter().all(|one| one["order"] == id.as_str());
+    // What is captured and not refunded cannot be voided either.
+    ensure!(is_ours && steps == [4, 2], "people are asked for {waiting:?}");
+    stage.saw(format!("{id} waits for a person: captured, not refunded, and so not voided"));
     stage.check().await?;
-    let path = format!("/api/v1/interventions/{}/4/resolve", order.text("saga_id"));
     let note = serde_json::json!({"note": "refunded by hand"});
-    let done = stage.ask("orders-1", reqwest::Method::POST, &path, Some(&note), &[]).await?;
-    done.expect(204, "the person's note")?;
+    for step in steps {
+        let path = format!("/api/v1/interventions/{}/{step}/resolve", order.text("saga_id"));
+        let done = stage.ask("orders-1", Method::POST, &path, Some(&note), &[]).await?;
+        done.expect(204, "the person's note")?;
+    }
+    let state = stage.end_of(&id).await?;
+    ensure!(state == "settled", "{id} is {state} after a person settled all of it");
     stage.saw("a person settles it");
+    stage.check().await?;
     stage.leaves(&order, "failed", Some("inventory|stock"), "neither done nor undone");
     Ok(())
 }

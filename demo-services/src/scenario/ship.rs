@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use reqwest::Client;
+
+use crate::kit::client::http_client;
 
 /// Of one request; the collector takes more.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -13,8 +14,7 @@ const BODY_BYTES_MAX: usize = 1 << 20;
 /// # Errors
 /// A log cannot be read, or the collector does not take it.
 pub(super) async fn ship(logs: &Path, ingest: &str) -> anyhow::Result<u64> {
-    let client =
-        Client::builder().no_proxy().tls_backend_preconfigured(service::tls::no_trust()).build()?;
+    let client = http_client();
     let base = if ingest.contains("://") { ingest.to_owned() } else { format!("http://{ingest}") };
     let url = format!("{}/ingest/jsonl", base.trim_end_matches('/'));
     let mut lines = 0;

@@ -10,26 +10,15 @@ use tempfile::TempDir;
 
 use super::ship::ship;
 use super::{Left, Report};
+use crate::kit::client::http_client;
 use crate::payments::CARD_GOOD;
-use crate::shop::{Running, Settings, Wanted};
+use crate::shop::{KINDS, Running, Settings, Wanted};
 
 /// Short, so that what waits for it does not take long.
 const STEP_TIMEOUT: Duration = Duration::from_millis(600);
 /// How long something may take to become so.
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-const EVERYBODY: [&str; 10] = [
-    "registry",
-    "broker",
-    "users",
-    "catalog",
-    "inventory",
-    "payments",
-    "shipping",
-    "notifications",
-    "orders",
-    "gateway",
-];
 
 /// An answer, read whole.
 #[derive(Clone, Debug)]
@@ -58,13 +47,10 @@ impl Stage {
             step_timeout: STEP_TIMEOUT,
             seed: fastrand::u64(..),
         };
-        let wanted = EVERYBODY.map(Wanted::one);
+        let wanted = KINDS.iter().map(|kind| Wanted::one(kind.name)).collect::<Vec<_>>();
         let shop = Running::start(&settings, None, &wanted).await?;
         shop.found().await?;
-        let client = Client::builder()
-            .no_proxy()
-            .tls_backend_preconfigured(service::tls::no_trust())
-            .build()?;
+        let client = http_client();
         Ok(Self { folder, settings, shop, client, report: Report::default() })
     }
 

@@ -66,7 +66,7 @@ struct Document;
 
 pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let file = context.data.join("shipping.db");
-    let database = Database::open(&file, &[TABLE, idempotency::TABLE])?;
+    let database = Database::open(&file, &[TABLE, idempotency::TABLE]).await?;
     let shipping = Shipping { context: context.clone(), database };
     let document = openapi::describe(Document::openapi(), "shipping", "Parcels.");
     let router = openapi::router(routes(), Arc::new(shipping), &document);

@@ -68,8 +68,8 @@ impl Account {
 }
 
 impl Accounts {
-    pub(super) fn open(file: &Path) -> anyhow::Result<Self> {
-        Ok(Self { database: Database::open(file, &[TABLES])? })
+    pub(super) async fn open(file: &Path) -> anyhow::Result<Self> {
+        Ok(Self { database: Database::open(file, &[TABLES]).await? })
     }
 
     /// A new customer; `None` if the address is taken.

@@ -65,7 +65,7 @@ pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
 
 async fn open_with(context: &Context, operator: Option<Secret>) -> anyhow::Result<Service> {
     let users = Users {
-        accounts: Accounts::open(&context.data.join("users.db"))?,
+        accounts: Accounts::open(&context.data.join("users.db")).await?,
         passwords: Arc::new(Passwords::new()?),
         keys: Arc::new(Keys::of_shop(&context.data)?),
         directory: context.directory.clone(),

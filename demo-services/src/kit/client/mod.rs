@@ -26,9 +26,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::http::header::SERVER;
 use axum::http::{HeaderName, HeaderValue};
 use reqwest::redirect::Policy as Redirects;
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use serde::Serialize;
 use service::semantics::{circuit_breaker, http, record, registry};
 use service::telemetry;
@@ -236,6 +237,11 @@ impl Shared {
         self.figures.tried();
         let sent = telemetry::Call::of(request).peer(self.service).attempt(attempt).send().await;
         let outcome = match sent {
+            Ok(answer) if is_from_another(&answer, self.service) => {
+                chosen.put_aside(Instant::now());
+                let reason = "another service has its port now".to_owned();
+                Err(CallError::Unreachable { reason })
+            }
             Ok(answer) => whole(answer, ANSWER_BYTES_MAX).await,
             Err(error) => {
                 if error.is_connect() {
@@ -281,6 +287,11 @@ impl Shared {
             .header(ATTEMPT, HeaderValue::from(attempt));
         Ok(if body.is_empty() { request } else { request.body(body) })
     }
+}
+
+/// Whether a service of the shop answers that was not meant: the one that was is dead.
+fn is_from_another(answer: &Response, service: &str) -> bool {
+    answer.headers().get(SERVER).is_some_and(|server| server.as_bytes() != service.as_bytes())
 }
 
 /// A client for requests within the shop: no proxy from the environment, no redirects, nothing encrypted.
