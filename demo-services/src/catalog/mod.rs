@@ -15,8 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::routing::{delete, get, put};
+use axum::http::{Method, StatusCode, header};
 use service::http::ErrorResponse;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::OpenApi;
@@ -25,6 +24,7 @@ use crate::kit::context::{Context, Service};
 use crate::kit::database::Database;
 use crate::kit::directory::Directory;
 use crate::kit::openapi::{self, Route};
+use crate::kit::web;
 
 /// Failure switch: every second read is refused.
 const FLAKY: &str = "flaky-catalog";
@@ -73,22 +73,20 @@ pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
     let document =
         openapi::describe(Document::openapi(), "catalog", "Products, search, and carts.");
     // What says nothing of its own is nobody's to keep: carts, and errors.
-    let private = HeaderValue::from_static("private, no-store");
-    let private = SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, private);
+    let private = SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, web::PRIVATE);
     let router = openapi::router(routes(), catalog, &document).layer(private);
     Ok(Service { router, ..Service::default() })
 }
 
 fn routes() -> Vec<Route<Catalog>> {
-    let route = |method, path, handler| Route { method, path, handler };
     vec![
-        route(Method::GET, "/api/v1/products", get(reads::list)),
-        route(Method::GET, "/api/v1/products/{sku}", get(reads::product)),
-        route(Method::GET, "/api/v1/search", get(reads::search)),
-        route(Method::GET, "/api/v1/cart", get(carts::read)),
-        route(Method::DELETE, "/api/v1/cart", delete(carts::clear)),
-        route(Method::PUT, "/api/v1/cart/items/{sku}", put(carts::put_item)),
-        route(Method::DELETE, "/api/v1/cart/items/{sku}", delete(carts::remove_item)),
+        Route::new(Method::GET, "/api/v1/products", reads::list),
+        Route::new(Method::GET, "/api/v1/products/{sku}", reads::product),
+        Route::new(Method::GET, "/api/v1/search", reads::search),
+        Route::new(Method::GET, "/api/v1/cart", carts::read),
+        Route::new(Method::DELETE, "/api/v1/cart", carts::clear),
+        Route::new(Method::PUT, "/api/v1/cart/items/{sku}", carts::put_item),
+        Route::new(Method::DELETE, "/api/v1/cart/items/{sku}", carts::remove_item),
     ]
 }
 

@@ -13,6 +13,7 @@ use super::interface::{Found, Page, PageQuery, Product, SearchQuery};
 use super::{Catalog, products};
 use crate::kit::openapi::ErrorBody;
 use crate::kit::request::{Asked, Segment};
+use crate::kit::web::is_known;
 
 const CACHING: &str = "public, max-age=5";
 const LIMIT_MAX: u32 = 100;
@@ -101,18 +102,8 @@ fn kept(headers: &HeaderMap, answer: &impl Serialize) -> Result<Response, ErrorR
     body.hash(&mut hasher);
     let tag = format!("\"{:016x}\"", hasher.finish());
     let caching = [(header::CACHE_CONTROL, CACHING.to_owned()), (header::ETAG, tag.clone())];
-    if has(headers, &tag) {
+    if is_known(headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
     Ok((caching, [(header::CONTENT_TYPE, "application/json")], body).into_response())
-}
-
-/// Whether a header `if-none-match` names the tag.
-fn has(headers: &HeaderMap, tag: &str) -> bool {
-    let named = headers.get_all(header::IF_NONE_MATCH).iter();
-    let mut named = named.filter_map(|value| value.to_str().ok()).flat_map(|tags| tags.split(','));
-    named.any(|named| {
-        let named = named.trim();
-        named == "*" || named.strip_prefix("W/").unwrap_or(named) == tag
-    })
 }

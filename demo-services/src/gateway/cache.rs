@@ -2,7 +2,7 @@
 //! nobody is ever given another's answer, whatever a service says about its answers.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
@@ -14,6 +14,7 @@ use super::doors::Asking;
 use super::forward;
 use super::settings::Settings;
 use crate::kit::client::Answer;
+use crate::kit::web::is_known;
 
 /// Whether an answer was kept: `hit` or `miss`.
 pub(super) const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -31,7 +32,7 @@ pub(super) struct Key {
     path: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Kept {
     headers: HeaderMap,
     body: Bytes,
@@ -41,7 +42,7 @@ struct Kept {
 
 #[derive(Debug, Default)]
 struct Answers {
-    kept: HashMap<Key, Kept>,
+    kept: HashMap<Key, Arc<Kept>>,
     /// In the order that they came in; the oldest makes room.
     order: VecDeque<(Key, Instant)>,
 }
@@ -87,33 +88,35 @@ impl Cache {
     }
 
     /// An answer that is good still.
-    pub(super) fn get(&self, key: &Key) -> Option<Response> {
+    pub(super) fn get(&self, key: &Key, now: Instant) -> Option<Response> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = answers.kept.get(key).filter(|kept| kept.at.elapsed() < kept.good_for).cloned();
+        let is_good = |kept: &&Arc<Kept>| now.duration_since(kept.at) < kept.good_for;
+        let kept = answers.kept.get(key).filter(is_good).cloned();
         drop(answers);
         let result = if kept.is_some() { "hit" } else { "miss" };
         self.asked.with_label_values(&[result]).inc();
-        let Kept { headers, body, at, .. } = kept?;
-        let mut response = (StatusCode::OK, headers, body).into_response();
+        let kept = kept?;
+        let mut response =
+            (StatusCode::OK, kept.headers.clone(), kept.body.clone()).into_response();
         let headers = response.headers_mut();
         headers.insert(X_CACHE, HeaderValue::from_static("hit"));
         headers.insert(header::VARY, VARY);
-        headers.insert(header::AGE, HeaderValue::from(at.elapsed().as_secs()));
+        headers.insert(header::AGE, HeaderValue::from(now.duration_since(kept.at).as_secs()));
         Some(response)
     }
 
     /// Keeps an answer if its service says that everybody may: `cache-control: public, max-age=N`.
-    pub(super) fn keep(&self, key: Key, answer: &Answer) {
+    pub(super) fn keep(&self, key: Key, answer: &Answer, now: Instant) {
         let Some(good_for) = good_for(&answer.headers) else { return };
         if answer.status != StatusCode::OK || answer.body.len() > self.answer_bytes_max {
             return;
         }
-        let (at, good_for) = (Instant::now(), good_for.min(self.age_max));
         let (headers, body) = (forward::headers_out(answer), answer.body.clone());
-        let kept = Kept { headers, body, at, good_for };
+        let good_for = good_for.min(self.age_max);
+        let kept = Arc::new(Kept { headers, body, at: now, good_for });
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.kept.insert(key.clone(), kept);
-        answers.order.push_back((key, at));
+        answers.order.push_back((key, now));
         while answers.order.len() > self.answers_max {
             let Some((key, at)) = answers.order.pop_front() else { return };
             // It may have been kept anew since.
@@ -131,13 +134,11 @@ pub(super) fn missed(mut response: Response) -> Response {
     response
 }
 
-/// The answer without its body, if whoever asks has it already (RFC 9110, 13.1.2).
-pub(super) fn unless_known(mut response: Response, known: Option<&HeaderValue>) -> Response {
-    let weak = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
-    let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok()).map(weak);
-    let known = known.and_then(|known| known.to_str().ok()).unwrap_or_default();
-    let is_known = |tag: String| known.split(',').any(|known| weak(known) == tag);
-    if response.status() == StatusCode::OK && tag.is_some_and(is_known) {
+/// The answer without its body, if whoever asks has it already.
+pub(super) fn unless_known(mut response: Response, asked: &HeaderMap) -> Response {
+    let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
+    let has_it = tag.is_some_and(|tag| is_known(asked, tag));
+    if response.status() == StatusCode::OK && has_it {
         response.headers_mut().remove(header::CONTENT_TYPE);
         response.headers_mut().remove(header::CONTENT_LENGTH);
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -223,23 +224,38 @@ mod tests {
 
     #[test]
     fn the_oldest_makes_room_and_what_is_long_or_old_is_not_given() {
-        let settings = Settings { answers_max: 3, answer_bytes_max: 10, ..Settings::default() };
-        let cache = Cache::new(&Metrics::new(), &settings);
-        let public = [(header::CACHE_CONTROL, "public, max-age=5")];
-        for path in ["/1", "/2", "/1", "/3"] {
-            cache.keep(key(path), &answer(&public, "short"));
+        let age_max = Duration::from_secs(3);
+        let settings = Settings {
+            answers_max: 3,
+            answer_bytes_max: 10,
+            answer_age_max: age_max,
+            ..Settings::default()
+        };
+        let (cache, began) = (Cache::new(&Metrics::new(), &settings), Instant::now());
+        // Each a millisecond after the one before, so that they have an order.
+        let keep = |number: u64, path: &str, body: &str, seconds: u64| {
+            let control = format!("public, max-age={seconds}");
+            let answer = answer(&[(header::CACHE_CONTROL, &control)], body);
+            cache.keep(key(path), &answer, began + Duration::from_millis(number));
+        };
+        let found = |paths: &[&str], after: Duration| {
+            let is_there = |path: &&str| cache.get(&key(path), began + after).is_some();
+            paths.iter().copied().filter(is_there).map(str::to_owned).collect::<Vec<_>>()
+        };
+        for (number, path) in (0..).zip(["/1", "/2", "/1", "/3"]) {
+            keep(number, path, "short", 5);
         }
-        cache.keep(key("/4"), &answer(&public, "longer than that"));
-        let found: Vec<_> =
-            ["/1", "/2", "/3", "/4"].map(|path| cache.get(&key(path)).is_some()).into();
-        assert_eq!(found, [true, true, true, false]);
-        cache.keep(key("/5"), &answer(&public, "short"));
-        assert!(cache.get(&key("/2")).is_none(), "the oldest is still there");
-        let settings = Settings { answer_age_max: Duration::from_millis(1), ..settings };
-        let cache = Cache::new(&Metrics::new(), &settings);
-        cache.keep(key("/1"), &answer(&public, "short"));
-        std::thread::sleep(Duration::from_millis(2));
-        assert!(cache.get(&key("/1")).is_none(), "it is older than it may be");
+        keep(4, "/4", "longer than that", 5);
+        let now = Duration::from_millis(10);
+        assert_eq!(found(&["/1", "/2", "/3", "/4"], now), ["/1", "/2", "/3"]);
+        keep(5, "/5", "short", 2);
+        assert_eq!(found(&["/1", "/2", "/3", "/5"], now), ["/1", "/3", "/5"]);
+        // As old as the service says, and no older than the gateway says.
+        let one = Duration::from_millis(1);
+        for (path, kept_at, age) in [("/5", 5, Duration::from_secs(2)), ("/3", 3, age_max)] {
+            let until = Duration::from_millis(kept_at) + age;
+            assert_eq!([until - one, until].map(|at| found(&[path], at).len()), [1, 0], "{path}");
+        }
     }
 
     #[test]
@@ -270,15 +286,23 @@ mod tests {
     #[test]
     fn whoever_has_an_answer_is_not_sent_it_again() {
         for (known, status) in [
-            (Some("\"a\""), 304),
-            (Some("\"b\", W/\"a\""), 304),
-            (Some("\"b\""), 200),
-            (Some(""), 200),
-            (None, 200),
+            (&["\"a\""][..], 304),
+            (&["\"b\", W/\"a\""], 304),
+            (&["\"b\"", "\"a\""], 304),
+            (&["*"], 304),
+            (&["\"b\""], 200),
+            (&["W/W/\"a\""], 200),
+            (&[""], 200),
+            (&[], 200),
         ] {
-            let response = ([(header::ETAG, "\"a\"")], "body").into_response();
-            let known = known.map(HeaderValue::from_static);
-            assert_eq!(unless_known(response, known.as_ref()).status(), status, "{known:?}");
+            let mut asked = HeaderMap::new();
+            for value in known {
+                asked.append(header::IF_NONE_MATCH, HeaderValue::from_static(value));
+            }
+            for tag in ["\"a\"", "W/\"a\""] {
+                let response = ([(header::ETAG, tag)], "body").into_response();
+                assert_eq!(unless_known(response, &asked).status(), status, "{known:?}");
+            }
         }
     }
 }

@@ -98,7 +98,7 @@ async fn checkout(
 fn understood(body: &[u8]) -> Result<Value, Refused> {
     serde_json::from_slice(body).map_err(|error| {
         let message = format!("this is no JSON: {error}");
-        Refused::new(StatusCode::BAD_REQUEST, "bad_request", message)
+        Refused::new(StatusCode::BAD_REQUEST, "bad_json", message)
     })
 }
 
@@ -115,11 +115,10 @@ impl Placed {
     fn of(answer: &Answer) -> Result<Self, Refused> {
         let mut status = answer.status;
         let mut body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        let text = |key: &str| body["error"][key].as_str().map(str::to_owned);
-        let refusal = match (text("code"), text("message")) {
+        let refusal = match Refusal::of(&body) {
             _ if status.is_success() => None,
-            (Some(code), Some(message)) => Some(Refusal { code, message }),
-            _ => return Err(forward::failed(status.as_u16())),
+            None => return Err(forward::failed(status.as_u16())),
+            refusal => refusal,
         };
         let (mapped, message) = match refusal.as_ref().map_or("", |refusal| &refusal.code) {
             "step_timeout" => (

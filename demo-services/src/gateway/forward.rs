@@ -24,8 +24,7 @@ use crate::kit::client::{Answer, Call, CallError, Dependency};
 use crate::kit::identity::{ROLES_HEADER, USER_HEADER};
 
 /// Headers of a request that go through. Who asks is not among them: that is said here.
-const IN: [HeaderName; 4] =
-    [header::ACCEPT, header::CONTENT_TYPE, header::IF_NONE_MATCH, idempotency::KEY];
+const IN: [HeaderName; 3] = [header::ACCEPT, header::CONTENT_TYPE, idempotency::KEY];
 /// Headers of an answer that do.
 const OUT: [HeaderName; 5] = [
     header::CONTENT_TYPE,
@@ -115,13 +114,12 @@ pub(super) fn response(answer: &Answer) -> Response {
         return (status, headers_out(answer), answer.body.clone()).into_response();
     }
     let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let text = |key: &str| body["error"][key].as_str().map(str::to_owned);
-    let (Some(code), Some(message)) = (text("code"), text("message")) else {
+    let Some(refusal) = Refusal::of(&body) else {
         // Words of a framework, or of somebody else's.
         return Refused::new(status, "refused", "the shop does not do that").into_response();
     };
     let mut response = (status, headers_out(answer), answer.body.clone()).into_response();
-    response.extensions_mut().insert(Refusal { code, message });
+    response.extensions_mut().insert(refusal);
     response
 }
 

@@ -18,9 +18,10 @@ use tracing::warn;
 
 use super::doors::Asking;
 use super::{Gateway, forward, routes};
+use crate::kit::web::PRIVATE;
 
 pub(super) const PATH: &str = "/api/v1/home";
-/// A page waits no longer, whatever is tried again behind it.
+/// A page waits no longer for any of its parts, whatever is tried again behind it.
 const PART_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A part of the page.
@@ -71,10 +72,7 @@ pub(super) fn router() -> Router<Arc<Gateway>> {
 
 async fn home(State(gateway): State<Arc<Gateway>>, asking: Asking) -> Response {
     let parts = PARTS.iter().filter(|part| asking.user.is_some() || !part.for_users);
-    let parts = parts.map(async |part| {
-        let asked = tokio::time::timeout(PART_TIMEOUT, gateway.part(part, &asking)).await;
-        (part.name, asked.unwrap_or(Err("timeout")))
-    });
+    let parts = parts.map(async |part| (part.name, gateway.part(part, &asking).await));
     let (mut page, mut missing) = (Map::new(), Vec::new());
     for (name, part) in futures_util::future::join_all(parts).await {
         let part = part.unwrap_or_else(|error| {
@@ -85,8 +83,7 @@ async fn home(State(gateway): State<Arc<Gateway>>, asking: Asking) -> Response {
         page.insert(name.to_owned(), part);
     }
     page.insert("missing".to_owned(), json!(missing));
-    let control = [(header::CACHE_CONTROL, "private, no-store")];
-    (control, JsonLine(page)).into_response()
+    ([(header::CACHE_CONTROL, PRIVATE)], JsonLine(page)).into_response()
 }
 
 /// What can be had; how many there are is for who runs the shop.
@@ -104,7 +101,8 @@ impl Gateway {
         let me = routes::encoded(asking.user.as_deref().unwrap_or_default());
         let path = part.path.replace("{me}", &me);
         let call = forward::call(Method::GET, &path, &HeaderMap::new(), Bytes::new(), asking);
-        let answer = service.send(call).await.map_err(|error| error.error_type())?;
+        let answer =
+            service.send(call.within(PART_TIMEOUT)).await.map_err(|error| error.error_type())?;
         if !answer.status.is_success() {
             return Err("refused");
         }

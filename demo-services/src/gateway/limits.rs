@@ -1,10 +1,14 @@
 //! How often one may ask: a number of requests a second for each user, or for each address where nobody is logged in;
-//! and a smaller one for each address where the work is expensive. None may have so many requests under way that there is
-//! no room for others. Who asks more often is told when to come again.
+//! and a smaller one for each address where the work is expensive. None may have so many requests under way that others
+//! could not even wait. Who asks more often is told when to come again.
+//!
+//! Clients are counted in a fixed number of places, by a hash that nobody outside can know. Two of them may have one
+//! place; somebody with very many addresses takes a little of each, and shuts nobody out.
 //!
 //! The address is the connection's. Nothing that a request says of where it comes from is believed.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,56 +18,53 @@ use axum::http::{Method, StatusCode};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use service::http::ErrorResponse;
-use service::shutdown::Shutdown;
 
 use super::refusal::Refused;
 use super::settings::Settings;
 
 /// Paths whose POST hashes a password.
 const EXPENSIVE: [&str; 2] = ["/api/v1/sessions", "/api/v1/users"];
-/// How often those who were not heard of for a while are forgotten.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
 
-type PerClient = DefaultKeyedRateLimiter<Client>;
+/// Where a client's requests are counted.
+type Place = u64;
 
 /// Whose requests are counted together.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Client {
-    User(String),
-    Address(IpAddr),
-    /// Further ones than are told apart.
-    Others,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Client<'a> {
+    User(&'a str),
+    /// None where the connection has none.
+    Address(Option<IpAddr>),
 }
 
-/// Cheap to clone.
-#[derive(Clone)]
 pub(super) struct Limits {
-    all: Arc<PerClient>,
-    expensive: Arc<PerClient>,
-    under_way: Arc<Mutex<HashMap<Client, usize>>>,
+    all: DefaultKeyedRateLimiter<Place>,
+    expensive: DefaultKeyedRateLimiter<Place>,
+    under_way: Arc<Mutex<HashMap<Place, usize>>>,
     at_once_max: usize,
-    clients_max: usize,
+    places: u64,
+    hasher: RandomState,
     clock: DefaultClock,
 }
 
 /// A request under way, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    client: Client,
-    under_way: Arc<Mutex<HashMap<Client, usize>>>,
+    place: Place,
+    under_way: Arc<Mutex<HashMap<Place, usize>>>,
 }
 
 impl Limits {
     pub(super) fn new(settings: &Settings) -> Self {
         let limiter = |per_second: NonZeroU32, burst: NonZeroU32| {
-            Arc::new(RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst)))
+            RateLimiter::keyed(Quota::per_second(per_second).allow_burst(burst))
         };
         Self {
             all: limiter(settings.per_second, settings.burst),
             expensive: limiter(settings.expensive_per_second, settings.expensive_burst),
             under_way: Arc::default(),
             at_once_max: settings.at_once_max,
-            clients_max: settings.clients_max,
+            places: settings.clients_max.max(1),
+            hasher: RandomState::new(),
             clock: DefaultClock::default(),
         }
     }
@@ -76,19 +77,23 @@ impl Limits {
         user: Option<&str>,
         address: Option<IpAddr>,
     ) -> Result<Admitted, Refused> {
-        let address = address.map_or(Client::Others, |address| Client::Address(network(address)));
-        let client = user.map_or(address.clone(), |user| Client::User(user.to_owned()));
-        self.count(&self.all, client.clone())?;
+        let address = Client::Address(address.map(network));
+        let place = self.place(user.map_or(address, Client::User));
+        self.count(&self.all, place)?;
         // By address also for who is logged in: with many accounts one could guess many passwords.
         if method == Method::POST && EXPENSIVE.contains(&path) {
-            self.count(&self.expensive, address)?;
+            self.count(&self.expensive, self.place(address))?;
         }
-        self.begin(client)
+        self.begin(place)
     }
 
-    fn begin(&self, client: Client) -> Result<Admitted, Refused> {
+    fn place(&self, client: Client<'_>) -> Place {
+        self.hasher.hash_one(client) % self.places
+    }
+
+    fn begin(&self, place: Place) -> Result<Admitted, Refused> {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = under_way.entry(client.clone()).or_default();
+        let count = under_way.entry(place).or_default();
         if *count >= self.at_once_max {
             let message =
                 format!("{count} requests are under way; come again when they are answered");
@@ -96,40 +101,25 @@ impl Limits {
         }
         *count += 1;
         drop(under_way);
-        Ok(Admitted { client, under_way: Arc::clone(&self.under_way) })
+        Ok(Admitted { place, under_way: Arc::clone(&self.under_way) })
     }
 
-    fn count(&self, limit: &PerClient, client: Client) -> Result<(), Refused> {
-        let client = if limit.len() < self.clients_max { client } else { Client::Others };
-        let Err(until) = limit.check_key(&client) else { return Ok(()) };
+    fn count(&self, limit: &DefaultKeyedRateLimiter<Place>, place: Place) -> Result<(), Refused> {
+        let Err(until) = limit.check_key(&place) else { return Ok(()) };
         // Whole seconds is what the header knows.
         let seconds = until.wait_time_from(self.clock.now()).as_secs() + 1;
         let message = format!("too many requests; come again in {seconds} s");
         Err(too_many(message, Duration::from_secs(seconds)))
-    }
-
-    /// Forgets clients from time to time, until it is time to stop.
-    pub(super) async fn sweep(self, stop: Shutdown) {
-        loop {
-            tokio::select! {
-                () = stop.requested() => return,
-                () = tokio::time::sleep(SWEEP_INTERVAL) => {}
-            }
-            for limit in [&self.all, &self.expensive] {
-                limit.retain_recent();
-                limit.shrink_to_fit();
-            }
-        }
     }
 }
 
 impl Drop for Admitted {
     fn drop(&mut self) {
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = under_way.get_mut(&self.client) {
+        if let Some(count) = under_way.get_mut(&self.place) {
             *count -= 1;
             if *count == 0 {
-                under_way.remove(&self.client);
+                under_way.remove(&self.place);
             }
         }
     }
@@ -153,7 +143,10 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn limits(clients_max: usize) -> Limits {
+    /// So many that no two of a test's clients have one place.
+    const PLENTY: u64 = 1 << 60;
+
+    fn limits(clients_max: u64) -> Limits {
         let [one, two] = [1, 2].map(|number| NonZeroU32::new(number).unwrap());
         Limits::new(&Settings {
             per_second: one,
@@ -175,7 +168,7 @@ mod tests {
 
     #[test]
     fn each_user_and_each_address_without_one_has_a_count() {
-        let limits = limits(100);
+        let limits = limits(PLENTY);
         for (user, address, expected) in [
             ("u-1", "10.0.0.1", 2),
             ("u-1", "10.0.0.2", 0),
@@ -192,7 +185,7 @@ mod tests {
 
     #[test]
     fn logins_of_an_address_have_a_count_of_their_own_whoever_asks() {
-        let limits = limits(100);
+        let limits = limits(PLENTY);
         for (post, path, user, expected) in [
             (true, "/api/v1/sessions", "u-1", 1),
             (true, "/api/v1/users", "u-2", 0),
@@ -204,10 +197,18 @@ mod tests {
     }
 
     #[test]
-    fn more_clients_than_are_told_apart_share_a_count() {
-        let limits = limits(0);
-        let first = |user| through(&limits, false, "/", user, "");
-        assert_eq!(["u-1", "u-2", "u-3"].map(first), [2, 0, 0]);
+    fn whoever_comes_from_very_many_addresses_fills_no_table_and_shuts_nobody_out() {
+        let settings = Settings { clients_max: 1_000, ..Settings::default() };
+        let limits = Limits::new(&settings);
+        // As many networks as somebody has who was given a /48.
+        for network in 0..65_536 {
+            let address = format!("2001:db8:0:{network:x}::1").parse().ok();
+            assert!(limits.admit(&Method::GET, "/", None, address).is_ok());
+        }
+        assert!(limits.all.len() <= 1_000, "{} places", limits.all.len());
+        for user in 0..100 {
+            assert_eq!(through(&limits, false, "/", &format!("u-{user}"), ""), 3);
+        }
     }
 
     #[test]
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn who_is_refused_is_told_when_to_come_again() {
-        let limits = limits(100);
+        let limits = limits(PLENTY);
         through(&limits, false, "/", "u-1", "");
         let refused = limits.admit(&Method::GET, "/", Some("u-1"), None).unwrap_err();
         assert_eq!(refused.error().code, "too_many_requests");

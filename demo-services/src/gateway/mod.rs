@@ -1,5 +1,5 @@
 //! The gateway: the one door of the shop. It knows who asks, how often one may ask, and who answers; it keeps what may
-//! be kept, and tells nobody outside what goes on inside.
+//! be kept, and its answers say nothing of what goes on inside.
 //!
 //! ```text
 //! request ─▶ how often ([`limits`]) ─▶ who ([`doors`]) ─▶ route ([`routes`]) ─▶ kept? ([`cache`]) ─▶ forward ([`forward`])
@@ -47,7 +47,7 @@ use crate::idempotency;
 use crate::kit::client::{Balance, Dependency, Policy};
 use crate::kit::context::{Context, Service};
 use crate::kit::identity::Keys;
-use crate::kit::web::elapsed_ms;
+use crate::kit::web::{self, elapsed_ms};
 
 /// The services that it calls.
 pub(crate) const CALLS: [&str; 6] =
@@ -87,14 +87,12 @@ fn open_with(context: &Context, settings: Settings) -> anyhow::Result<Service> {
         })
         .into();
     let dependencies = services.values().cloned().collect();
-    let limits = Limits::new(&settings);
-    let sweep = limits.clone().sweep(context.stop.clone());
     let gateway = Arc::new(Gateway {
         cache: Cache::new(&context.metrics, &settings),
+        limits: Limits::new(&settings),
         context: context.clone(),
         settings,
         keys,
-        limits,
         services,
     });
     let router = routes::router()
@@ -103,19 +101,17 @@ fn open_with(context: &Context, settings: Settings) -> anyhow::Result<Service> {
         .merge(status::router())
         .merge(openapi::router())
         .merge(crate::kit::health::route(context, dependencies).with_state(()))
-        .fallback(async || Refused::new(StatusCode::NOT_FOUND, "no_route", "there is no such path"))
-        .method_not_allowed_fallback(async || {
-            let message = "the path does not know this method";
-            Refused::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message)
-        })
+        .fallback(async || Refused::from(web::no_route()))
+        .method_not_allowed_fallback(async || Refused::from(web::wrong_method()))
         .layer(from_fn_with_state(Arc::clone(&gateway), through))
         .with_state(gateway)
         // Around the rest, so that pages of other origins can read refusals too.
         .layer(cors());
-    Ok(Service { router: secured(router), work: vec![Box::pin(sweep)], ..Service::default() })
+    Ok(Service { router: secured(router), ..Service::default() })
 }
 
-/// Every request: how often, who asks, and a line about how it was answered.
+/// Every request but what browsers ask before theirs, which is answered around this: how often, who asks, and a line
+/// about how it was answered.
 async fn through(
     State(gateway): State<Arc<Gateway>>,
     mut request: Request,

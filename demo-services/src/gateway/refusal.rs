@@ -1,13 +1,15 @@
 //! Why a request is not answered: what is said to whoever asked, and what the line about it says besides, which may be
 //! more: nothing of what is behind the door goes out.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 use service::http::ErrorResponse;
-use std::time::Duration;
 
 /// Boxed, since most requests are answered.
 #[derive(Debug)]
@@ -24,6 +26,14 @@ struct Inner {
 pub(super) struct Refusal {
     pub(super) code: String,
     pub(super) message: String,
+}
+
+impl Refusal {
+    /// What the body of a service's answer says, if that is an error as ours are.
+    pub(super) fn of(body: &Value) -> Option<Self> {
+        let text = |key: &str| body["error"][key].as_str().map(str::to_owned);
+        Some(Self { code: text("code")?, message: text("message")? })
+    }
 }
 
 impl Refused {

@@ -4,11 +4,13 @@
 //! control characters in it, however they are written, is refused: behind the door it could lead elsewhere.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 
@@ -17,6 +19,7 @@ use super::doors::{Access, Asking};
 use super::refusal::{Refused, read_body};
 use super::{Gateway, forward};
 use crate::kit::identity::OPERATOR;
+use crate::kit::web::PRIVATE;
 
 /// A path, and who answers it.
 pub(super) struct Route {
@@ -100,7 +103,7 @@ pub(super) static ROUTES: &[Route] = &[
 
 pub(super) fn router() -> Router<Arc<Gateway>> {
     ROUTES.iter().fold(Router::new(), |router, route| {
-        let filter = MethodFilter::try_from(route.method.clone()).unwrap_or(MethodFilter::GET);
+        let filter = MethodFilter::try_from(route.method.clone()).expect("a method of HTTP");
         let handler = async |State(gateway): State<Arc<Gateway>>,
                              asking: Asking,
                              parameters: Result<RawPathParams, RawPathParamsRejection>,
@@ -146,7 +149,7 @@ impl Gateway {
         route: &Route,
         asking: Asking,
         parameters: Result<RawPathParams, RawPathParamsRejection>,
-        mut request: Request,
+        request: Request,
     ) -> Result<Response, Refused> {
         // First: who may not is told nothing else.
         asking.may(route.access)?;
@@ -157,20 +160,17 @@ impl Gateway {
         if let Some(query) = request.uri().query() {
             path = format!("{path}?{query}");
         }
-        if route.is_kept {
-            // That the caller has an answer is nothing for the service: the next one may not have it.
-            let known = request.headers_mut().remove(header::IF_NONE_MATCH);
-            let answer = self.answer_kept(route, &path, asking, request).await?;
-            return Ok(cache::unless_known(answer, known.as_ref()));
-        }
         let headers = request.headers().clone();
+        if route.is_kept {
+            let answer = self.answer_kept(route, &path, &asking, &headers).await?;
+            return Ok(cache::unless_known(answer, &headers));
+        }
         let body = read_body(request, self.settings.body_timeout).await?;
         let call = forward::call(route.method.clone(), &path, &headers, body, &asking);
         let mut response =
             forward::response(&forward::send(self.service(route.service)?, call).await?);
         // Whatever the service says: it is about one user.
-        let private = HeaderValue::from_static("private, no-store");
-        response.headers_mut().insert(header::CACHE_CONTROL, private);
+        response.headers_mut().insert(header::CACHE_CONTROL, PRIVATE);
         Ok(response)
     }
 
@@ -178,18 +178,21 @@ impl Gateway {
         &self,
         route: &Route,
         path: &str,
-        asking: Asking,
-        request: Request,
+        asking: &Asking,
+        headers: &HeaderMap,
     ) -> Result<Response, Refused> {
-        let headers = request.headers();
-        let key = Key::of(&asking, path, headers);
-        if let Some(kept) = key.as_ref().and_then(|key| self.cache.get(key)) {
+        let key = Key::of(asking, path, headers);
+        if let Some(kept) = key.as_ref().and_then(|key| self.cache.get(key, Instant::now())) {
             return Ok(kept);
         }
-        let call = forward::call(route.method.clone(), path, headers, Default::default(), &asking);
+        // Nothing but what is in the key. That the caller has an answer is nothing for the service: the next one may not
+        // have it.
+        let accept = headers.get_all(header::ACCEPT).iter();
+        let accept = accept.map(|value| (header::ACCEPT, value.clone())).collect();
+        let call = forward::call(route.method.clone(), path, &accept, Bytes::new(), asking);
         let answer = forward::send(self.service(route.service)?, call).await?;
         if let Some(key) = key {
-            self.cache.keep(key, &answer);
+            self.cache.keep(key, &answer, Instant::now());
         }
         Ok(cache::missed(forward::response(&answer)))
     }

@@ -8,13 +8,13 @@ pub(crate) struct Settings {
     /// Requests a second of one client, and how many may come at once.
     pub(crate) per_second: NonZeroU32,
     pub(crate) burst: NonZeroU32,
-    /// Requests of one client that may be under way: fewer than a service's calls may wait.
-    pub(crate) at_once_max: usize,
     /// The same for what is expensive, logins and registrations, of one address.
     pub(crate) expensive_per_second: NonZeroU32,
     pub(crate) expensive_burst: NonZeroU32,
-    /// Clients that are told apart; further ones share one count.
-    pub(crate) clients_max: usize,
+    /// Requests of one client that may be under way: fewer than calls of a service may wait.
+    pub(crate) at_once_max: usize,
+    /// Places in which clients are counted.
+    pub(crate) clients_max: u64,
     /// Answers that are kept, how long one may be, and how long it is kept at most, whatever a service says.
     pub(crate) answers_max: usize,
     pub(crate) answer_bytes_max: usize,
@@ -29,9 +29,9 @@ impl Default for Settings {
         Self {
             per_second: number(500),
             burst: number(250),
-            at_once_max: 128,
             expensive_per_second: number(5),
             expensive_burst: number(20),
+            at_once_max: 128,
             clients_max: 50_000,
             answers_max: 1_000,
             answer_bytes_max: 64 << 10,

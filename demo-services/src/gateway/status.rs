@@ -10,8 +10,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::json;
 use service::http::JsonLine;
+use service::semantics::circuit_breaker;
 
-use super::{CALLS, Gateway};
+use super::Gateway;
+use crate::kit::client::{Dependency, Report};
 
 pub(super) const SERVICES: &str = "/services";
 pub(super) const HEALTH: &str = "/health";
@@ -31,15 +33,11 @@ async fn services(State(gateway): State<Arc<Gateway>>) -> Response {
 
 /// All that the gateway calls: `healthy`, `degraded` if something is missing, `unhealthy` if everything is.
 async fn health(State(gateway): State<Arc<Gateway>>) -> Response {
-    let seen: Vec<_> = CALLS
-        .iter()
-        .filter_map(|name| Some((*name, gateway.services.get(name)?.report())))
-        .map(|(name, seen)| {
-            let is_well = seen.instances > 0 && seen.breaker == "closed";
-            (name, is_well, seen)
-        })
+    let seen = gateway.services.values().map(Dependency::report);
+    let seen: Vec<_> = seen
+        .map(|seen| (seen.instances > 0 && seen.breaker != circuit_breaker::STATE_OPEN, seen))
         .collect();
-    let well = seen.iter().filter(|(_, is_well, _)| *is_well).count();
+    let well = seen.iter().filter(|(is_well, _)| *is_well).count();
     let (code, status) = match well {
         0 => (StatusCode::SERVICE_UNAVAILABLE, "unhealthy"),
         all if all == seen.len() => (StatusCode::OK, "healthy"),
@@ -47,9 +45,9 @@ async fn health(State(gateway): State<Arc<Gateway>>) -> Response {
     };
     let services: BTreeMap<_, _> = seen
         .into_iter()
-        .map(|(name, is_well, seen)| {
+        .map(|(is_well, Report { name, instances, breaker, .. })| {
             let status = if is_well { "healthy" } else { "unhealthy" };
-            (name, json!({"status": status, "instances": seen.instances, "breaker": seen.breaker}))
+            (name, json!({"status": status, "instances": instances, "breaker": breaker}))
         })
         .collect();
     (code, JsonLine(json!({"status": status, "services": services}))).into_response()

@@ -22,7 +22,6 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 
 use serde::Deserialize;
 use service::http::{ErrorResponse, JsonLine};
@@ -73,14 +72,13 @@ pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
 }
 
 fn routes() -> Vec<Route<Arc<Inventory>>> {
-    let route = |method, path, handler| Route { method, path, handler };
     vec![
-        route(Method::POST, "/api/v1/reservations", post(reserve)),
-        route(Method::POST, "/api/v1/reservations/{order}/release", post(release)),
-        route(Method::POST, "/api/v1/reservations/{order}/commit", post(commit)),
-        route(Method::POST, "/api/v1/reservations/{order}/return", post(give_back)),
-        route(Method::GET, "/api/v1/stock", get(levels)),
-        route(Method::GET, "/api/v1/account", get(account)),
+        Route::new(Method::POST, "/api/v1/reservations", reserve),
+        Route::new(Method::POST, "/api/v1/reservations/{order}/release", release),
+        Route::new(Method::POST, "/api/v1/reservations/{order}/commit", commit),
+        Route::new(Method::POST, "/api/v1/reservations/{order}/return", give_back),
+        Route::new(Method::GET, "/api/v1/stock", levels),
+        Route::new(Method::GET, "/api/v1/account", account),
     ]
 }
 

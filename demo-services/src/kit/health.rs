@@ -1,7 +1,7 @@
 //! `GET /api/v1/health`: how an instance is, and what it knows of those whom it calls.
 //!
 //! The status is that of `/health/ready` in the words of the shop, and looks at dependencies besides: `checking` while
-//! nothing was ever heard of one of them, `degraded` while a circuit breaker is not closed or one that was there is gone.
+//! nothing was ever heard of one of them, `degraded` while a circuit breaker is open or one that was there is gone.
 //! Nobody is called to find out.
 
 use std::sync::Arc;
@@ -59,7 +59,7 @@ async fn answer(State(looked): State<Arc<Looked>>) -> Json<Answer> {
         let is_there = report.instances > 0;
         let was_there = watched.was_there.fetch_or(is_there, Ordering::Relaxed);
         is_checking |= !is_there && !was_there && report.last_latency_ms.is_none();
-        if report.breaker != circuit_breaker::STATE_CLOSED || (!is_there && was_there) {
+        if report.breaker == circuit_breaker::STATE_OPEN || (!is_there && was_there) {
             worst = Status::Degraded;
         }
         report

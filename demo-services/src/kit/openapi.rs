@@ -4,15 +4,16 @@
 //! ask the running service for every path of its document.
 
 use axum::Router;
-use axum::http::{Method, StatusCode, header};
-use axum::routing::{MethodRouter, get};
+use axum::handler::Handler;
+use axum::http::{Method, header};
+use axum::routing::{MethodFilter, MethodRouter, get, on};
 use serde::Serialize;
-use service::http::ErrorResponse;
 use utoipa::ToSchema;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityScheme};
 use utoipa::openapi::{Components, InfoBuilder, OpenApi};
 
 use super::identity::USER_HEADER;
+use super::web;
 
 /// Where every service serves its document.
 pub(crate) const PATH: &str = "/api/v1/openapi.json";
@@ -53,7 +54,7 @@ pub(crate) struct Route<S> {
     #[cfg_attr(not(test), allow(dead_code, reason = "tests hold it to the document"))]
     pub(crate) method: Method,
     pub(crate) path: &'static str,
-    pub(crate) handler: MethodRouter<S>,
+    handler: MethodRouter<S>,
 }
 
 /// A document with what all of them have: title, version, and how a caller is known.
@@ -69,6 +70,19 @@ pub(crate) fn describe(mut document: OpenApi, service: &str, description: &str) 
         .get_or_insert_with(Components::new)
         .add_security_scheme("caller", SecurityScheme::ApiKey(ApiKey::Header(key)));
     document
+}
+
+impl<S: Clone + Send + Sync + 'static> Route<S> {
+    /// # Panics
+    /// For a method that HTTP does not know.
+    pub(crate) fn new<T: 'static>(
+        method: Method,
+        path: &'static str,
+        handler: impl Handler<T, S>,
+    ) -> Self {
+        let filter = MethodFilter::try_from(method.clone()).expect("a method of HTTP");
+        Self { method, path, handler: on(filter, handler) }
+    }
 }
 
 /// The route of a document.
@@ -89,17 +103,11 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(
     let router = routes
         .into_iter()
         .fold(router, |router, Route { path, handler, .. }| router.route(path, handler));
-    let no_route =
-        || async { ErrorResponse::new(StatusCode::NOT_FOUND, "no_route", "there is no such path") };
-    let wrong_method = || async {
-        let message = "the path does not know this method";
-        ErrorResponse::new(StatusCode::METHOD_NOT_ALLOWED, "wrong_method", message)
-    };
     router
         .with_state(state)
         .merge(route(document))
-        .fallback(no_route)
-        .method_not_allowed_fallback(wrong_method)
+        .fallback(async || web::no_route())
+        .method_not_allowed_fallback(async || web::wrong_method())
 }
 
 #[utoipa::path(

@@ -11,7 +11,6 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use rusqlite::{Transaction, params};
 use serde::Serialize;
 use service::http::{ErrorResponse, JsonLine};
@@ -64,7 +63,7 @@ pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
 }
 
 fn routes() -> Vec<Route<Database>> {
-    vec![Route { method: Method::GET, path: "/api/v1/account", handler: get(account) }]
+    vec![Route::new(Method::GET, "/api/v1/account", account)]
 }
 
 /// Where it hears from.

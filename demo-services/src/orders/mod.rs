@@ -16,7 +16,6 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -136,14 +135,13 @@ pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
 }
 
 fn routes() -> Vec<Route<Arc<Orders>>> {
-    let route = |method, path, handler| Route { method, path, handler };
     vec![
-        route(Method::POST, "/api/v1/orders", post(place)),
-        route(Method::GET, "/api/v1/orders/{id}", get(show::order)),
-        route(Method::GET, "/api/v1/sagas/{id}", get(show::saga)),
-        route(Method::GET, "/api/v1/interventions", get(show::interventions)),
-        route(Method::POST, "/api/v1/interventions/{saga}/{step}/resolve", post(show::resolve)),
-        route(Method::GET, "/api/v1/account", get(show::account)),
+        Route::new(Method::POST, "/api/v1/orders", place),
+        Route::new(Method::GET, "/api/v1/orders/{id}", show::order),
+        Route::new(Method::GET, "/api/v1/sagas/{id}", show::saga),
+        Route::new(Method::GET, "/api/v1/interventions", show::interventions),
+        Route::new(Method::POST, "/api/v1/interventions/{saga}/{step}/resolve", show::resolve),
+        Route::new(Method::GET, "/api/v1/account", show::account),
     ]
 }
 

@@ -25,7 +25,6 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 
 use serde::Deserialize;
 use service::http::{ErrorResponse, JsonLine};
@@ -90,14 +89,13 @@ pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
 }
 
 fn routes() -> Vec<Route<Arc<Payments>>> {
-    let route = |method, path, handler| Route { method, path, handler };
     vec![
-        route(Method::POST, "/api/v1/authorisations", post(authorise)),
-        route(Method::POST, "/api/v1/authorisations/{order}/void", post(void)),
-        route(Method::POST, "/api/v1/authorisations/{order}/capture", post(capture)),
-        route(Method::POST, "/api/v1/authorisations/{order}/refund", post(refund)),
-        route(Method::GET, "/api/v1/ledger", get(ledger_of)),
-        route(Method::GET, "/api/v1/account", get(account)),
+        Route::new(Method::POST, "/api/v1/authorisations", authorise),
+        Route::new(Method::POST, "/api/v1/authorisations/{order}/void", void),
+        Route::new(Method::POST, "/api/v1/authorisations/{order}/capture", capture),
+        Route::new(Method::POST, "/api/v1/authorisations/{order}/refund", refund),
+        Route::new(Method::GET, "/api/v1/ledger", ledger_of),
+        Route::new(Method::GET, "/api/v1/account", account),
     ]
 }
 

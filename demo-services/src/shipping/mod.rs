@@ -13,7 +13,6 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 
 use rusqlite::{OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
@@ -74,11 +73,10 @@ pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
 }
 
 fn routes() -> Vec<Route<Arc<Shipping>>> {
-    let route = |method, path, handler| Route { method, path, handler };
     vec![
-        route(Method::POST, "/api/v1/shipments", post(book)),
-        route(Method::GET, "/api/v1/shipments/{order}", get(show)),
-        route(Method::POST, "/api/v1/shipments/{order}/cancel", post(cancel)),
+        Route::new(Method::POST, "/api/v1/shipments", book),
+        Route::new(Method::GET, "/api/v1/shipments/{order}", show),
+        Route::new(Method::POST, "/api/v1/shipments/{order}/cancel", cancel),
     ]
 }
 

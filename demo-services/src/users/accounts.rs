@@ -1,4 +1,5 @@
-//! Accounts as they are kept. Each write is told as a change of its row, by id and state, never by what is in it.
+//! Accounts as they are kept. Each write of a user is told as a change of its row, by id and state, never by what is in
+//! it.
 
 use std::path::Path;
 
@@ -111,6 +112,13 @@ impl Accounts {
             tx.execute(upsert, values)
         };
         self.database.run(seed).await.map(drop)
+    }
+
+    /// The operator of an earlier start, if there was one, cannot log in any more.
+    pub(super) async fn retire_operator(&self, email: &'static str) -> Result<(), DatabaseError> {
+        let update = "UPDATE users SET state = 'deactivated', version = version + 1
+            WHERE email = ? AND state = 'active'";
+        self.database.run(move |tx| tx.execute(update, [email])).await.map(drop)
     }
 
     pub(super) async fn by_id(&self, id: String) -> Result<Option<Account>, DatabaseError> {

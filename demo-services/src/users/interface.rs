@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(super) const PASSWORD_RULE: &str = "10 to 128 characters";
@@ -69,7 +67,9 @@ pub(super) struct Profile {
     pub(super) created_at: i64,
 }
 
-/// A password. It is never written anywhere, and an error of the JSON around it does not quote it.
+/// A password. It is never written anywhere.
+#[derive(Deserialize)]
+#[serde(transparent)]
 pub(super) struct Secret(String);
 
 impl Secret {
@@ -89,15 +89,6 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("…")
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::String(text) => Ok(Self(text)),
-            _ => Err(D::Error::custom("a password is text")),
-        }
     }
 }
 

@@ -14,8 +14,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, Method, header};
-use axum::routing::{delete, get, patch, post};
+use axum::http::{Method, header};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::OpenApi;
 
@@ -23,12 +22,13 @@ use crate::kit::context::{Context, Service};
 use crate::kit::directory::Directory;
 use crate::kit::identity::Keys;
 use crate::kit::openapi::{self, Route};
+use crate::kit::web;
 
 use self::accounts::Accounts;
 use self::interface::Secret;
 use self::passwords::Passwords;
 
-/// The password of the seeded operator; there is none without it.
+/// The operator's password, from one start to the next: without it nobody can log in as the operator.
 const OPERATOR_PASSWORD_VARIABLE: &str = "LOGQ_DEMO_OPERATOR_PASSWORD";
 /// Nobody can register it.
 const OPERATOR_EMAIL: &str = "operator@shop.example";
@@ -70,26 +70,25 @@ async fn open_with(context: &Context, operator: Option<Secret>) -> anyhow::Resul
         keys: Arc::new(Keys::of_shop(&context.data)?),
         directory: context.directory.clone(),
     };
-    if let Some(password) = operator {
-        users.seed_operator(password).await?;
+    match operator {
+        Some(password) => users.seed_operator(password).await?,
+        None => users.accounts.retire_operator(OPERATOR_EMAIL).await?,
     }
     let document =
         openapi::describe(Document::openapi(), "users", "Accounts, profiles and sessions.");
-    let private = HeaderValue::from_static("private, no-store");
-    let private = SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, private);
+    let private = SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, web::PRIVATE);
     let router = openapi::router(routes(), users, &document).layer(private);
     Ok(Service { router, ..Service::default() })
 }
 
 fn routes() -> Vec<Route<Users>> {
-    let route = |method, path, handler| Route { method, path, handler };
     vec![
-        route(Method::POST, "/api/v1/users", post(profiles::register)),
-        route(Method::GET, "/api/v1/users/{id}", get(profiles::read)),
-        route(Method::PATCH, "/api/v1/users/{id}", patch(profiles::change)),
-        route(Method::DELETE, "/api/v1/users/{id}", delete(profiles::remove)),
-        route(Method::POST, "/api/v1/users/{id}/deactivate", post(profiles::deactivate)),
-        route(Method::POST, "/api/v1/sessions", post(sessions::log_in)),
+        Route::new(Method::POST, "/api/v1/users", profiles::register),
+        Route::new(Method::GET, "/api/v1/users/{id}", profiles::read),
+        Route::new(Method::PATCH, "/api/v1/users/{id}", profiles::change),
+        Route::new(Method::DELETE, "/api/v1/users/{id}", profiles::remove),
+        Route::new(Method::POST, "/api/v1/users/{id}/deactivate", profiles::deactivate),
+        Route::new(Method::POST, "/api/v1/sessions", sessions::log_in),
     ]
 }
 

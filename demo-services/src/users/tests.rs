@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::interface::Secret;
 use super::sessions::EXPIRED_TOKEN_STORM;
-use super::{OPERATOR_EMAIL, open_with, routes};
+use super::{Context, OPERATOR_EMAIL, open_with, routes};
 use crate::kit::clock::now_s;
 use crate::kit::contract;
 use crate::kit::identity::{Keys, TokenError};
@@ -198,6 +198,21 @@ async fn the_address_of_the_operator_is_nobodys_without_a_password_for_it() {
     for password in ["", PASSWORD, OPERATOR_PASSWORD] {
         let answer = log_in(&without, OPERATOR_EMAIL, password).await;
         assert_eq!(answer.outcome(), (401, "bad_credentials"));
+    }
+    // Nor that of an earlier start.
+    let with = || Some(Secret::new(OPERATOR_PASSWORD.to_owned()));
+    let again = async |context: &Context| {
+        drop(open_with(context, with()).await?);
+        open_with(context, None).await
+    };
+    let thrice = async |context: &Context| {
+        drop(again(context).await?);
+        open_with(context, with()).await
+    };
+    let without = Trial::open("users", "users-1", again).await;
+    let with = Trial::open("users", "users-1", thrice).await;
+    for (users, status) in [(without, 403), (with, 201)] {
+        assert_eq!(log_in(&users, OPERATOR_EMAIL, OPERATOR_PASSWORD).await.status, status);
     }
 }
 

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
+use futures_util::future::join_all;
 use futures_util::{StreamExt, stream};
 
 use super::{Gate, is_secured};
@@ -82,16 +83,17 @@ async fn logins_and_registrations_have_a_smaller_count() {
     })
     .await;
     let token = gate.token("u-1", "customer");
-    let mut refused = 0;
-    for (path, headers) in [
+    let posts = [
         ("/api/v1/sessions", &[][..]),
         ("/api/v1/users", &[]),
         ("/api/v1/sessions", &[]),
         // Whoever asks: an account does not help to guess passwords of others.
         ("/api/v1/sessions", &[("authorization", token.as_str())]),
         ("/api/v1/users", &[]),
-    ] {
-        let answer = gate.trial.send(Method::POST, path, headers, "{}").await;
+    ];
+    let answers = posts.map(|(path, headers)| gate.trial.send(Method::POST, path, headers, "{}"));
+    let mut refused = 0;
+    for ((path, _), answer) in posts.into_iter().zip(join_all(answers).await) {
         if answer.status == 429 {
             gate.check(path, &answer, 429, "too_many_requests");
             assert!(!answer.header("retry-after").is_empty());

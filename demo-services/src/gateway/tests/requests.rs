@@ -121,7 +121,7 @@ async fn a_body_that_is_too_large_or_too_slow_is_refused() {
         gate.refused.push((id, 408, "body_timeout".to_owned()));
     }
     let broken = gate.trial.send(Method::POST, "/checkout", &headers, "{\"items\": [").await;
-    gate.check("half a body", &broken, 400, "bad_request");
+    gate.check("half a body", &broken, 400, "bad_json");
     gate.close().await;
 }
 
@@ -150,7 +150,7 @@ async fn what_is_put_in_to_do_harm_does_none_and_is_one_line_of_the_log() {
         let answer = gate.trial.send(Method::POST, "/checkout", &[], body.to_string()).await;
         gate.check(text, &answer, 200, "");
         let refused = gate.trial.send(Method::POST, "/checkout", &[], format!("x{text}")).await;
-        gate.check(text, &refused, 400, "bad_request");
+        gate.check(text, &refused, 400, "bad_json");
         let id = refused.header("x-correlation-id");
         assert!(id.starts_with("ord-"), "{id}");
     }

@@ -91,9 +91,13 @@ impl Breaker {
         Ok(Permit { breaker: Arc::clone(self), changes: circuit.changes })
     }
 
-    /// One of [`names`]' states.
-    pub(super) fn state(&self) -> &'static str {
-        self.lock().state.name()
+    /// One of [`names`]' states. It is half open as soon as a call would be let through, not only with that call: nobody
+    /// may ever come, and it would look broken for ever.
+    pub(super) fn state(&self, now: Instant) -> &'static str {
+        match self.lock().state {
+            State::Open { until } if now >= until => names::STATE_HALF_OPEN,
+            ref state => state.name(),
+        }
     }
 
     fn settle(&self, changes: u64, failed: bool, now: Instant) {
@@ -237,7 +241,7 @@ mod tests {
         ] {
             let breaker = breaker();
             calls(&breaker, Instant::now(), failed);
-            assert_eq!(breaker.state(), state, "{failed:?}");
+            assert_eq!(breaker.state(Instant::now()), state, "{failed:?}");
         }
     }
 
@@ -247,8 +251,11 @@ mod tests {
         calls(&breaker, now, &[true; 3]);
         let second = Duration::from_secs(1);
         assert_eq!(breaker.admit(now + second).unwrap_err(), 4 * second);
+        // Also where nobody calls.
+        let states = [4, 5].map(|seconds| breaker.state(now + seconds * second));
+        assert_eq!(states, ["open", "half_open"]);
         assert!(breaker.admit(now + 5 * second).is_ok());
-        assert_eq!(breaker.state(), "half_open");
+        assert_eq!(breaker.state(now), "half_open");
     }
 
     #[test]
@@ -262,7 +269,7 @@ mod tests {
             for (trial, failed) in trials.into_iter().zip(failed) {
                 trial.settle(failed, later);
             }
-            assert_eq!(breaker.state(), state);
+            assert_eq!(breaker.state(later), state);
         }
     }
 
@@ -277,6 +284,6 @@ mod tests {
         assert!(breaker.admit(later).is_ok());
         // Let through while it was closed: no trial.
         late.settle(true, later);
-        assert_eq!(breaker.state(), "half_open");
+        assert_eq!(breaker.state(later), "half_open");
     }
 }

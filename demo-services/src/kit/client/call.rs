@@ -22,6 +22,8 @@ pub(crate) struct Call {
     pub(super) body: Result<Bytes, String>,
     /// Of each try, if not as the policy says.
     pub(super) timeout: Option<Duration>,
+    /// Of the call, with all its tries and pauses.
+    pub(super) within: Option<Duration>,
 }
 
 /// Whatever the status is, an answer is an answer.
@@ -66,7 +68,7 @@ impl Call {
 
     pub(crate) fn of(method: Method, path: impl Into<String>) -> Self {
         let (headers, body) = (HeaderMap::new(), Ok(Bytes::new()));
-        Self { method, path: path.into(), headers, body, timeout: None }
+        Self { method, path: path.into(), headers, body, timeout: None, within: None }
     }
 
     /// A body of whatever the headers say.
@@ -89,7 +91,7 @@ impl Call {
         self
     }
 
-    /// What the request does has this name: 1 to 256 visible ASCII characters.
+    /// What the request does has this name: 1 to 255 visible ASCII characters.
     #[must_use]
     pub(crate) fn idempotency_key(mut self, key: &str) -> Self {
         match HeaderValue::from_str(key) {
@@ -107,6 +109,20 @@ impl Call {
     pub(crate) fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
+    }
+
+    /// How long the call may take, however often it is tried.
+    #[must_use]
+    pub(crate) fn within(mut self, most: Duration) -> Self {
+        self.within = Some(most);
+        self
+    }
+
+    /// Whether it comes to the same if the service gets it twice and one answer is lost. A DELETE does (RFC 9110,
+    /// 9.2.2), but it is answered otherwise then.
+    pub(super) fn may_be_repeated(&self) -> bool {
+        [Method::GET, Method::PUT].contains(&self.method)
+            || self.headers.contains_key(idempotency::KEY)
     }
 }
 

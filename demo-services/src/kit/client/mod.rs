@@ -102,7 +102,9 @@ struct Asked<'a> {
     request_id: String,
     /// What is tried, for people.
     operation: String,
-    timeout: Duration,
+    policy: Policy,
+    /// When the call has to be over.
+    deadline: Option<Instant>,
 }
 
 impl Dependency {
@@ -142,7 +144,7 @@ impl Dependency {
         let last = figures.last();
         Report {
             name: service,
-            breaker: breaker.state(),
+            breaker: breaker.state(Instant::now()),
             instances: directory.instances(service).len(),
             last_latency_ms: last.latency.map(|took| took.as_micros() as f64 / 1_000.0),
             last_error: last.error,
@@ -152,18 +154,23 @@ impl Dependency {
 
 impl Shared {
     async fn call(&self, call: &Call) -> Result<Answer, CallError> {
-        let timeout = call.timeout.unwrap_or(self.policy.timeout);
-        let _place = self.bulkhead.enter(timeout).await.ok_or(CallError::Full)?;
         let path = call.path.split('?').next().unwrap_or_default();
-        let operation = format!("{} {}{path}", call.method, self.service);
-        let asked = Asked { call, request_id: self.ids.short("req"), operation, timeout };
+        let asked = Asked {
+            call,
+            request_id: self.ids.short("req"),
+            operation: format!("{} {}{path}", call.method, self.service),
+            policy: self.policy.of(call),
+            deadline: call.within.map(|within| Instant::now() + within),
+        };
+        let _place = self.bulkhead.enter(asked.timeout()).await.ok_or(CallError::Full)?;
         let mut tried = Vec::new();
         let mut attempt = 1;
         loop {
             let (permit, chosen) = self.find(&asked, attempt, &tried)?;
             let outcome = self.attempt(&asked, attempt, permit, &chosen).await;
-            let pause =
-                retry::next_pause(&self.policy, &self.ids, &asked.operation, attempt, &outcome);
+            let Asked { policy, operation, .. } = &asked;
+            let left = asked.left();
+            let pause = retry::next_pause(policy, &self.ids, operation, attempt, &outcome, left);
             let Some(pause) = pause else { return outcome };
             tried.push(chosen.instance.address);
             drop(chosen);
@@ -183,7 +190,7 @@ impl Shared {
         if let Err(error) = &found
             && attempt > 1
         {
-            retry::given_up(&self.policy, &asked.operation, attempt, error);
+            retry::given_up(&asked.policy, &asked.operation, attempt, error);
         }
         found
     }
@@ -193,7 +200,7 @@ impl Shared {
             warn!(
                 event_name = circuit_breaker::REJECTED,
                 { circuit_breaker::NAME } = self.service,
-                { circuit_breaker::STATE } = self.breaker.state(),
+                { circuit_breaker::STATE } = self.breaker.state(Instant::now()),
                 { http::PEER_NAME } = self.service,
                 "call refused"
             );
@@ -280,12 +287,25 @@ impl Shared {
         let request = self
             .client
             .request(method.clone(), url)
-            .timeout(asked.timeout)
+            .timeout(asked.timeout())
             .headers(headers.clone())
             .header(SERVICE_NAME, self.caller)
             .header(REQUEST_ID, asked.request_id.as_str())
             .header(ATTEMPT, HeaderValue::from(attempt));
         Ok(if body.is_empty() { request } else { request.body(body) })
+    }
+}
+
+impl Asked<'_> {
+    /// How long the next step may take.
+    fn timeout(&self) -> Duration {
+        self.policy.timeout.min(self.left())
+    }
+
+    /// Until the call has to be over.
+    fn left(&self) -> Duration {
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        self.deadline.map_or(Duration::MAX, left)
     }
 }
 

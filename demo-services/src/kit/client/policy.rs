@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use super::call::Call;
+
 /// Bounds of the calls of one dependency.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Policy {
     /// Of one try, to the end of its answer.
     pub(crate) timeout: Duration,
-    /// Tries of one call; 1 for what must never be done twice.
+    /// Tries of one call that may be repeated; 1 for what must never be done twice.
     pub(crate) attempts_max: u32,
     /// Before the second try; twice as long before each further one, and between half and all of that.
     pub(crate) pause_min: Duration,
@@ -60,7 +62,13 @@ impl BreakerPolicy {
 }
 
 impl Policy {
-    /// For what changes nothing.
+    /// For this call.
+    pub(super) fn of(self, call: &Call) -> Self {
+        let attempts_max = if call.may_be_repeated() { self.attempts_max } else { 1 };
+        Self { timeout: call.timeout.unwrap_or(self.timeout), attempts_max, ..self }
+    }
+
+    /// Mostly for what changes nothing.
     pub(crate) const READS: Self = Self {
         timeout: Duration::from_secs(2),
         attempts_max: 3,

@@ -1,6 +1,6 @@
 //! Whether a call is tried again, and when.
 //!
-//! Again are tried network errors, timeouts, 408, 429 and 5xx, as often as the policy says. The pauses double from
+//! Calls are tried again that may reach a service twice: reads, PUT, and what has an idempotency key. Again are tried network errors, timeouts, 408, 429 and 5xx, as often as the policy says. The pauses double from
 //! `pause_min` to `pause_max`, and each is drawn from its upper half, so that those who failed together do not come back
 //! together. A service that wants more time (`Retry-After`) has it, if that is short; else the call ends as it is.
 
@@ -17,14 +17,15 @@ use crate::kit::ids::Ids;
 /// The longest that a call waits because the service asks for it.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(2);
 
-/// The pause before the next try, if there is one; tells of it, and of a last try that failed. `attempt` is the one that
-/// ended like this, from 1.
+/// The pause before the next try, if there is one and it begins within the time that is `left`; tells of it, and of a
+/// last try that failed. `attempt` is the one that ended like this, from 1.
 pub(super) fn next_pause(
     policy: &Policy,
     ids: &Ids,
     operation: &str,
     attempt: u32,
     outcome: &Result<Answer, CallError>,
+    left: Duration,
 ) -> Option<Duration> {
     let (error_type, wanted) = failure(outcome)?;
     let pause = backoff(policy, ids, attempt).max(wanted);
@@ -41,7 +42,7 @@ pub(super) fn next_pause(
             )
         };
     }
-    if attempt < policy.attempts_max && wanted <= RETRY_AFTER_MAX {
+    if attempt < policy.attempts_max && wanted <= RETRY_AFTER_MAX && pause < left {
         let delay_ms = pause.as_millis() as u64;
         told!(retry::SCHEDULED, { retry::DELAY_MS } = delay_ms, "call failed, trying again");
         return Some(pause);
@@ -148,17 +149,21 @@ mod tests {
             (Err(CallError::BreakerOpen { retry_after: Duration::ZERO }), 1, false),
             (bad, 1, false),
         ] {
-            let pause = next_pause(&Policy::READS, &ids(), "GET stock", attempt, &outcome);
-            assert_eq!(pause.is_some(), is_again, "{attempt}: {outcome:?}");
-            let once = next_pause(&Policy::PAYMENTS, &ids(), "POST payments", 1, &outcome);
-            assert_eq!(once, None, "{outcome:?}");
+            let pause = |policy: &Policy, attempt, left| {
+                next_pause(policy, &ids(), "GET stock", attempt, &outcome, left)
+            };
+            let again = pause(&Policy::READS, attempt, Duration::MAX);
+            assert_eq!(again.is_some(), is_again, "{attempt}: {outcome:?}");
+            let too_late = pause(&Policy::READS, attempt, Duration::from_millis(25));
+            assert_eq!(too_late, None, "{attempt}: {outcome:?}");
+            assert_eq!(pause(&Policy::PAYMENTS, 1, Duration::MAX), None, "{outcome:?}");
         }
     }
 
     #[test]
     fn a_service_that_wants_a_little_time_has_it() {
         let wanted = answer(429, Some("1"));
-        let pause = next_pause(&Policy::READS, &ids(), "GET stock", 1, &wanted);
+        let pause = next_pause(&Policy::READS, &ids(), "GET stock", 1, &wanted, Duration::MAX);
         assert_eq!(pause, Some(Duration::from_secs(1)));
     }
 }
