@@ -53,6 +53,7 @@ struct Orders {
 struct Outbox {
     written: i64,
     published: i64,
+    refused: i64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -174,8 +175,9 @@ impl Accounts {
             format!("{} kinds of goods", self.stock.len()),
             bad_stock.map(|stock| format!("{}: {stock:?}", stock.sku)).collect(),
         );
-        let Outbox { written, published } = self.orders.outbox;
-        let late = (written != published).then(|| format!("{} are not", written - published));
+        let Outbox { written, published, refused } = self.orders.outbox;
+        let late = (written != published)
+            .then(|| format!("{} are not, {refused} of them for ever", written - published));
         add(
             "every row of the outbox is published",
             format!("{written} rows"),

@@ -1,51 +1,58 @@
 //! How services reach the broker.
 //!
 //! Calls leave no spans: what happens to messages is told by spans of the messages, and a poll is no part of any
-//! interaction.
+//! interaction. Nor are they tried again here: publishers and consumers do that with what they have.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use axum::http::{Method, StatusCode};
+use reqwest::Client;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::message::{BATCH_MAX, Delivery, Message, Queue, Settlement};
+use crate::kit::client::{CallError, error_of, http_client, whole};
 use crate::kit::context::Context;
 use crate::kit::directory::Directory;
 
 /// How long an answer may take, beyond what was asked to be waited.
 const TIMEOUT: Duration = Duration::from_secs(5);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A full batch, and what JSON adds.
-const ANSWER_BYTES_MAX: u64 = 16 << 20;
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// Why the broker did not do something. But for [`BrokerError::Refused`] it may have been done all the same.
+/// Why the broker did not do something.
 #[derive(Debug, Error)]
 pub(crate) enum BrokerError {
-    #[error("there is no broker that can be called")]
-    NotThere,
     /// Nothing was done.
     #[error("the broker refused with {status} {code}: {message}")]
-    Refused { status: u16, code: String, message: String },
-    #[error("the broker cannot be reached: {reason}")]
-    Unreachable { reason: String },
-    #[error("the broker's answer cannot be read: {reason}")]
-    BadAnswer { reason: String },
+    Refused { status: StatusCode, code: String, message: String },
+    /// It may have been done all the same.
+    #[error("the broker does not answer: {source}")]
+    NoAnswer {
+        #[from]
+        source: CallError,
+    },
 }
 
 impl BrokerError {
     /// For `error.type`.
     pub(crate) fn error_type(&self) -> &'static str {
         match self {
-            Self::NotThere => "no_instance",
             Self::Refused { .. } => "refused",
-            Self::Unreachable { .. } => "unreachable",
-            Self::BadAnswer { .. } => "bad_answer",
+            Self::NoAnswer { source } => source.error_type(),
         }
+    }
+
+    /// Whether the broker finds fault with what it got, and will at each further try.
+    pub(crate) fn is_for_good(&self) -> bool {
+        let faults = [
+            StatusCode::BAD_REQUEST,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ];
+        matches!(self, Self::Refused { status, .. } if faults.contains(status))
     }
 }
 
@@ -55,8 +62,6 @@ pub(crate) struct Broker {
     directory: Directory,
     client: Client,
     service: &'static str,
-    instance: String,
-    requests: Arc<AtomicU64>,
 }
 
 #[derive(Deserialize)]
@@ -83,19 +88,8 @@ struct Routed {
 
 impl Broker {
     pub(crate) fn new(context: &Context) -> Self {
-        let client = Client::builder()
-            .no_proxy()
-            .tls_backend_preconfigured(service::tls::no_trust())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .build()
-            .expect("a client that trusts nobody needs nothing of the machine");
-        Self {
-            directory: context.directory.clone(),
-            client,
-            service: context.service,
-            instance: context.instance.clone(),
-            requests: Arc::default(),
-        }
+        let Context { directory, service, .. } = context;
+        Self { directory: directory.clone(), client: http_client(), service }
     }
 
     /// Makes the queue if there is none, and has it get what its bindings say. Can be done again.
@@ -167,45 +161,14 @@ impl Broker {
         timeout: Duration,
     ) -> Result<T, BrokerError> {
         let broker = self.directory.instances("broker").into_iter().next();
-        let address = broker.ok_or(BrokerError::NotThere)?.address;
+        let address = broker.ok_or(CallError::NoInstance)?.address;
         let url = format!("http://{address}/api/v1/{path}");
         let request = self.client.request(method, url).json(body).timeout(timeout);
-        let answer = self.named(request).send().await.map_err(unreachable)?;
-        if answer.content_length().is_none_or(|bytes| bytes > ANSWER_BYTES_MAX) {
-            let reason = format!("its length is unknown or above {ANSWER_BYTES_MAX} bytes");
-            return Err(BrokerError::BadAnswer { reason });
+        let answer = whole(request.send().await.map_err(error_of)?, ANSWER_BYTES_MAX).await?;
+        if answer.status == StatusCode::OK {
+            return Ok(answer.json()?);
         }
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(unreachable)?;
-        let unreadable =
-            |error: serde_json::Error| BrokerError::BadAnswer { reason: error.to_string() };
-        if status == StatusCode::OK {
-            return serde_json::from_slice(&body).map_err(unreadable);
-        }
-        let Refusal { error: Reason { code, message } } =
-            serde_json::from_slice(&body).map_err(unreadable)?;
-        Err(BrokerError::Refused { status: status.as_u16(), code, message })
+        let Refusal { error: Reason { code, message } } = answer.json()?;
+        Err(BrokerError::Refused { status: answer.status, code, message })
     }
-
-    /// The headers of every call within the shop. The ids of requests are no draws from the shop's seed: how many there
-    /// are depends on time.
-    fn named(&self, request: RequestBuilder) -> RequestBuilder {
-        let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        request
-            .header("x-service-name", self.service)
-            .header("x-request-id", format!("{}-{number}", self.instance))
-            .header("x-attempt", "1")
-    }
-}
-
-/// With what is behind it: reqwest's own words are only that it failed.
-fn unreachable(error: reqwest::Error) -> BrokerError {
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(error) = source {
-        reason.push_str(": ");
-        reason.push_str(&error.to_string());
-        source = error.source();
-    }
-    BrokerError::Unreachable { reason }
 }

@@ -19,14 +19,13 @@ use tracing::{Instrument, error, info, warn};
 use super::SYSTEM;
 use super::client::{Broker, BrokerError};
 use super::message::{Delivery, Queue, Settlement, Verdict};
+use crate::kit::backoff;
 use crate::kit::context::Context;
 
 const BATCH: usize = 16;
 const HANDLED_AT_ONCE: usize = 8;
 /// How long the broker is asked to wait for a message.
 const WAIT: Duration = Duration::from_secs(20);
-/// How often the switch is looked at.
-const SWITCH_INTERVAL: Duration = Duration::from_millis(500);
 /// Between calls of a broker that is away; with jitter.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
@@ -71,7 +70,7 @@ where
                 }
                 (declared, failures) = (false, failures + 1);
                 tokio::select! {
-                    () = sleep(pause(failures)) => {}
+                    () = sleep(backoff::pause(PAUSE_MIN, PAUSE_MAX, failures)) => {}
                     () = consumer.context.stop.requested() => {}
                 }
             }
@@ -92,33 +91,22 @@ impl Consumer {
     where
         F: AsyncFn(&Delivery) -> Result<Handled, Failure>,
     {
-        if self.context.directory.is_on(&self.switch) {
-            tokio::select! {
-                () = sleep(SWITCH_INTERVAL) => {}
-                () = self.context.stop.requested() => {}
-            }
-            return Ok(());
+        let Context { directory, stop, .. } = &self.context;
+        tokio::select! {
+            () = directory.switched(&self.switch, false) => {}
+            () = stop.requested() => return Ok(()),
         }
         if !declared {
             self.broker.declare(&self.queue).await?;
         }
         let deliveries = tokio::select! {
             deliveries = self.broker.receive(&self.queue.name, BATCH, WAIT) => deliveries?,
-            () = self.interrupted() => return Ok(()),
+            () = directory.switched(&self.switch, true) => return Ok(()),
+            () = stop.requested() => return Ok(()),
         };
         let lease_end = Instant::now() + self.queue.lease;
         let settlements = self.handle_all(&deliveries, lease_end, handler).await;
         self.settle(&settlements, lease_end).await
-    }
-
-    /// Returns when nothing more is to be taken.
-    async fn interrupted(&self) {
-        while !self.context.directory.is_on(&self.switch) {
-            tokio::select! {
-                () = sleep(SWITCH_INTERVAL) => {}
-                () = self.context.stop.requested() => return,
-            }
-        }
     }
 
     async fn handle_all<F>(
@@ -182,14 +170,15 @@ impl Consumer {
                 return Ok(());
             };
             failures += 1;
-            let refused = matches!(error, BrokerError::Refused { status: 400..500, .. });
+            let refused =
+                matches!(error, BrokerError::Refused { status, .. } if status.is_client_error());
             if refused || self.context.stop.is_requested() || Instant::now() >= lease_end {
                 return Err(error);
             }
             if failures == 1 {
                 warn!(queue = self.queue.name, %error, "cannot tell the broker, trying again");
             }
-            sleep(pause(failures)).await;
+            sleep(backoff::pause(PAUSE_MIN, PAUSE_MAX, failures)).await;
         }
     }
 
@@ -291,10 +280,4 @@ impl Told<'_> {
 
 fn again(error_type: &'static str, message: &str) -> Result<Handled, Failure> {
     Err(Failure::Again { error_type, message: message.to_owned() })
-}
-
-/// Between a half and the whole of a pause that doubles.
-fn pause(failures: u32) -> Duration {
-    let doubled = PAUSE_MIN.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(PAUSE_MAX);
-    doubled.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

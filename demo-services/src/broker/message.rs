@@ -8,12 +8,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::kit::backoff;
+
 /// Messages, or settlements, in one request.
 pub(crate) const BATCH_MAX: usize = 100;
 /// Of one message, as JSON.
 pub(crate) const BODY_BYTES_MAX: usize = 64 << 10;
-/// Of one message, names and values together.
-pub(crate) const HEADERS_BYTES_MAX: usize = 8 << 10;
+/// Of one message, names and values together: a baggage of 8 KiB, a trace state of 16 KiB, and what else carries a trace.
+pub(crate) const HEADERS_BYTES_MAX: usize = 32 << 10;
 /// No pause before another delivery is longer.
 pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// The pattern that takes any routing key.
@@ -97,9 +99,8 @@ pub(crate) enum Verdict {
 impl Queue {
     /// How long a message waits after its delivery number `attempt` failed; none: it is put aside.
     pub(crate) fn pause_after(&self, attempt: u32) -> Option<Duration> {
-        let doubled = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
-        let pause = self.pause_min.saturating_mul(doubled).min(PAUSE_MAX);
-        (attempt < self.deliveries_max).then_some(pause)
+        (attempt < self.deliveries_max)
+            .then(|| backoff::doubled(self.pause_min, PAUSE_MAX, attempt))
     }
 
     /// # Errors

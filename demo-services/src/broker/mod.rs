@@ -46,7 +46,7 @@ use std::time::Duration;
 
 use crate::kit::context::{Context, Service};
 
-pub(crate) use self::client::Broker;
+pub(crate) use self::client::{Broker, BrokerError};
 pub(crate) use self::consumer::{Failure, Handled, consume};
 pub(crate) use self::message::{Binding, Delivery, Message, Queue};
 

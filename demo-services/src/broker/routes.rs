@@ -33,7 +33,7 @@ use super::store::{self, Published, StoreError};
 use crate::kit::database::DatabaseError;
 
 /// A request: a full batch, and what JSON adds.
-const REQUEST_BYTES_MAX: usize = 8 << 20;
+const REQUEST_BYTES_MAX: usize = 16 << 20;
 /// The longest that a request waits for messages.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 const CONSUMER_BYTES_MAX: usize = 128;

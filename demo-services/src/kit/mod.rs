@@ -7,6 +7,7 @@
 //! calls it finds by name.
 
 pub(crate) mod abort;
+pub(crate) mod backoff;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod context;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::instance::Limits;
 use super::store::Run;
+use crate::kit::backoff;
 
 /// A kind of saga.
 #[derive(Debug)]
@@ -103,8 +104,6 @@ impl Definition {
 
     /// How long to wait before try `attempt`, which is the second or a later one.
     pub(crate) fn pause(&self, attempt: u32) -> Duration {
-        let doubled = self.pause_min.saturating_mul(1 << attempt.saturating_sub(2).min(16));
-        // Between half of it and all of it, so that many do not come at once.
-        doubled.min(self.pause_max).mul_f64(fastrand::f64() / 2.0 + 0.5)
+        backoff::pause(self.pause_min, self.pause_max, attempt.saturating_sub(1))
     }
 }

@@ -65,12 +65,17 @@ impl Shared {
         {
             (asked.learn)(&mut run.data, answer);
         }
+        let left = run.instance.left.len();
         let again = run.instance.is_tried_again(&outcome, self.definition.limits());
         let pause = again.then(|| self.definition.pause(action.attempt + 1));
         let (definition, came) = (self.definition, outcome.clone());
         let run = self.write(move |tx| end(tx, definition, run, action, &came)).await?;
         let tried = Tried { action, outcome: &outcome, took: began.elapsed(), again: pause };
         tell::done(definition, &run, tried);
+        if run.instance.left.len() > left || run.instance.state.is_end() {
+            // Something was announced.
+            self.outbox.wake();
+        }
         if run.instance.state.is_end() {
             self.tell_end(&run);
         }
@@ -81,7 +86,6 @@ impl Shared {
     }
 
     fn tell_end(&self, run: &Run) {
-        self.outbox.wake();
         let took_ms = u64::try_from(now_ms() - run.started_ms).unwrap_or(0);
         tell::ended(self.definition, run, Duration::from_millis(took_ms));
         (self.definition.told)(run);

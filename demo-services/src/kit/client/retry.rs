@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::call::{Answer, CallError};
 use super::policy::Policy;
+use crate::kit::backoff;
 use crate::kit::ids::Ids;
 
 /// The longest that a call waits because the service asks for it.
@@ -28,7 +29,7 @@ pub(super) fn next_pause(
     left: Duration,
 ) -> Option<Duration> {
     let (error_type, wanted) = failure(outcome)?;
-    let pause = backoff(policy, ids, attempt).max(wanted);
+    let pause = drawn(policy, ids, attempt).max(wanted);
     macro_rules! told {
         ($event:expr, $($rest:tt)+) => {
             warn!(
@@ -83,9 +84,9 @@ fn failure(outcome: &Result<Answer, CallError>) -> Option<(String, Duration)> {
     }
 }
 
-fn backoff(policy: &Policy, ids: &Ids, attempt: u32) -> Duration {
-    let doubled = policy.pause_min.saturating_mul(1 << attempt.saturating_sub(1).min(16));
-    let most = doubled.min(policy.pause_max).as_millis().min(u128::from(u32::MAX)) as u64;
+fn drawn(policy: &Policy, ids: &Ids, attempt: u32) -> Duration {
+    let doubled = backoff::doubled(policy.pause_min, policy.pause_max, attempt);
+    let most = doubled.as_millis().min(u128::from(u32::MAX)) as u64;
     ids.delay(most / 2..most + 1)
 }
 
@@ -116,14 +117,14 @@ mod tests {
     fn pauses_double_within_their_bounds_and_are_drawn() {
         let ids = ids();
         for (attempt, most) in [(1, 50), (2, 100), (3, 200), (5, 800), (6, 1_000), (99, 1_000)] {
-            let draw = |_| backoff(&Policy::READS, &ids, attempt).as_millis();
+            let draw = |_| drawn(&Policy::READS, &ids, attempt).as_millis();
             let drawn: BTreeSet<_> = (0..200).map(draw).collect();
             let (least, greatest) = (*drawn.first().unwrap(), *drawn.last().unwrap());
             assert!(least >= most / 2 && greatest <= most, "{attempt}: {least} to {greatest}");
             assert!(drawn.len() > 10, "{attempt}: {drawn:?}");
         }
         let none = Policy { pause_min: Duration::ZERO, ..Policy::READS };
-        assert_eq!(backoff(&none, &ids, 1), Duration::ZERO);
+        assert_eq!(drawn(&none, &ids, 1), Duration::ZERO);
     }
 
     #[test]
