@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::kit::backoff;
 
@@ -30,7 +31,7 @@ const LEASE_MAX: Duration = Duration::from_secs(3_600);
 const REASON_BYTES_MAX: usize = 1 << 10;
 
 /// A place where messages wait for one group of consumers. It stays when its consumers are gone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Queue {
     /// Lower-case letters, digits, `.`, `-` and `_`.
     pub(crate) name: String,
@@ -40,21 +41,23 @@ pub(crate) struct Queue {
     pub(crate) deliveries_max: u32,
     /// Before the second delivery; it doubles with each further one, up to [`PAUSE_MAX`].
     #[serde(rename = "pause_min_ms", with = "milliseconds")]
+    #[schema(value_type = u64)]
     pub(crate) pause_min: Duration,
     /// How long a consumer has a delivery for itself. Up to an hour.
     #[serde(rename = "lease_ms", with = "milliseconds")]
+    #[schema(value_type = u64)]
     pub(crate) lease: Duration,
 }
 
 /// Has a queue get what is published to an exchange.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Binding {
     pub(crate) exchange: String,
     /// A routing key, or [`ANY`].
     pub(crate) pattern: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Message {
     /// Unique in the shop: the same one published again is stored once.
     pub(crate) id: String,
@@ -68,7 +71,7 @@ pub(crate) struct Message {
 }
 
 /// A message that was lent to a consumer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Delivery {
     pub(crate) message: Message,
     /// Names this delivery; the next one of the same message has another.
@@ -78,14 +81,14 @@ pub(crate) struct Delivery {
 }
 
 /// What becomes of a delivery.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Settlement {
     pub(crate) tag: u64,
     #[serde(flatten)]
     pub(crate) verdict: Verdict,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "verdict")]
 pub(crate) enum Verdict {
     /// The broker forgets it.

@@ -14,23 +14,22 @@
 
 use std::time::Duration;
 
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
-use axum::routing::{get, post, put};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{Method, StatusCode};
 use axum::{Json, Router};
 use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use service::http::ErrorResponse;
 use tokio::time::Instant;
+use utoipa::{OpenApi, ToSchema};
 
 use super::deliveries;
 use super::message::{BATCH_MAX, Binding, Delivery, Message, Queue, Settlement, Written};
 use super::server::Server;
 use super::stats::{self, DeadLetter, Stats};
 use super::store::{self, Published, StoreError};
-use crate::kit::database::DatabaseError;
+use crate::kit::openapi::{self, ErrorBody, Route};
+use crate::kit::request::{Asked, Body, Segment, Segments};
 
 /// A request: a full batch, and what JSON adds.
 const REQUEST_BYTES_MAX: usize = 16 << 20;
@@ -42,7 +41,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 type Answer<T> = Result<Json<T>, ErrorResponse>;
 
-#[derive(Deserialize)]
+/// A queue without its name.
+#[derive(Deserialize, ToSchema)]
 struct Declaration {
     bindings: Vec<Binding>,
     deliveries_max: u32,
@@ -50,12 +50,12 @@ struct Declaration {
     lease_ms: u64,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct Publish {
     messages: Vec<Message>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct WhatBecame {
     /// Copies in queues.
     copies: u64,
@@ -67,7 +67,7 @@ struct WhatBecame {
     routed: Vec<usize>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct Receive {
     max: usize,
     wait_ms: u64,
@@ -75,17 +75,17 @@ struct Receive {
     consumer: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Deliveries {
     deliveries: Vec<Delivery>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 struct Settle {
     settlements: Vec<Settlement>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Page {
     dead_letters: Vec<DeadLetter>,
 }
@@ -96,17 +96,47 @@ struct After {
     after: u64,
 }
 
+/// How many deliveries it was of effect for.
+#[derive(Serialize, ToSchema)]
+struct Settled {
+    settled: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Redriven {
+    /// Copies that are in the queue again.
+    redriven: usize,
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(
+    openapi::document,
+    queues,
+    declare,
+    receive,
+    settle,
+    dead_letters,
+    redrive,
+    publish
+))]
+struct Document;
+
 pub(super) fn router(server: Server) -> Router {
-    Router::new()
-        .route("/api/v1/queues", get(queues))
-        .route("/api/v1/queues/{name}", put(declare))
-        .route("/api/v1/queues/{name}/receive", post(receive))
-        .route("/api/v1/queues/{name}/settle", post(settle))
-        .route("/api/v1/queues/{name}/dead-letters", get(dead_letters))
-        .route("/api/v1/queues/{name}/dead-letters/{id}/redrive", post(redrive))
-        .route("/api/v1/messages", post(publish))
-        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
-        .with_state(server)
+    let description = "Queues, and the messages in them.";
+    let document = openapi::describe(Document::openapi(), "broker", description);
+    openapi::router(routes(), server, &document).layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+}
+
+pub(super) fn routes() -> Vec<Route<Server>> {
+    vec![
+        Route::new(Method::GET, "/api/v1/queues", queues),
+        Route::new(Method::PUT, "/api/v1/queues/{name}", declare),
+        Route::new(Method::POST, "/api/v1/queues/{name}/receive", receive),
+        Route::new(Method::POST, "/api/v1/queues/{name}/settle", settle),
+        Route::new(Method::GET, "/api/v1/queues/{name}/dead-letters", dead_letters),
+        Route::new(Method::POST, "/api/v1/queues/{name}/dead-letters/{id}/redrive", redrive),
+        Route::new(Method::POST, "/api/v1/messages", publish),
+    ]
 }
 
 impl From<StoreError> for ErrorResponse {
@@ -117,28 +147,34 @@ impl From<StoreError> for ErrorResponse {
             StoreError::NoDeadLetter { .. } => (StatusCode::NOT_FOUND, "no_dead_letter"),
             StoreError::TooManyQueues { .. } => (StatusCode::CONFLICT, "too_many_queues"),
             StoreError::QueueFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "queue_full"),
-            StoreError::Database(DatabaseError::Busy) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
-            StoreError::Database(_) => {
-                tracing::error!(error = message, "the broker's database failed");
-                (StatusCode::INTERNAL_SERVER_ERROR, "database_failed")
-            }
+            StoreError::Database(error) => return error.into(),
         };
         let answer = Self::new(status, code, message);
         match status {
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                answer.retry_after(RETRY_AFTER)
-            }
+            StatusCode::TOO_MANY_REQUESTS => answer.retry_after(RETRY_AFTER),
             _ => answer,
         }
     }
 }
 
+#[utoipa::path(
+    put, path = "/api/v1/queues/{name}", request_body = Declaration, params(("name" = String, Path)),
+    responses(
+        (status = 200, description = "the queue as it is from now on", body = Queue),
+        (status = 400, description = "`bad_request` or `bad_json`: what is too large, empty or unreadable", body = ErrorBody),
+        (status = 409, description = "`too_many_queues`", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "`not_json`", body = ErrorBody),
+        (status = 422, description = "`bad_field`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn declare(
     State(server): State<Server>,
-    Path(name): Path<String>,
-    body: Result<Json<Declaration>, JsonRejection>,
+    Segment(name): Segment,
+    Body(body): Body<Declaration>,
 ) -> Answer<Queue> {
-    let Declaration { bindings, deliveries_max, pause_min_ms, lease_ms } = read(body)?;
+    let Declaration { bindings, deliveries_max, pause_min_ms, lease_ms } = body;
     let pause_min = Duration::from_millis(pause_min_ms);
     let lease = Duration::from_millis(lease_ms);
     let queue = Queue { name, bindings, deliveries_max, pause_min, lease };
@@ -147,11 +183,20 @@ async fn declare(
     Ok(Json(queue))
 }
 
-async fn publish(
-    State(server): State<Server>,
-    body: Result<Json<Publish>, JsonRejection>,
-) -> Answer<WhatBecame> {
-    let Publish { messages } = read(body)?;
+#[utoipa::path(
+    post, path = "/api/v1/messages", request_body = Publish,
+    responses(
+        (status = 200, description = "all are stored, those that were known included", body = WhatBecame),
+        (status = 400, description = "`bad_request` or `bad_json`: what is too large, empty or unreadable", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "`not_json`", body = ErrorBody),
+        (status = 422, description = "`bad_field`", body = ErrorBody),
+        (status = 429, description = "`queue_full`: none is stored", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
+async fn publish(State(server): State<Server>, Body(body): Body<Publish>) -> Answer<WhatBecame> {
+    let Publish { messages } = body;
     batch(messages.len())?;
     let written: Result<Vec<_>, _> = messages.into_iter().map(Written::from).collect();
     let (written, limits) = (written.map_err(bad_request)?, server.limits);
@@ -168,12 +213,24 @@ async fn publish(
     Ok(Json(WhatBecame { copies, known, unrouted, routed }))
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/queues/{name}/receive", request_body = Receive, params(("name" = String, Path)),
+    responses(
+        (status = 200, description = "messages that are lent, or none within the wait", body = Deliveries),
+        (status = 400, description = "`bad_request` or `bad_json`: what is too large, empty or unreadable", body = ErrorBody),
+        (status = 404, description = "`no_queue`", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "`not_json`", body = ErrorBody),
+        (status = 422, description = "`bad_field`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn receive(
     State(server): State<Server>,
-    Path(name): Path<String>,
-    body: Result<Json<Receive>, JsonRejection>,
+    Segment(name): Segment,
+    Body(body): Body<Receive>,
 ) -> Answer<Deliveries> {
-    let Receive { max, wait_ms, consumer } = read(body)?;
+    let Receive { max, wait_ms, consumer } = body;
     batch(max)?;
     if consumer.len() > CONSUMER_BYTES_MAX {
         return Err(bad_request(format!("a consumer has at most {CONSUMER_BYTES_MAX} bytes")));
@@ -186,12 +243,24 @@ async fn receive(
     Ok(Json(Deliveries { deliveries }))
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/queues/{name}/settle", request_body = Settle, params(("name" = String, Path)),
+    responses(
+        (status = 200, description = "what it said is so", body = Settled),
+        (status = 400, description = "`bad_request` or `bad_json`: what is too large, empty or unreadable", body = ErrorBody),
+        (status = 404, description = "`no_queue`", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "`not_json`", body = ErrorBody),
+        (status = 422, description = "`bad_field`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn settle(
     State(server): State<Server>,
-    Path(name): Path<String>,
-    body: Result<Json<Settle>, JsonRejection>,
-) -> Answer<Value> {
-    let Settle { settlements } = read(body)?;
+    Segment(name): Segment,
+    Body(body): Body<Settle>,
+) -> Answer<Settled> {
+    let Settle { settlements } = body;
     batch(settlements.len())?;
     let queue = name.clone();
     let settle =
@@ -203,39 +272,55 @@ async fn settle(
         // Those who wait did not know of that time.
         server.wake(&name);
     }
-    Ok(Json(json!({"settled": settled.done + settled.scheduled + settled.dead})))
+    Ok(Json(Settled { settled: settled.done + settled.scheduled + settled.dead }))
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/queues",
+    responses(
+        (status = 200, description = "figures of all queues", body = Stats),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn queues(State(server): State<Server>) -> Answer<Stats> {
     Ok(Json(server.stats().await?))
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/queues/{name}/dead-letters", params(("name" = String, Path), ("after" = Option<u64>, Query, description = "the number of the last one of the page before")),
+    responses(
+        (status = 200, description = "a page of them", body = Page),
+        (status = 400, description = "`bad_query`", body = ErrorBody),
+        (status = 404, description = "`no_queue`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn dead_letters(
     State(server): State<Server>,
-    Path(name): Path<String>,
-    after: Result<Query<After>, QueryRejection>,
+    Segment(name): Segment,
+    Asked(After { after }): Asked<After>,
 ) -> Answer<Page> {
-    let Query(After { after }) = after.map_err(|error| bad_request(error.body_text()))?;
     let page = move |tx: &Transaction<'_>, _| stats::dead_letters(tx, &name, after);
     Ok(Json(Page { dead_letters: server.write(page).await? }))
 }
 
+#[utoipa::path(
+    post, path = "/api/v1/queues/{name}/dead-letters/{id}/redrive", params(("name" = String, Path), ("id" = String, Path)),
+    responses(
+        (status = 200, description = "it is in the queue again", body = Redriven),
+        (status = 404, description = "`no_queue` or `no_dead_letter`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
+    ),
+)]
 async fn redrive(
     State(server): State<Server>,
-    Path((name, id)): Path<(String, String)>,
-) -> Answer<Value> {
+    Segments([name, id]): Segments<2>,
+) -> Answer<Redriven> {
     let queue = name.clone();
     let redrive = move |tx: &Transaction<'_>, now_ms| deliveries::redrive(tx, &queue, &id, now_ms);
     let redriven = server.write(redrive).await?;
     server.wake(&name);
-    Ok(Json(json!({"redriven": redriven})))
-}
-
-fn read<T>(body: Result<Json<T>, JsonRejection>) -> Result<T, ErrorResponse> {
-    let refused = |rejection: JsonRejection| {
-        ErrorResponse::new(rejection.status(), "bad_request", rejection.body_text())
-    };
-    body.map(|Json(body)| body).map_err(refused)
+    Ok(Json(Redriven { redriven }))
 }
 
 fn batch(count: usize) -> Result<(), ErrorResponse> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Transaction, params};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::deliveries::{self, Lapsed};
 use super::store::{self, StoreError};
@@ -13,13 +14,13 @@ use crate::kit::database::json_of;
 /// Dead letters in one answer.
 pub(super) const PAGE_MAX: usize = 100;
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Stats {
     pub(super) queues: Vec<QueueStats>,
     pub(super) unrouted: Unrouted,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct QueueStats {
     pub(super) name: String,
     pub(super) ready: u64,
@@ -30,7 +31,7 @@ pub(super) struct QueueStats {
     pub(super) oldest_ms: Option<i64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Unrouted {
     /// Since the database was made.
     pub(super) total: u64,
@@ -38,7 +39,7 @@ pub(super) struct Unrouted {
     pub(super) kept: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DeadLetter {
     /// Pages go on behind it.
     pub(super) number: u64,

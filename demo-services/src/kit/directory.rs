@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use service::shutdown::Shutdown;
 use tokio::sync::watch;
 use tokio::time::sleep;
+use utoipa::ToSchema;
 
 use super::client::{CallError, error_of, http_client, whole};
 
@@ -27,11 +28,12 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 const STATE_BYTES_MAX: usize = 4 << 20;
 
 /// One running copy of a service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Instance {
     pub(crate) service: String,
     /// Unique in the shop: `orders-1`.
     pub(crate) id: String,
+    #[schema(value_type = String, example = "127.0.0.1:8087")]
     pub(crate) address: SocketAddr,
     #[serde(default)]
     pub(crate) tags: BTreeMap<String, String>,

@@ -1,29 +1,26 @@
 //! What the registry knows: instances with their leases and their health, failure switches, and the revision of all that.
 //!
 //! The revision grows with every change that a watcher is to see. It begins with the time of the start in milliseconds, so
-//! that a registry's revisions are none of its predecessor's. Lines about changes are written by a task of their own: they
-//! belong to no request, and to no correlation.
+//! that a registry's revisions are none of its predecessor's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use serde::Serialize;
 use service::metrics::{Gauge, Metrics};
 use service::semantics::{http, registry};
-use service::shutdown::Shutdown;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tracing::{info, warn};
+use utoipa::ToSchema;
 
 use super::Settings;
-use crate::kit::context::Work;
+use crate::kit::clock::now_ms;
 use crate::kit::directory::Instance;
 
 const INSTANCES_MAX: usize = 1_024;
 const SWITCHES_MAX: usize = 64;
-/// Changes that wait for their lines; what comes then is told by whoever made it.
-const CHANGES_MAX: usize = 1_024;
 
 #[derive(Debug)]
 pub(super) struct Catalog {
@@ -31,15 +28,14 @@ pub(super) struct Catalog {
     pub(super) began: Instant,
     /// The first revision of this registry.
     pub(super) first: u64,
+    /// Grows while `known` is locked.
     revision: watch::Sender<u64>,
     known: Mutex<Known>,
-    changes: mpsc::Sender<Change>,
     count: Gauge,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    revision: u64,
     instances: BTreeMap<String, Entry>,
     switches: BTreeSet<String>,
 }
@@ -54,7 +50,7 @@ struct Entry {
 }
 
 /// The whole state, as a watcher is answered.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Snapshot {
     pub(super) revision: u64,
     /// Healthy ones, by id.
@@ -63,7 +59,7 @@ pub(super) struct Snapshot {
 }
 
 /// An instance as it is listed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Listed {
     #[serde(flatten)]
     pub(super) instance: Instance,
@@ -76,15 +72,7 @@ pub(super) struct TooMany {
     pub(super) max: usize,
 }
 
-/// Something that is told.
-#[derive(Debug)]
-pub(super) struct Change {
-    what: What,
-    instance: Instance,
-    /// Instances of the service that can be called after it.
-    count: usize,
-}
-
+/// What happens to an instance.
 #[derive(Clone, Copy, Debug)]
 enum What {
     Registered,
@@ -95,22 +83,18 @@ enum What {
 }
 
 impl Catalog {
-    /// Empty, and what is to be told of it.
-    pub(super) fn new(settings: Settings, metrics: &Metrics) -> (Self, mpsc::Receiver<Change>) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let first = u64::try_from(now.as_millis()).unwrap_or(1).max(1);
-        let (changes, told) = mpsc::channel(CHANGES_MAX);
+    /// Empty.
+    pub(super) fn new(settings: Settings, metrics: &Metrics) -> Self {
+        let first = u64::try_from(now_ms()).unwrap_or(1).max(1);
         let help = "Instances that are registered, healthy or not.";
-        let catalog = Self {
+        Self {
             settings,
             began: Instant::now(),
             first,
             revision: watch::Sender::new(first),
-            known: Mutex::new(Known { revision: first, ..Known::default() }),
-            changes,
+            known: Mutex::default(),
             count: metrics.gauge("shop_registry_instances", help),
-        };
-        (catalog, told)
+        }
     }
 
     /// Takes an instance in, or another one of the same id in its place; it has a lease from now on.
@@ -127,7 +111,7 @@ impl Catalog {
         }
         let entry = Entry { instance: instance.clone(), expires, failures: 0, healthy: true };
         known.instances.insert(instance.id.clone(), entry);
-        self.changed(&mut known, What::Registered, instance);
+        self.changed(known, What::Registered, &instance);
         Ok(())
     }
 
@@ -142,17 +126,16 @@ impl Catalog {
     pub(super) fn deregister(&self, id: &str) -> bool {
         let mut known = self.lock();
         let Some(entry) = known.instances.remove(id) else { return false };
-        self.changed(&mut known, What::Deregistered, entry.instance);
+        self.changed(known, What::Deregistered, &entry.instance);
         true
     }
 
     /// Takes out what was silent for too long.
     pub(super) fn expire(&self, now: Instant) {
-        let mut known = self.lock();
         let is_over = |_: &String, entry: &mut Entry| entry.expires <= now;
-        let expired: Vec<_> = known.instances.extract_if(.., is_over).collect();
+        let expired: Vec<_> = self.lock().instances.extract_if(.., is_over).collect();
         for (_, entry) in expired {
-            self.changed(&mut known, What::Expired, entry.instance);
+            self.changed(self.lock(), What::Expired, &entry.instance);
         }
     }
 
@@ -176,7 +159,7 @@ impl Catalog {
         };
         entry.healthy = is_ready;
         let instance = entry.instance.clone();
-        self.changed(&mut known, what, instance);
+        self.changed(known, what, &instance);
     }
 
     /// Turns a failure switch.
@@ -192,7 +175,7 @@ impl Catalog {
             true => known.switches.insert(switch.to_owned()),
             false => known.switches.remove(switch),
         };
-        self.next_revision(&mut known);
+        self.next_revision();
         drop(known);
         info!(switch, on, "failure switch turned");
         Ok(())
@@ -202,7 +185,7 @@ impl Catalog {
         let known = self.lock();
         let healthy = known.instances.values().filter(|entry| entry.healthy);
         Snapshot {
-            revision: known.revision,
+            revision: *self.revision.borrow(),
             instances: healthy.map(|entry| entry.instance.clone()).collect(),
             switches: known.switches.clone(),
         }
@@ -220,20 +203,18 @@ impl Catalog {
         self.revision.subscribe()
     }
 
-    fn changed(&self, known: &mut Known, what: What, instance: Instance) {
-        self.next_revision(known);
+    /// Has watchers see what changed, and tells of it.
+    fn changed(&self, known: MutexGuard<'_, Known>, what: What, instance: &Instance) {
+        self.next_revision();
         self.count.set(i64::try_from(known.instances.len()).unwrap_or(i64::MAX));
         let is_one = |entry: &&Entry| entry.healthy && entry.instance.service == instance.service;
         let count = known.instances.values().filter(is_one).count();
-        let change = Change { what, instance, count };
-        if let Err(error) = self.changes.try_send(change) {
-            error.into_inner().tell();
-        }
+        drop(known);
+        what.tell(instance, count);
     }
 
-    fn next_revision(&self, known: &mut Known) {
-        known.revision += 1;
-        self.revision.send_replace(known.revision);
+    fn next_revision(&self) {
+        self.revision.send_modify(|revision| *revision += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -241,28 +222,10 @@ impl Catalog {
     }
 }
 
-/// Writes lines about changes, until `stop` and for what has happened by then.
-pub(super) fn tell(mut changes: mpsc::Receiver<Change>, stop: Shutdown) -> Work {
-    Box::pin(async move {
-        loop {
-            tokio::select! {
-                change = changes.recv() => match change {
-                    Some(change) => change.tell(),
-                    None => break,
-                },
-                () = stop.requested() => break,
-            }
-        }
-        changes.close();
-        while let Ok(change) = changes.try_recv() {
-            change.tell();
-        }
-    })
-}
-
-impl Change {
-    fn tell(self) {
-        let Self { what, instance: Instance { service, id, address, .. }, count } = self;
+impl What {
+    /// `count` is how many instances of the service can be called after it.
+    fn tell(self, instance: &Instance, count: usize) {
+        let Instance { service, id, address, .. } = instance;
         macro_rules! told {
             ($level:ident, $event:expr, $message:literal) => {
                 $level!(
@@ -276,13 +239,13 @@ impl Change {
                 )
             };
         }
-        match what {
-            What::Registered => told!(info, registry::REGISTERED, "instance registered"),
-            What::Deregistered => told!(info, registry::DEREGISTERED, "instance deregistered"),
-            What::Expired => told!(warn, registry::EXPIRED, "instance expired"),
+        match self {
+            Self::Registered => told!(info, registry::REGISTERED, "instance registered"),
+            Self::Deregistered => told!(info, registry::DEREGISTERED, "instance deregistered"),
+            Self::Expired => told!(warn, registry::EXPIRED, "instance expired"),
             // No event of semantics: it is registered as before.
-            What::Unhealthy => told!(warn, None::<&str>, "instance unhealthy, not to be called"),
-            What::Healthy => told!(info, None::<&str>, "instance healthy again"),
+            Self::Unhealthy => told!(warn, None::<&str>, "instance unhealthy, not to be called"),
+            Self::Healthy => told!(info, None::<&str>, "instance healthy again"),
         }
     }
 }

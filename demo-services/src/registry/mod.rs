@@ -3,7 +3,7 @@
 //! ```text
 //! instance ── register, heartbeat, deregister ──▶ catalog ◀── /health/ready is asked ── checks
 //! caller   ── watch: waits for a newer revision ──▶  │
-//!                                                    └──▶ lines about what came and went
+//!                                                    └──▶ lines about what came and went, of no correlation
 //! ```
 //!
 //! All of it is in memory. A registry that was started anew knows nothing: heartbeats tell instances to register again, and
@@ -62,11 +62,9 @@ pub(crate) async fn open(context: &Context) -> anyhow::Result<Service> {
 
 /// The service with times of its own.
 pub(crate) fn open_with(context: &Context, settings: Settings) -> Service {
-    let (catalog, changes) = Catalog::new(settings, &context.metrics);
-    let catalog = Arc::new(catalog);
+    let catalog = Arc::new(Catalog::new(settings, &context.metrics));
     let stop = context.stop.clone();
     let work = vec![
-        catalog::tell(changes, stop.clone()),
         checks::expire(Arc::clone(&catalog), stop.clone()),
         checks::check(Arc::clone(&catalog), http_client(), stop.clone()),
     ];

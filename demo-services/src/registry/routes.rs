@@ -9,23 +9,23 @@
 //! GET    /watch                      ?revision=N&wait_ms=…  the state, once it is not that of N, or after the wait
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::StatusCode;
-use axum::routing::{get, post, put};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{Method, StatusCode};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use service::http::ErrorResponse;
 use service::shutdown::Shutdown;
 use tokio::time::{sleep, timeout};
+use utoipa::{OpenApi, ToSchema};
 
 use super::catalog::{Catalog, Listed, Snapshot, TooMany};
 use crate::kit::directory::Instance;
+use crate::kit::openapi::{self, ErrorBody, Route};
+use crate::kit::request::{Asked, Body, Segment};
 
 const BODY_BYTES_MAX: usize = 16 << 10;
 /// Of names of services, instances and switches.
@@ -37,12 +37,12 @@ const TAG_VALUE_BYTES_MAX: usize = 64;
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Debug)]
-struct Registry {
+pub(super) struct Registry {
     catalog: Arc<Catalog>,
     stop: Shutdown,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Lease {
     lease_ms: u64,
     heartbeat_ms: u64,
@@ -57,29 +57,80 @@ struct Watch {
     wait_ms: u64,
 }
 
+#[derive(Serialize, ToSchema)]
+struct Services {
+    services: Vec<Instances>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Instances {
+    name: String,
+    instances: Vec<Listed>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Discovered {
+    instances: Vec<Instance>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Switches {
+    switches: BTreeSet<String>,
+}
+
+#[derive(OpenApi)]
+#[openapi(paths(
+    openapi::document,
+    register,
+    heartbeat,
+    deregister,
+    services,
+    discover,
+    watch,
+    switches,
+    turn_on,
+    turn_off,
+))]
+struct Document;
+
 type Answer<T> = Result<T, ErrorResponse>;
 
 pub(super) fn router(catalog: Arc<Catalog>, stop: Shutdown) -> Router {
-    Router::new()
-        .route("/api/v1/instances", post(register))
-        .route("/api/v1/instances/{id}", axum::routing::delete(deregister))
-        .route("/api/v1/instances/{id}/heartbeat", put(heartbeat))
-        .route("/api/v1/services", get(services))
-        .route("/api/v1/services/{name}", get(discover))
-        .route("/api/v1/watch", get(watch))
-        .route("/api/v1/switches", get(switches))
-        .route("/api/v1/switches/{name}", put(turn_on).delete(turn_off))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(Registry { catalog, stop })
+    let description = "Instances of services, and failure switches.";
+    let document = openapi::describe(Document::openapi(), "registry", description);
+    let router = openapi::router(routes(), Registry { catalog, stop }, &document);
+    router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }
 
+pub(super) fn routes() -> Vec<Route<Registry>> {
+    vec![
+        Route::new(Method::POST, "/api/v1/instances", register),
+        Route::new(Method::DELETE, "/api/v1/instances/{id}", deregister),
+        Route::new(Method::PUT, "/api/v1/instances/{id}/heartbeat", heartbeat),
+        Route::new(Method::GET, "/api/v1/services", services),
+        Route::new(Method::GET, "/api/v1/services/{name}", discover),
+        Route::new(Method::GET, "/api/v1/watch", watch),
+        Route::new(Method::GET, "/api/v1/switches", switches),
+        Route::new(Method::PUT, "/api/v1/switches/{name}", turn_on),
+        Route::new(Method::DELETE, "/api/v1/switches/{name}", turn_off),
+    ]
+}
+
+#[utoipa::path(
+    post, path = "/api/v1/instances", request_body = Instance,
+    responses(
+        (status = 201, description = "it is called from now on, as long as it says that it is there", body = Lease),
+        (status = 400, description = "`bad_json`", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "`not_json`", body = ErrorBody),
+        (status = 422, description = "`bad_field`, `bad_name` or `bad_tags`", body = ErrorBody),
+        (status = 503, description = "`too_many_instances`", body = ErrorBody),
+    ),
+)]
 async fn register(
     State(registry): State<Registry>,
-    body: Result<Json<Instance>, JsonRejection>,
+    Body(instance): Body<Instance>,
 ) -> Answer<(StatusCode, Json<Lease>)> {
-    let Json(instance) = body.map_err(|refusal| {
-        ErrorResponse::new(refusal.status(), "bad_request", refusal.body_text())
-    })?;
     sound(&instance)?;
     registry.catalog.register(instance, Instant::now()).map_err(|TooMany { max }| {
         let message = format!("the registry has {max} instances, which is all that it takes");
@@ -92,37 +143,61 @@ async fn register(
     Ok((StatusCode::CREATED, Json(lease)))
 }
 
-async fn heartbeat(State(registry): State<Registry>, Path(id): Path<String>) -> Answer<StatusCode> {
+#[utoipa::path(
+    put, path = "/api/v1/instances/{id}/heartbeat", params(("id" = String, Path)),
+    responses(
+        (status = 204, description = "its lease begins anew"),
+        (status = 404, description = "`unknown_instance`: it is to register again", body = ErrorBody),
+    ),
+)]
+async fn heartbeat(State(registry): State<Registry>, Segment(id): Segment) -> Answer<StatusCode> {
     match registry.catalog.heartbeat(&id, Instant::now()) {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(unknown()),
     }
 }
 
-async fn deregister(
-    State(registry): State<Registry>,
-    Path(id): Path<String>,
-) -> Answer<StatusCode> {
+#[utoipa::path(
+    delete, path = "/api/v1/instances/{id}", params(("id" = String, Path)),
+    responses(
+        (status = 204, description = "it is not called any more"),
+        (status = 404, description = "`unknown_instance`", body = ErrorBody),
+    ),
+)]
+async fn deregister(State(registry): State<Registry>, Segment(id): Segment) -> Answer<StatusCode> {
     match registry.catalog.deregister(&id) {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(unknown()),
     }
 }
 
-async fn services(State(registry): State<Registry>) -> Json<Value> {
+#[utoipa::path(
+    get, path = "/api/v1/services",
+    responses(
+        (status = 200, description = "all instances, healthy or not, by service", body = Services),
+    ),
+)]
+async fn services(State(registry): State<Registry>) -> Json<Services> {
     let mut services = BTreeMap::<String, Vec<Listed>>::new();
     for listed in registry.catalog.list() {
         services.entry(listed.instance.service.clone()).or_default().push(listed);
     }
-    let named = |(name, instances)| json!({"name": name, "instances": instances});
-    Json(json!({"services": services.into_iter().map(named).collect::<Vec<_>>()}))
+    let named = |(name, instances)| Instances { name, instances };
+    Json(Services { services: services.into_iter().map(named).collect() })
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/services/{name}", params(("name" = String, Path), ("tag" = Option<Vec<String>>, Query, description = "`key:value`; all of them have to be there")),
+    responses(
+        (status = 200, description = "those that can be called", body = Discovered),
+        (status = 422, description = "`bad_tag`", body = ErrorBody),
+    ),
+)]
 async fn discover(
     State(registry): State<Registry>,
-    Path(name): Path<String>,
-    Query(query): Query<Vec<(String, String)>>,
-) -> Answer<Json<Value>> {
+    Segment(name): Segment,
+    Asked(query): Asked<Vec<(String, String)>>,
+) -> Answer<Json<Discovered>> {
     let tags = query.iter().filter(|(key, _)| key == "tag").map(|(_, tag)| {
         tag.split_once(':')
             .ok_or_else(|| bad("bad_tag", format!("the tag {tag:?} is not of the form key:value")))
@@ -134,10 +209,17 @@ async fn discover(
             |(key, value): &(&str, &str)| instance.tags.get(*key).is_some_and(|is| is == value);
         instance.service == name && tags.iter().all(has)
     });
-    Ok(Json(json!({"instances": instances})))
+    Ok(Json(Discovered { instances }))
 }
 
-async fn watch(State(registry): State<Registry>, Query(watch): Query<Watch>) -> Json<Snapshot> {
+#[utoipa::path(
+    get, path = "/api/v1/watch", params(("revision" = Option<u64>, Query, description = "what the watcher knows; 0 for nothing"), ("wait_ms" = Option<u64>, Query, description = "at most 30 s")),
+    responses(
+        (status = 200, description = "the whole state, as soon as it is another one, or after the wait", body = Snapshot),
+        (status = 400, description = "`bad_query`", body = ErrorBody),
+    ),
+)]
+async fn watch(State(registry): State<Registry>, Asked(watch): Asked<Watch>) -> Json<Snapshot> {
     let Registry { catalog, stop } = registry;
     let mut revisions = catalog.revisions();
     let news = async {
@@ -156,23 +238,45 @@ async fn watch(State(registry): State<Registry>, Query(watch): Query<Watch>) -> 
     Json(catalog.snapshot())
 }
 
-async fn switches(State(registry): State<Registry>) -> Json<Value> {
-    Json(json!({"switches": registry.catalog.snapshot().switches}))
+#[utoipa::path(
+    get, path = "/api/v1/switches",
+    responses(
+        (status = 200, description = "those that are on", body = Switches),
+    ),
+)]
+async fn switches(State(registry): State<Registry>) -> Json<Switches> {
+    Json(Switches { switches: registry.catalog.snapshot().switches })
 }
 
-async fn turn_on(registry: State<Registry>, name: Path<String>) -> Answer<Json<Value>> {
+#[utoipa::path(
+    put, path = "/api/v1/switches/{name}", params(("name" = String, Path)),
+    responses(
+        (status = 200, description = "those that are on now", body = Switches),
+        (status = 409, description = "`too_many_switches`", body = ErrorBody),
+        (status = 422, description = "`bad_name`", body = ErrorBody),
+    ),
+)]
+async fn turn_on(registry: State<Registry>, name: Segment) -> Answer<Json<Switches>> {
     turn(registry, name, true).await
 }
 
-async fn turn_off(registry: State<Registry>, name: Path<String>) -> Answer<Json<Value>> {
+#[utoipa::path(
+    delete, path = "/api/v1/switches/{name}", params(("name" = String, Path)),
+    responses(
+        (status = 200, description = "those that are on now", body = Switches),
+        (status = 409, description = "`too_many_switches`", body = ErrorBody),
+        (status = 422, description = "`bad_name`", body = ErrorBody),
+    ),
+)]
+async fn turn_off(registry: State<Registry>, name: Segment) -> Answer<Json<Switches>> {
     turn(registry, name, false).await
 }
 
 async fn turn(
     State(registry): State<Registry>,
-    Path(name): Path<String>,
+    Segment(name): Segment,
     on: bool,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<Switches>> {
     named("switch", &name)?;
     registry.catalog.turn(&name, on).map_err(|TooMany { max }| {
         let message = format!("{max} switches are on, which is all that the registry takes");

@@ -380,8 +380,8 @@ async fn what_is_too_large_or_unknown_is_refused_and_the_largest_goes_through() 
         (&post, "messages", with(&|m| m.kind = "x".repeat(129)), 400, "bad_request"),
         (&post, "messages", json!({"messages": []}), 400, "bad_request"),
         (&post, "messages", json!({"messages": vec![message("a"); 101]}), 400, "bad_request"),
-        (&post, "messages", json!({"messages": 1}), 422, "bad_request"),
-        (&post, "messages", json!("x".repeat(17 << 20)), 413, "bad_request"),
+        (&post, "messages", json!({"messages": 1}), 422, "bad_field"),
+        (&post, "messages", json!("x".repeat(17 << 20)), 413, "too_large"),
         (&post, "queues/q/receive", receive(101), 400, "bad_request"),
         (&post, "queues/none/receive", receive(1), 404, "no_queue"),
         (
@@ -396,10 +396,10 @@ async fn what_is_too_large_or_unknown_is_refused_and_the_largest_goes_through() 
             "queues/q/settle",
             json!({"settlements": [{"tag": u64::MAX, "verdict": "no"}]}),
             422,
-            "bad_request",
+            "bad_field",
         ),
         (&get, "queues/none/dead-letters", Value::Null, 404, "no_queue"),
-        (&get, "queues/q/dead-letters?after=x", Value::Null, 400, "bad_request"),
+        (&get, "queues/q/dead-letters?after=x", Value::Null, 400, "bad_query"),
         (&put, "queues/Q", declaration("lease_ms", json!(1)), 400, "bad_request"),
         (&put, "queues/q", declaration("lease_ms", json!(0)), 400, "bad_request"),
         (&put, "queues/q", declaration("deliveries_max", json!(101)), 400, "bad_request"),
@@ -428,4 +428,11 @@ async fn what_is_too_large_or_unknown_is_refused_and_the_largest_goes_through() 
     let got = take(&client, "q", LONG).await;
     assert!(got.iter().map(|delivery| &delivery.message).eq(&messages));
     open.close().await.unwrap().await;
+}
+
+#[tokio::test]
+async fn the_document_and_the_router_are_one() {
+    let broker = async |context: &Context| crate::broker::open(context, &[queue("u-1")]).await;
+    let broker = Trial::open("broker", "broker-1", broker).await;
+    broker.has_the_interface_of(&routes::routes()).await;
 }

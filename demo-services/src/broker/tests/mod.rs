@@ -15,12 +15,13 @@ use tempfile::TempDir;
 
 use super::client::Broker;
 use super::message::{Binding, Message, Queue, Settlement, Verdict};
-use super::open_with;
 use super::store::Limits;
+use super::{open_with, routes};
 use crate::kit::context::{Context, Service, Work};
 use crate::kit::directory::{Directory, Instance};
 use crate::kit::ids::Ids;
 use crate::kit::site::{Open, Site};
+use crate::kit::trial::Trial;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 

@@ -59,7 +59,7 @@ async fn an_instance_that_is_not_ready_is_left_out_until_it_answers_again() {
 
 #[test]
 fn only_failures_in_a_row_make_an_instance_unhealthy() {
-    let (catalog, _changes) = Catalog::new(PATIENT, &Metrics::new());
+    let catalog = Catalog::new(PATIENT, &Metrics::new());
     let now = Instant::now();
     catalog.register(instance("stock-1", nowhere()), now).unwrap();
     let healthy = |answers: &[bool]| {
@@ -122,8 +122,8 @@ async fn what_is_too_much_is_refused() {
         (changed("tags", json!({"": "x"})), 422, "bad_tags"),
         (changed("tags", json!({"a:b": "x"})), 422, "bad_tags"),
         (changed("tags", json!({"a": long})), 422, "bad_tags"),
-        (changed("address", json!("nowhere")), 422, "bad_request"),
-        (changed("service", json!("x".repeat(17 << 10))), 413, "bad_request"),
+        (changed("address", json!("nowhere")), 422, "bad_field"),
+        (changed("service", json!("x".repeat(17 << 10))), 413, "too_large"),
     ] {
         let (found, answer) =
             registry.ask(Method::POST, "/api/v1/instances", Some(body.clone())).await;
@@ -135,7 +135,7 @@ async fn what_is_too_much_is_refused() {
 
 #[test]
 fn there_is_an_end_to_instances_and_switches() {
-    let (catalog, _changes) = Catalog::new(PATIENT, &Metrics::new());
+    let catalog = Catalog::new(PATIENT, &Metrics::new());
     let now = Instant::now();
     for number in 0..1_024 {
         catalog.register(instance(&format!("stock-{number}"), nowhere()), now).unwrap();
@@ -190,4 +190,10 @@ async fn what_comes_and_goes_is_told_without_a_correlation() {
             (&json!("127.0.0.1"), &json!(9))
         );
     }
+}
+
+#[tokio::test]
+async fn the_document_and_the_router_are_one() {
+    let registry = Trial::open("registry", "registry-1", async |context| open(context).await);
+    registry.await.has_the_interface_of(&routes::routes()).await;
 }

@@ -32,6 +32,7 @@ use crate::kit::client::tests::{lines_of, telemetry_of_two};
 use crate::kit::directory::{Directory, Instance};
 use crate::kit::ids::Ids;
 use crate::kit::registration::keep_registered;
+use crate::kit::trial::Trial;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -80,7 +81,7 @@ impl Running {
         let mut tasks = JoinSet::new();
         match telemetry {
             Some(telemetry) => {
-                router = telemetry.observe(router);
+                router = telemetry.quiet(router);
                 for work in work {
                     tasks.spawn(telemetry.scope(work));
                 }
