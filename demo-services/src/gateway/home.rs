@@ -11,6 +11,7 @@ use axum::http::Method;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use service::http::JsonLine;
 use service::semantics::record;
@@ -32,7 +33,15 @@ struct Part {
     path: &'static str,
     for_users: bool,
     /// What of the service's answer is shown.
-    shown: fn(Value) -> Value,
+    shown: fn(Value) -> serde_json::Result<Value>,
+}
+
+/// What is read of inventory's answer.
+#[derive(Deserialize)]
+struct Level {
+    sku: String,
+    on_hand: i64,
+    reserved: i64,
 }
 
 static PARTS: [Part; 4] = [
@@ -41,7 +50,7 @@ static PARTS: [Part; 4] = [
         service: "catalog",
         path: "/api/v1/products?page=1&limit=6",
         for_users: false,
-        shown: std::convert::identity,
+        shown: Ok,
     },
     Part {
         name: "in_stock",
@@ -50,19 +59,13 @@ static PARTS: [Part; 4] = [
         for_users: false,
         shown: in_stock,
     },
-    Part {
-        name: "cart",
-        service: "catalog",
-        path: "/api/v1/cart",
-        for_users: true,
-        shown: std::convert::identity,
-    },
+    Part { name: "cart", service: "catalog", path: "/api/v1/cart", for_users: true, shown: Ok },
     Part {
         name: "profile",
         service: "users",
         path: "/api/v1/users/{me}",
         for_users: true,
-        shown: std::convert::identity,
+        shown: Ok,
     },
 ];
 
@@ -87,11 +90,10 @@ async fn home(State(gateway): State<Arc<Gateway>>, asking: Asking) -> Response {
 }
 
 /// What can be had; how many there are is for who runs the shop.
-fn in_stock(levels: Value) -> Value {
-    let number = |level: &Value, key: &str| level[key].as_i64().unwrap_or(0);
-    let levels = levels.as_array().into_iter().flatten();
-    let there = levels.filter(|level| number(level, "on_hand") > number(level, "reserved"));
-    there.map(|level| level["sku"].clone()).collect()
+fn in_stock(levels: Value) -> serde_json::Result<Value> {
+    let levels: Vec<Level> = serde_json::from_value(levels)?;
+    let there = levels.into_iter().filter(|level| level.on_hand > level.reserved);
+    Ok(there.map(|level| level.sku).collect())
 }
 
 impl Gateway {
@@ -106,6 +108,7 @@ impl Gateway {
         if !answer.status.is_success() {
             return Err("refused");
         }
-        answer.json().map(part.shown).map_err(|error| error.error_type())
+        let body = answer.json().map_err(|error| error.error_type())?;
+        (part.shown)(body).map_err(|_| "bad_answer")
     }
 }

@@ -12,8 +12,8 @@
 //!                   "keep": { "user": "user_id" } } } ] }
 //! ```
 //!
-//! * `items[].sku` is that field of each item, of which there has to be one at least. Types are `text`, `int`, `number`,
-//!   `bool`, `list` and `object`; a `?` behind one says that it may be null or absent.
+//! * `items[].sku` is that field of each item, of which there has to be one at least; `[].sku` if the answer is a list.
+//!   Types are `text`, `int`, `number`, `bool`, `list` and `object`; a `?` behind one says that it may be null or absent.
 //! * `keep` gives fields names; `{user}` in a later path or header is what was kept.
 
 use std::collections::BTreeMap;
@@ -148,7 +148,7 @@ fn check(value: &Value, path: &str, kind: &str) -> Result<(), String> {
     let (step, rest) = path.split_once('.').unwrap_or((path, ""));
     let name = step.trim_end_matches("[]");
     let (plain, may_be_absent) = (kind.trim_end_matches('?'), kind.ends_with('?'));
-    let found = &value[name];
+    let found = if name.is_empty() { value } else { &value[name] };
     let of = |value: &Value| match rest {
         "" => is(value, plain, may_be_absent),
         rest => check(value, rest, kind),

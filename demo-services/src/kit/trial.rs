@@ -1,5 +1,6 @@
 //! A service on trial: opened as the shop opens it, on a port of its own, with a log that can be read afterwards.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use tempfile::TempDir;
 
 use super::client::http_client;
 use super::context::{Context, Service};
-use super::directory::Directory;
+use super::directory::{Directory, Instance};
 use super::ids::Ids;
 use super::openapi::{self, Route};
 use super::site::{Open, Site};
@@ -22,6 +23,7 @@ pub(crate) struct Trial {
     pub(crate) directory: Directory,
     /// `keys/`, `data/`, and the log.
     pub(crate) folder: TempDir,
+    service: &'static str,
     instance: String,
     client: Client,
     open: Open,
@@ -63,7 +65,17 @@ impl Trial {
         let addr = site.addr;
         let open = site.serve(open(&context).await.unwrap());
         let client = http_client();
-        Self { addr, directory, folder, instance: instance.to_owned(), client, open }
+        Self { addr, directory, folder, service, instance: instance.to_owned(), client, open }
+    }
+
+    /// How others find it.
+    pub(crate) fn instance(&self) -> Instance {
+        Instance {
+            service: self.service.to_owned(),
+            id: self.instance.clone(),
+            address: self.addr,
+            tags: BTreeMap::new(),
+        }
     }
 
     /// Sends a request with a body of any text, and headers.

@@ -4,8 +4,34 @@ use serde_json::json;
 
 use super::steps::PLACE_ORDER;
 use super::{open, routes};
+use crate::kit::context::Context;
 use crate::kit::contract;
+use crate::kit::directory::Directory;
 use crate::kit::trial::Trial;
+use crate::{catalog, inventory, payments, shipping};
+
+/// Orders, with all whom it asks.
+async fn orders() -> (Trial, [Trial; 4]) {
+    let neighbours = [
+        Trial::open("catalog", "catalog-1", async |context| catalog::open(context).await).await,
+        Trial::open("inventory", "inventory-1", async |context| inventory::open(context).await)
+            .await,
+        Trial::open("payments", "payments-1", async |context| payments::open(context).await).await,
+        Trial::open("shipping", "shipping-1", async |context| shipping::open(context).await).await,
+    ];
+    let directory = Directory::fixed(neighbours.iter().map(Trial::instance).collect());
+    let open = async |context: &Context| open(&Context { directory, ..context.clone() }).await;
+    (Trial::open("orders", "orders-1", open).await, neighbours)
+}
+
+#[tokio::test]
+async fn contracts_with_consumers_are_kept() {
+    for contract in contract::with_provider("orders") {
+        let (orders, _neighbours) = orders().await;
+        let faults = contract::faults(&contract, &orders).await;
+        assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}
 
 #[tokio::test]
 async fn the_document_and_the_router_are_one() {

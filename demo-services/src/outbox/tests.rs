@@ -9,7 +9,7 @@ use super::*;
 use crate::broker::{self, Binding, Broker, Queue};
 use crate::kit::context::{Context, Service};
 use crate::kit::database::Database;
-use crate::kit::directory::{Directory, Instance};
+use crate::kit::directory::Directory;
 use crate::kit::trial::Trial;
 
 fn message(id: &str, header: &str) -> Message {
@@ -35,12 +35,7 @@ async fn a_message_that_the_broker_never_takes_is_set_aside_and_those_around_it_
     let broker =
         async |context: &Context| broker::open(context, std::slice::from_ref(&queue)).await;
     let broker = Trial::open("broker", "broker-1", broker).await;
-    let directory = Directory::fixed(vec![Instance {
-        service: "broker".to_owned(),
-        id: "broker-1".to_owned(),
-        address: broker.addr,
-        tags: BTreeMap::new(),
-    }]);
+    let directory = Directory::fixed(vec![broker.instance()]);
     let folder = tempfile::tempdir().unwrap();
     let database = Database::open(&folder.path().join("orders.db"), &[TABLE]).await.unwrap();
     let written = database.run(|tx| {
