@@ -67,8 +67,13 @@ impl Server {
 
     /// The figures of now.
     pub(super) async fn stats(&self) -> Result<Stats, StoreError> {
-        let (stats, lapsed) = self.write(stats::stats).await?;
+        let (mut stats, lapsed) = self.write(stats::stats).await?;
         self.tell(&lapsed);
+        for queue in &mut stats.queues {
+            // Each who asks has the waker, and so has the map.
+            let held = self.waker(&queue.name).map_or(0, |waker| Arc::strong_count(&waker));
+            queue.consumers = held.saturating_sub(2) as u64;
+        }
         self.figures.set(&stats);
         Ok(stats)
     }

@@ -27,6 +27,8 @@ pub(super) struct QueueStats {
     pub(super) leased: u64,
     pub(super) scheduled: u64,
     pub(super) dead_letters: u64,
+    /// Consumers that are asking for messages now.
+    pub(super) consumers: u64,
     /// How long the first of those that are not dead has been there.
     pub(super) oldest_ms: Option<i64>,
 }

@@ -81,10 +81,8 @@ impl Shop {
         let id = match self.order(key, order).await.and_then(id_in) {
             Some(id) => id,
             None => {
-                let url = format!("http://{}/api/v1/orders", self.at("orders-1"));
-                let again = || self.client.post(&url).header("idempotency-key", key).json(order);
-                until("the order is taken", async || Self::answer(again()).await.and_then(id_in))
-                    .await
+                let again = async || self.order_at_orders(key, order).await.and_then(id_in);
+                until("the order is taken", again).await
             }
         };
         self.end_of(&id).await

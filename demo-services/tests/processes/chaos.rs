@@ -29,7 +29,7 @@ const SWITCHES: [&str; 8] = [
 ];
 const ORDERS_PER_SECOND: u64 = 10;
 /// Between two things that happen.
-const PAUSE_MS: std::ops::Range<u64> = 100..1_200;
+const PAUSE_MS: std::ops::Range<u64> = 100..3_000;
 /// How long somebody is dead, and how long a switch is on.
 const DEAD_MS: std::ops::Range<u64> = 0..1_200;
 const ON_MS: std::ops::Range<u64> = 200..1_500;

@@ -1,12 +1,12 @@
 //! A database belongs to one process: nobody else reads it while that runs, and its successor waits until it is gone.
 
-use std::time::Duration;
+use std::fs;
 
 use demo_services::CARD_GOOD;
 use tokio::process::Command;
 
 use super::asking::{new_key, order_of};
-use super::shop::{EVERYBODY, Shop};
+use super::shop::{EVERYBODY, Shop, until};
 
 const READ: &str = "
 import sqlite3, sys
@@ -56,8 +56,16 @@ async fn one_that_is_started_while_its_predecessor_ends_waits_for_the_database()
     let mut shop = Shop::open(&EVERYBODY).await;
     for id in ["inventory-1", "orders-1", "broker-1", "notifications-1"] {
         let successor = shop.begin(id, &[]);
-        // Long enough for it to come to the lock, and shorter than it waits there.
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let process = successor.id().unwrap();
+        let (service, _) = id.rsplit_once('-').unwrap();
+        let database = shop.data().join(format!("{id}/{service}.db"));
+        until("it is at the lock", async || {
+            let mut files = fs::read_dir(format!("/proc/{process}/fd")).ok()?.flatten();
+            files
+                .any(|file| fs::read_link(file.path()).is_ok_and(|to| to == database))
+                .then_some(())
+        })
+        .await;
         shop.kill(id).await;
         shop.ready(id, successor).await;
     }

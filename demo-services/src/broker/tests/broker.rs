@@ -213,7 +213,7 @@ async fn whoever_waits_is_woken_by_a_message() {
             let client = client.clone();
             async move { (take(&client, "q", LONG).await, Instant::now()) }
         });
-        tokio::time::sleep(SHORT).await;
+        place.asked("q", 1).await;
         let id = format!("m-{number}");
         let began = Instant::now();
         client.publish(&[message(&id)]).await.unwrap();
@@ -260,7 +260,7 @@ async fn a_broker_that_stops_lets_those_go_who_wait() {
         let client = client.clone();
         async move { client.receive("q", 1, LONG).await }
     });
-    tokio::time::sleep(SHORT).await;
+    place.asked("q", 1).await;
     open.close().await.unwrap().await;
     assert!(waiting.await.unwrap().unwrap().is_empty());
     assert!(began.elapsed() < LONG / 2);
@@ -328,7 +328,7 @@ async fn what_the_broker_does_is_counted_by_queue() {
     take(&client, "q", LONG).await;
     place.queue("q").await;
     let url = format!("http://{}/metrics", place.address);
-    let metrics = http().get(url).send().await.unwrap().text().await.unwrap();
+    let metrics = http_client().get(url).send().await.unwrap().text().await.unwrap();
     for line in [
         r#"published_total{queue="q"} 3"#,
         r#"delivered_total{queue="q"} 4"#,

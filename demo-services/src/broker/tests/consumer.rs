@@ -186,9 +186,8 @@ async fn a_dead_consumer_takes_nothing_until_the_switch_is_off() {
     until(async || (seen(&handled).len() == 1).then_some(())).await;
     place.directory.turn("dead-consumer.notifications", true);
     // It hears of the switch while it waits for a message, and lets go.
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    place.asked("notifications", 0).await;
     client.publish(&[message("b")]).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(
         (seen(&handled).len(), &place.queue("notifications").await["ready"]),
         (1, &json!(1))

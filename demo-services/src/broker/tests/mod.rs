@@ -17,6 +17,7 @@ use super::client::Broker;
 use super::message::{Binding, Message, Queue, Settlement, Verdict};
 use super::store::Limits;
 use super::{open_with, routes};
+use crate::kit::client::http_client;
 use crate::kit::context::{Context, Service, Work};
 use crate::kit::directory::{Directory, Instance};
 use crate::kit::ids::Ids;
@@ -105,7 +106,7 @@ impl Place {
         body: &Value,
     ) -> (u16, Option<String>, Value) {
         let url = format!("http://{}/api/v1/{path}", self.address);
-        let request = http().request(method, url).json(body);
+        let request = http_client().request(method, url).json(body);
         let answer = request.send().await.unwrap();
         let status = answer.status().as_u16();
         let retry_after = answer.headers().get("retry-after");
@@ -131,6 +132,11 @@ impl Place {
             .clone()
     }
 
+    /// Waits until so many ask a queue for messages.
+    async fn asked(&self, queue: &str, consumers: u64) {
+        until(async || (self.queue(queue).await["consumers"] == consumers).then_some(())).await;
+    }
+
     /// Ids and reasons of its dead letters.
     async fn dead_letters(&self, queue: &str) -> Vec<(String, String)> {
         let page = self.get(&format!("queues/{queue}/dead-letters")).await;
@@ -146,11 +152,6 @@ impl Place {
         let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter(|line| line["event_name"] == event).collect()
     }
-}
-
-fn http() -> reqwest::Client {
-    let client = reqwest::Client::builder().no_proxy();
-    client.tls_backend_preconfigured(service::tls::no_trust()).build().unwrap()
 }
 
 /// Bound to all of exchange `shop`.
