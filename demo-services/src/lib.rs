@@ -15,6 +15,7 @@
 //! traffic        shoppers
 //! check          holds the accounts of all services against each other
 //! scenario       each pattern alone, with its failure
+//! switches       what can be broken while the shop runs
 //! ```
 //!
 //! The services know nothing of logq: they write lines of JSON and send spans, as any other system would.
@@ -36,6 +37,7 @@ mod saga;
 pub mod scenario;
 mod shipping;
 mod shop;
+mod switches;
 mod topology;
 mod traffic;
 mod users;
@@ -45,5 +47,6 @@ pub use crate::payments::{CARD_DECLINED, CARD_GOOD, CARD_SLOW, CARD_SLOW_ONCE};
 pub use crate::run::{
     DemoOptions, ServiceOptions, Started, check, place_orders, run, run_services, turn,
 };
+pub use crate::switches::SWITCHES;
 pub use crate::topology::topology;
 pub use crate::traffic::{Placed, Rate};

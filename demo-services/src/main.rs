@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Parser, Subcommand};
 use demo_services::scenario::{self, SCENARIOS};
-use demo_services::{DemoOptions, Rate, ServiceOptions};
+use demo_services::{DemoOptions, Rate, SWITCHES, ServiceOptions};
 use reqwest::Url;
 use service::shutdown::Shutdown;
 use tokio::sync::oneshot;
@@ -125,10 +126,18 @@ struct Registry {
 
 #[derive(Debug, Args)]
 struct Switch {
-    /// Which one; the README has them
+    /// Which one
+    #[arg(value_parser = switches())]
     name: String,
     #[command(flatten)]
     at: Registry,
+}
+
+/// Their names, each with what it breaks.
+fn switches() -> PossibleValuesParser {
+    let named =
+        |(name, breaks): &(&'static str, &'static str)| PossibleValue::new(*name).help(*breaks);
+    SWITCHES.iter().map(named).collect::<Vec<_>>().into()
 }
 
 #[derive(Debug, Args)]

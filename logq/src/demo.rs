@@ -86,7 +86,12 @@ impl Demo {
         let logs = data.join(LOGS);
         let spans_to = format!("http://{}", reachable(collector));
         let places = ShopPlaces { data: data.join(SHOP), logs: logs.clone(), spans_to, insecure };
-        let ports = [free_if_taken(gateway), free_if_taken(REGISTRY_HTTP)];
+        // Nobody has it yet, but the gateway is about to.
+        let registry = match gateway == REGISTRY_HTTP {
+            true => SocketAddr::new(gateway.ip(), 0),
+            false => free_if_taken(REGISTRY_HTTP),
+        };
+        let ports = [free_if_taken(gateway), registry];
         let shop = start_shop(&places, ports).await;
         let (shop, at) = shop.context("cannot start the demo shop")?;
         let wanted = std::env::var(AGENT_HTTP_VARIABLE).unwrap_or(AGENT_HTTP.to_owned());
@@ -161,7 +166,6 @@ impl Demo {
         let correlation_id = correlation_id.and_then(|id| id.to_str().ok());
         let correlation_id = correlation_id.context("the shop's answer has no correlation id")?;
         let title = match answer.status().as_u16() {
-            201 => "an order that was paid",
             504 => {
                 "an order that failed: its payment timed out twice, and what was done before is undone"
             }

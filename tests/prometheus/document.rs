@@ -131,7 +131,7 @@ pub(crate) fn page(told: &Told) -> String {
     assert_eq!(left.keys().collect::<Vec<_>>(), Vec::<&String>::new(), "of which role are these?");
     let of_agent = "The agent of `logq up --demo`, and `logq-agent` or `logq run agent`.";
     section(&mut page, "Agent", of_agent, &without(agent));
-    let of_shop = "The gateway, and the other services of the demo at ports of their own, beside `http_server_request_duration_seconds` and the figures of its process.";
+    let of_shop = "The gateway of the demo, beside `http_server_request_duration_seconds` and the figures of its process. The other services have theirs at `/metrics` of their ports: those of a client like the gateway's, and a few of what they do.";
     section(&mut page, "Shop", of_shop, &without(shop));
     page
 }

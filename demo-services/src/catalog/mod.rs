@@ -25,11 +25,9 @@ use crate::kit::database::Database;
 use crate::kit::directory::Directory;
 use crate::kit::openapi::{self, Route};
 use crate::kit::web;
+use crate::switches::{FLAKY_CATALOG, SLOW_CATALOG};
 
-/// Failure switch: every second read is refused.
-const FLAKY: &str = "flaky-catalog";
-/// Failure switch: the first instance is slow to read.
-const SLOW: &str = "slow-catalog";
+/// The one that the switch makes slow.
 const SLOW_INSTANCE: &str = "catalog-1";
 const SLOW_FOR: Duration = Duration::from_millis(500);
 
@@ -93,10 +91,10 @@ fn routes() -> Vec<Route<Catalog>> {
 impl Catalog {
     /// What the failure switches do to a read of products.
     async fn stumble(&self) -> Result<(), ErrorResponse> {
-        if self.is_slow_one && self.directory.is_on(SLOW) {
+        if self.is_slow_one && self.directory.is_on(SLOW_CATALOG) {
             tokio::time::sleep(SLOW_FOR).await;
         }
-        if self.directory.is_on(FLAKY)
+        if self.directory.is_on(FLAKY_CATALOG)
             && self.flaky_reads.fetch_add(1, Ordering::Relaxed).is_multiple_of(2)
         {
             let message = "the catalog is flaky; try again";

@@ -5,9 +5,10 @@ use std::time::Instant;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-use super::{FLAKY, SLOW, SLOW_FOR, open, routes};
+use super::{SLOW_FOR, open, routes};
 use crate::kit::contract;
 use crate::kit::trial::{Answer, Trial};
+use crate::switches::{FLAKY_CATALOG, SLOW_CATALOG};
 
 const ADA: (&str, &str) = ("u-ada", "customer");
 const BOB: (&str, &str) = ("u-bob", "customer");
@@ -258,7 +259,7 @@ async fn what_cannot_be_answered_is_refused_with_a_code() {
 async fn a_flaky_catalog_refuses_every_second_read() {
     let catalog = catalog().await;
     let mut seen = Vec::new();
-    catalog.directory.turn(FLAKY, true);
+    catalog.directory.turn(FLAKY_CATALOG, true);
     for path in
         ["/api/v1/products", "/api/v1/products/cup", "/api/v1/search?q=tea", "/api/v1/products/cup"]
     {
@@ -273,7 +274,7 @@ async fn a_flaky_catalog_refuses_every_second_read() {
     assert_eq!(seen, [flaky.clone(), good.clone(), flaky, good.clone()]);
     assert_eq!(catalog.ask(Method::GET, "/api/v1/cart", ADA).await.status, 200);
     assert_eq!(catalog.ask(Method::GET, "/api/v1/cart", ADA).await.status, 200);
-    catalog.directory.turn(FLAKY, false);
+    catalog.directory.turn(FLAKY_CATALOG, false);
     for _ in 0..2 {
         assert_eq!(read(&catalog, "/api/v1/products").await.status, 200);
     }
@@ -282,9 +283,9 @@ async fn a_flaky_catalog_refuses_every_second_read() {
 #[tokio::test]
 async fn of_a_slow_catalog_the_first_instance_is_slow() {
     for (name, switch, is_slow) in [
-        ("catalog-1", SLOW, true),
+        ("catalog-1", SLOW_CATALOG, true),
         ("catalog-1", "slow-payments", false),
-        ("catalog-2", SLOW, false),
+        ("catalog-2", SLOW_CATALOG, false),
     ] {
         let catalog = instance(name).await;
         catalog.directory.turn(switch, true);

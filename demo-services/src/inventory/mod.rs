@@ -37,8 +37,9 @@ use crate::kit::openapi::{self, ErrorBody, Route};
 use crate::kit::request::{Body, Segment};
 use crate::kit::rows::{self, Row};
 use crate::kit::web::{elapsed_ms, unavailable};
+use crate::switches;
 
-pub(crate) use self::stock::Item;
+use self::stock::Item;
 
 /// Different items of one reservation.
 const ITEMS_MAX: usize = 50;
@@ -142,7 +143,7 @@ async fn reserve(
         let message = format!("a reservation has 1 to {ITEMS_MAX} items, each at least once");
         return Err(ErrorResponse::new(StatusCode::BAD_REQUEST, "bad_items", message));
     }
-    let is_out = inventory.context.directory.is_on("out-of-stock");
+    let is_out = inventory.context.directory.is_on(switches::OUT_OF_STOCK);
     inventory.change(key, Change::reserve(order_id, items, is_out)).await
 }
 
@@ -179,7 +180,7 @@ async fn commit(
     Segment(order): Segment,
     key: Key,
 ) -> Result<Response, ErrorResponse> {
-    if inventory.context.directory.is_on("failing-commits") {
+    if inventory.context.directory.is_on(switches::FAILING_COMMITS) {
         return Err(unavailable("shelves_down", "nothing leaves the shelves at the moment"));
     }
     inventory.change(key, Change::of(order, Kind::Commit)).await

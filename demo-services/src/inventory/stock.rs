@@ -54,9 +54,9 @@ const DELIVERY: u32 = 1_000;
 
 /// Some of something.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
-pub(crate) struct Item {
-    pub(crate) sku: String,
-    pub(crate) quantity: u32,
+pub(super) struct Item {
+    pub(super) sku: String,
+    pub(super) quantity: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

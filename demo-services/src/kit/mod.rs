@@ -8,6 +8,7 @@
 
 pub(crate) mod abort;
 pub(crate) mod backoff;
+pub(crate) mod card;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod context;

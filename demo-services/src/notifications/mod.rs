@@ -24,7 +24,6 @@ use crate::kit::context::{Context, Service};
 use crate::kit::database::Database;
 use crate::kit::openapi::{self, ErrorBody, Route};
 use crate::kit::rows::{self, Row};
-use crate::orders::EXCHANGE;
 use crate::outbox::inbox;
 
 const TABLE: &str = "
@@ -35,6 +34,9 @@ const TABLE: &str = "
         at_ms INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX letters_by_order ON letters (order_id);";
+
+/// Where orders says what becomes of orders.
+const EXCHANGE: &str = "orders";
 
 /// What the shop's checker looks at.
 #[derive(Debug, Serialize, ToSchema)]

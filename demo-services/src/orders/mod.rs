@@ -1,7 +1,8 @@
 //! Orders: places them, by a saga over inventory, payments and shipping ([`steps`]). `POST /api/v1/orders` answers when
 //! the saga has ended, or with 202 if that takes longer than its caller should wait; the order goes on then.
 //!
-//! Failure switch: `killed-orchestrator` stops the saga's coordinator wherever it stands.
+//! Failure switches: `killed-orchestrator` stops the saga's coordinator wherever it stands; `forgotten-keys` has every
+//! order placed anew, whatever its idempotency key.
 
 mod prices;
 mod show;
@@ -20,7 +21,7 @@ use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service::http::ErrorResponse;
-use service::semantics::database;
+use service::semantics::{database, record};
 use tokio::time::timeout;
 use tracing::{info, warn};
 use utoipa::{OpenApi, ToSchema};
@@ -29,7 +30,7 @@ use self::prices::Prices;
 use self::steps::PLACE_ORDER;
 use crate::broker::Broker;
 use crate::idempotency::{Answer, Key};
-use crate::inventory::Item;
+use crate::kit::card::card_shown;
 use crate::kit::client::{BreakerPolicy, Dependency, Policy};
 use crate::kit::context::{Context, Service, Work};
 use crate::kit::database::{Database, DatabaseError};
@@ -39,14 +40,14 @@ use crate::kit::request::Body;
 use crate::kit::rows::{self, Row};
 use crate::kit::web::unavailable;
 use crate::outbox::{self, Outbox};
-use crate::payments::card_shown;
 use crate::saga;
 use crate::saga::coordinator::Coordinator;
 use crate::saga::instance::State as SagaState;
 use crate::saga::store::Run;
+use crate::switches;
 
 /// Where it says what becomes of orders.
-pub(crate) const EXCHANGE: &str = "orders";
+const EXCHANGE: &str = "orders";
 
 const MIGRATIONS: &[&str] = &[store::TABLE, saga::store::TABLES, outbox::TABLE];
 /// Different items of an order, and how many of each.
@@ -63,6 +64,13 @@ struct Place {
     customer: String,
     items: Vec<Item>,
     card: String,
+}
+
+/// So many of something.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+struct Item {
+    sku: String,
+    quantity: u32,
 }
 
 #[derive(Debug)]
@@ -184,6 +192,7 @@ async fn place(
     caller: Caller,
     Body(order): Body<Place>,
 ) -> Result<Response, ErrorResponse> {
+    let key = orders.remembered(key);
     let (customer, items) = (order.customer.clone(), order.items.len());
     let placement = Placement::of(order, key, caller.user);
     // What was placed already is not looked up again: prices change, and the catalog may be away.
@@ -220,6 +229,15 @@ async fn place(
 }
 
 impl Orders {
+    /// The key, or one that nobody sent before if that failure switch is on.
+    fn remembered(&self, key: String) -> String {
+        if !self.context.directory.is_on(switches::FORGOTTEN_KEYS) {
+            return key;
+        }
+        warn!({ record::ERROR_TYPE } = "key_forgotten", "idempotency key is forgotten");
+        format!("{key} {}", self.context.ids.short("forgotten"))
+    }
+
     async fn amount_of(&self, order: &Place) -> Result<u64, ErrorResponse> {
         let refused = |code, message: String| {
             Err(ErrorResponse::new(StatusCode::UNPROCESSABLE_ENTITY, code, message))

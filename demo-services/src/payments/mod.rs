@@ -34,12 +34,14 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use self::ledger::{Movement, Payment};
 use crate::idempotency::{self, Answer, Key, once};
+use crate::kit::card::card_shown;
 use crate::kit::context::{Context, Service};
 use crate::kit::database::Database;
 use crate::kit::openapi::{self, ErrorBody, Route};
 use crate::kit::request::{Asked, Body, Segment};
 use crate::kit::rows::{self, Row};
 use crate::kit::web::{elapsed_ms, unavailable};
+use crate::switches;
 
 /// A card that is authorised, as is any that is not named here.
 pub const CARD_GOOD: &str = "4000000000000077";
@@ -138,7 +140,7 @@ impl Payments {
         let answer = answer.await?;
         if !answer.replayed {
             tell(&told, &answer, began);
-            if self.context.directory.is_on("late-commit") {
+            if self.context.directory.is_on(switches::LATE_COMMIT) {
                 warn!(order_id = told.order, "answer is held back after the commit");
                 tokio::time::sleep(self.context.step_timeout * 2).await;
             }
@@ -192,7 +194,8 @@ async fn authorise(
 ) -> Result<Response, ErrorResponse> {
     info!(order_id, amount_cents, card = card_shown(&card), "authorisation requested");
     payments.process(&order_id, &card).await;
-    let declined = card == CARD_DECLINED || payments.context.directory.is_on("declined-cards");
+    let declined =
+        card == CARD_DECLINED || payments.context.directory.is_on(switches::DECLINED_CARDS);
     let authorisation = payments.context.ids.short("auth");
     let movement =
         Movement::authorise(order_id, amount_cents, card_shown(&card), authorisation, declined);
@@ -249,7 +252,7 @@ async fn refund(
     Segment(order): Segment,
     key: Key,
 ) -> Result<Response, ErrorResponse> {
-    if payments.context.directory.is_on("failing-refunds") {
+    if payments.context.directory.is_on(switches::FAILING_REFUNDS) {
         return Err(unavailable("refunds_down", "refunds are not possible at the moment"));
     }
     payments.moved(key, Movement::of(order, ledger::Kind::Refund)).await
@@ -281,10 +284,4 @@ async fn ledger_of(
 async fn account(State(payments): State<Arc<Payments>>) -> Result<Response, ErrorResponse> {
     let account = payments.database.run(ledger::account).await?;
     Ok(JsonLine(account).into_response())
-}
-
-/// The last four digits; the rest of a card's number has no place in a log or a database.
-pub(crate) fn card_shown(card: &str) -> String {
-    let tail = card.char_indices().rev().nth(3).map_or("", |(at, _)| &card[at..]);
-    format!("…{tail}")
 }

@@ -27,6 +27,7 @@ use crate::kit::clock::now_ms;
 use crate::kit::context::Context;
 use crate::kit::database::Database;
 use crate::outbox::Outbox;
+use crate::switches::KILLED_ORCHESTRATOR;
 
 /// Sagas that are driven at once; further ones wait in the database.
 const DRIVEN_MAX: usize = 256;
@@ -36,8 +37,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// have something to undo.
 const FOUND_WITHIN: Duration = Duration::from_secs(10);
 const FOUND_INTERVAL: Duration = Duration::from_millis(20);
-/// The failure switch.
-pub(crate) const KILLED: &str = "killed-orchestrator";
 
 /// Cheap to clone.
 #[derive(Clone, Debug)]
@@ -218,7 +217,7 @@ impl Shared {
     }
 
     pub(super) fn is_killed(&self) -> bool {
-        self.context.directory.is_on(KILLED)
+        self.context.directory.is_on(KILLED_ORCHESTRATOR)
     }
 
     /// Waits until there is somebody to ask. Right after a start nobody is known, and a saga that goes on then would fail.

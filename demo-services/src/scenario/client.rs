@@ -17,10 +17,9 @@ use super::stage::{Answered, Stage};
 use crate::kit::client::{Balance, Call, Dependency, Policy};
 use crate::kit::context::Context;
 use crate::kit::ids::Ids;
+use crate::switches::{FLAKY_CATALOG, SLOW_CATALOG};
 
 const CATALOGS: [&str; 3] = ["catalog-1", "catalog-2", "catalog-3"];
-const FLAKY: &str = "flaky-catalog";
-const SLOW: &str = "slow-catalog";
 /// One after the other, of which each of three instances has a third.
 const READS: u64 = 300;
 /// A read may have been tried again on a machine that is busy.
@@ -152,14 +151,14 @@ pub(super) async fn least_connections(stage: &mut Stage) -> anyhow::Result<()> {
     let even = share(stage).await?;
     ensure!(even.iter().all(|count| *count >= total / 10), "not shared: {even:?}");
     stage.saw(format!("{total} reads of {CALLERS} callers; the instances had {even:?}"));
-    stage.turn(SLOW, true).await?;
+    stage.turn(SLOW_CATALOG, true).await?;
     let slow = share(stage).await?;
     ensure!(slow[0] * 2 < slow[1].min(slow[2]), "the slow one has much: {slow:?}");
     stage.saw(format!("catalog-1 is slow: {slow:?}, and nobody has to know that it is"));
     let read_once = read(stage).await?;
     read_once.expect(200, "a read with a slow instance")?;
     stage.leaves(&read_once, "completed", None, "a read with a slow instance");
-    stage.turn(SLOW, false).await?;
+    stage.turn(SLOW_CATALOG, false).await?;
     let even = share(stage).await?;
     ensure!(even[0] >= total / 10, "it is well again, and had {even:?}");
     stage.saw(format!("it is quick again: {even:?}"));
@@ -180,7 +179,7 @@ pub(super) async fn retry(stage: &mut Stage) -> anyhow::Result<()> {
         read(stage).await?.expect(200, "a read")?;
     }
     stage.saw(format!("{TRIES} reads, nothing is wrong: all are answered"));
-    stage.turn(FLAKY, true).await?;
+    stage.turn(FLAKY_CATALOG, true).await?;
     let found = successes(&hasty, TRIES).await;
     ensure!(found == TRIES / 2, "{found} of {TRIES} reads are answered that are tried once");
     stage.saw(format!("every second try fails; tried once: {found} of {TRIES} are answered"));
@@ -201,7 +200,7 @@ pub(super) async fn retry(stage: &mut Stage) -> anyhow::Result<()> {
             );
         }
     }
-    stage.turn(FLAKY, false).await?;
+    stage.turn(FLAKY_CATALOG, false).await?;
     let found = successes(&hasty, TRIES).await;
     ensure!(found == TRIES, "{found} of {TRIES} reads are answered when all is well again");
     stage.saw(format!("well again: {found} of {TRIES} at the first try"));

@@ -3,6 +3,7 @@
 use anyhow::ensure;
 
 use super::stage::Stage;
+use crate::switches::DEAD_CONSUMER;
 
 const ORDERS: u64 = 5;
 
@@ -40,7 +41,6 @@ pub(super) async fn outbox(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 pub(super) async fn broker(stage: &mut Stage) -> anyhow::Result<()> {
-    const SWITCH: &str = "dead-consumer.notifications";
     let before = stage.order().await?;
     before.expect(201, "an order")?;
     stage
@@ -48,7 +48,7 @@ pub(super) async fn broker(stage: &mut Stage) -> anyhow::Result<()> {
             Ok((letters(stage).await? == 1).then_some(()))
         })
         .await?;
-    stage.turn(SWITCH, true).await?;
+    stage.turn(DEAD_CONSUMER, true).await?;
     // The consumer may take a few more, until it looks at the switch.
     let (mut placed, mut waiting) = (1, 0);
     while waiting < ORDERS {
@@ -61,7 +61,7 @@ pub(super) async fn broker(stage: &mut Stage) -> anyhow::Result<()> {
     stage.saw(format!("the consumer is dead: {waiting} messages wait"));
     stage.kill("broker-1");
     stage.run("broker", 1).await?;
-    stage.turn(SWITCH, false).await?;
+    stage.turn(DEAD_CONSUMER, false).await?;
     stage
         .becomes("every customer is written to", async || {
             Ok((letters(stage).await? == placed).then_some(()))

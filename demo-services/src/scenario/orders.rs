@@ -6,19 +6,14 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::stage::{Stage, an_order};
 use crate::payments::{CARD_DECLINED, CARD_GOOD};
-use crate::saga::coordinator::KILLED;
+use crate::switches;
 
 pub(super) async fn private_database(stage: &mut Stage) -> anyhow::Result<()> {
     let order = stage.order().await?;
     order.expect(201, "an order")?;
     stage.leaves(&order, "completed", None, "an order over four databases");
     for service in ["users", "orders", "payments", "inventory", "shipping"] {
-        let file = stage.settings.data.join(format!("{service}-1/{service}.db"));
-        let connection = Connection::open(&file)?;
-        connection.busy_timeout(std::time::Duration::ZERO)?;
-        let read = connection
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-        let error = match read {
+        let error = match tables(stage, service) {
             Ok(tables) => anyhow::bail!("the database of {service} can be read: {tables} tables"),
             Err(error) => error,
         };
@@ -26,7 +21,29 @@ pub(super) async fn private_database(stage: &mut Stage) -> anyhow::Result<()> {
         ensure!(is_locked, "the database of {service} cannot be read for another reason: {error}");
         stage.saw(format!("{service}.db, read from outside: {error}"));
     }
-    Ok(())
+    stage.kill("payments-1");
+    let tables = stage.becomes("its database is free", async || Ok(tables(stage, "payments").ok()));
+    let tables = tables.await?;
+    stage.saw(format!("payments.db, read from outside: {tables} tables, as nobody has it now"));
+    let order = stage.order().await?;
+    // Whatever payments may have done is to be undone, and that waits for it.
+    order.expect(202, "an order without payments")?;
+    stage.run("payments", 1).await?;
+    let id = order.text("order_id");
+    let state = stage.end_of(&id).await?;
+    ensure!(state == "cancelled", "{id} ended {state}");
+    stage.saw(format!("payments is back: {id}, which needed it meanwhile, is undone"));
+    stage.leaves(&order, "compensated", Some("payment"), "an order while payments was dead");
+    stage.check().await
+}
+
+/// How many tables somebody else sees in a service's database.
+fn tables(stage: &Stage, service: &str) -> rusqlite::Result<i64> {
+    let file = stage.settings.data.join(format!("{service}-1/{service}.db"));
+    let connection = Connection::open(file)?;
+    connection.busy_timeout(std::time::Duration::ZERO)?;
+    let count = "SELECT count(*) FROM sqlite_schema WHERE type = 'table'";
+    connection.query_row(count, [], |row| row.get(0))
 }
 
 pub(super) async fn idempotency(stage: &mut Stage) -> anyhow::Result<()> {
@@ -46,6 +63,16 @@ pub(super) async fn idempotency(stage: &mut Stage) -> anyhow::Result<()> {
     other.expect(422, "another order under the same key")?;
     stage.saw("another order under the same key: 422 idempotency_key_reused");
     stage.leaves(&first, "completed", None, "the first order");
+    stage.turn(switches::FORGOTTEN_KEYS, true).await?;
+    let twice = stage.order_as("a-key", &order).await?;
+    stage.turn(switches::FORGOTTEN_KEYS, false).await?;
+    twice.expect(201, "the same order, its key forgotten")?;
+    let second = twice.text("order_id");
+    ensure!(second != id, "{id} is answered although its key is forgotten");
+    let ledger = stage.ledger(&second).await?;
+    ensure!(ledger == "authorise capture", "the ledger of {second} says {ledger}");
+    stage.saw(format!("forgotten-keys: the same order is {second} now, and paid for once more"));
+    stage.leaves(&twice, "completed", Some("key is forgotten"), "an order that is placed twice");
     stage.check().await
 }
 
@@ -69,10 +96,10 @@ pub(super) async fn compensation(stage: &mut Stage) -> anyhow::Result<()> {
     declined.expect(402, "an order with a bad card")?;
     stage.leaves(&declined, "compensated", Some("card declined"), "a card that is declined");
     for (switch, status, ledger, first_error) in [
-        ("out-of-stock", 409, "", "out of stock"),
-        ("declined-cards", 402, "", "card declined"),
-        ("slow-shipping", 504, "authorise void", "shipping|parcel"),
-        ("failing-commits", 502, "authorise capture refund", "inventory|stock"),
+        (switches::OUT_OF_STOCK, 409, "", "out of stock"),
+        (switches::DECLINED_CARDS, 402, "", "card declined"),
+        (switches::SLOW_SHIPPING, 504, "authorise void", "shipping|parcel"),
+        (switches::FAILING_COMMITS, 502, "authorise capture refund", "inventory|stock"),
     ] {
         stage.turn(switch, true).await?;
         let order = stage.order().await?;
@@ -91,7 +118,7 @@ pub(super) async fn compensation(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 pub(super) async fn killed_orchestrator(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.turn("slow-shipping", true).await?;
+    stage.turn(switches::SLOW_SHIPPING, true).await?;
     let (order, turned) = tokio::join!(stage.order(), async {
         stage
             .becomes("the saga waits for shipping", async || {
@@ -103,7 +130,7 @@ pub(super) async fn killed_orchestrator(stage: &mut Stage) -> anyhow::Result<()>
                 Ok((step["last"] == "saga.step.started").then_some(()))
             })
             .await?;
-        stage.turn(KILLED, true).await
+        stage.turn(switches::KILLED_ORCHESTRATOR, true).await
     });
     turned?;
     let order = order?;
@@ -111,8 +138,8 @@ pub(super) async fn killed_orchestrator(stage: &mut Stage) -> anyhow::Result<()>
     stage.saw("the orchestrator dies while it waits for shipping: 202, the order is under way");
     let waiting = stage.order().await?;
     waiting.expect(202, "an order while the orchestrator is dead")?;
-    stage.turn("slow-shipping", false).await?;
-    stage.turn(KILLED, false).await?;
+    stage.turn(switches::SLOW_SHIPPING, false).await?;
+    stage.turn(switches::KILLED_ORCHESTRATOR, false).await?;
     for placed in [&order, &waiting] {
         let id = placed.text("order_id");
         let state = stage.end_of(&id).await?;
@@ -126,9 +153,9 @@ pub(super) async fn killed_orchestrator(stage: &mut Stage) -> anyhow::Result<()>
 }
 
 pub(super) async fn late_commit(stage: &mut Stage) -> anyhow::Result<()> {
-    stage.turn("late-commit", true).await?;
+    stage.turn(switches::LATE_COMMIT, true).await?;
     let order = stage.order().await?;
-    stage.turn("late-commit", false).await?;
+    stage.turn(switches::LATE_COMMIT, false).await?;
     order.expect(201, "an order whose payments answers late")?;
     let id = order.text("order_id");
     let ledger = stage.ledger(&id).await?;
@@ -139,14 +166,14 @@ pub(super) async fn late_commit(stage: &mut Stage) -> anyhow::Result<()> {
 }
 
 pub(super) async fn manual_intervention(stage: &mut Stage) -> anyhow::Result<()> {
-    for switch in ["failing-commits", "failing-refunds"] {
+    for switch in [switches::FAILING_COMMITS, switches::FAILING_REFUNDS] {
         stage.turn(switch, true).await?;
     }
     let order = stage.order().await?;
     let id = order.text("order_id");
     let state = stage.end_of(&id).await?;
     ensure!(state == "manual", "{id} ended {state}");
-    for switch in ["failing-commits", "failing-refunds"] {
+    for switch in [switches::FAILING_COMMITS, switches::FAILING_REFUNDS] {
         stage.turn(switch, false).await?;
     }
     let waiting = stage.get("orders-1", "/api/v1/interventions").await?;

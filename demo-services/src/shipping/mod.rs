@@ -29,6 +29,7 @@ use crate::kit::openapi::{self, ErrorBody, Route};
 use crate::kit::request::{Body, Segment};
 use crate::kit::rows::{self, Row};
 use crate::kit::web::elapsed_ms;
+use crate::switches;
 
 const TABLE: &str = "
     CREATE TABLE shipments (
@@ -98,7 +99,7 @@ async fn book(
     Body(Book { order_id }): Body<Book>,
 ) -> Result<Response, ErrorResponse> {
     let began = Instant::now();
-    if shipping.context.directory.is_on("slow-shipping") {
+    if shipping.context.directory.is_on(switches::SLOW_SHIPPING) {
         warn!(order_id, "carrier is slow");
         tokio::time::sleep(shipping.context.step_timeout * 2).await;
     }

@@ -12,11 +12,11 @@ use crate::kit::clock::now_s;
 use crate::kit::identity::{Claims, ISSUER, random_hex};
 use crate::kit::openapi::ErrorBody;
 use crate::kit::request::Body;
+use crate::switches::EXPIRED_TOKEN_STORM;
 
 /// How long a token is good for.
 const TOKEN_S: i64 = 15 * 60;
-/// Failure switch: tokens come a minute too late to be of use.
-pub(super) const EXPIRED_TOKEN_STORM: &str = "expired-token-storm";
+/// With the failure switch tokens come so much too late to be of use.
 const LATE_S: i64 = 60;
 
 #[utoipa::path(

@@ -7,12 +7,12 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::interface::Secret;
-use super::sessions::EXPIRED_TOKEN_STORM;
 use super::{Context, OPERATOR_EMAIL, open_with, routes};
 use crate::kit::clock::now_s;
 use crate::kit::contract;
 use crate::kit::identity::{Keys, TokenError};
 use crate::kit::trial::{Answer, Trial};
+use crate::switches::EXPIRED_TOKEN_STORM;
 
 const PASSWORD: &str = "correct horse battery";
 const OPERATOR_PASSWORD: &str = "a staple of operators";
