@@ -26,7 +26,9 @@ const BATCH: usize = 16;
 const HANDLED_AT_ONCE: usize = 8;
 /// How long the broker is asked to wait for a message.
 const WAIT: Duration = Duration::from_secs(20);
-/// Between calls of a broker that is away; with jitter.
+/// How much sooner than the broker a consumer holds a lease to be over.
+const LEASE_MARGIN_MAX: Duration = Duration::from_secs(1);
+/// Between calls of a broker that is away.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
@@ -104,7 +106,9 @@ impl Consumer {
             () = directory.switched(&self.switch, true) => return Ok(()),
             () = stop.requested() => return Ok(()),
         };
-        let lease_end = Instant::now() + self.queue.lease;
+        // It began at the broker, some time before the answer was here.
+        let margin = LEASE_MARGIN_MAX.min(self.queue.lease / 10);
+        let lease_end = Instant::now() + self.queue.lease - margin;
         let settlements = self.handle_all(&deliveries, lease_end, handler).await;
         self.settle(&settlements, lease_end).await
     }

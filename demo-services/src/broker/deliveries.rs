@@ -119,7 +119,7 @@ pub(super) fn lapse(
     lapsed
 }
 
-/// The first word about a delivery counts until its copy is lent again, even if the lease is over.
+/// The first word about a delivery counts until its copy is lent again or put aside, even if the lease is over.
 pub(super) fn settle(
     tx: &Transaction<'_>,
     queue: &str,

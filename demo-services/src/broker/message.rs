@@ -35,7 +35,7 @@ const REASON_BYTES_MAX: usize = 1 << 10;
 pub(crate) struct Queue {
     /// Lower-case letters, digits, `.`, `-` and `_`.
     pub(crate) name: String,
-    /// What it gets; declaring it again replaces them.
+    /// What it gets. Declaring it again replaces them, and everything else but its name.
     pub(crate) bindings: Vec<Binding>,
     /// A message that was delivered so often and not done is put aside. 1 to 100.
     pub(crate) deliveries_max: u32,

@@ -89,7 +89,7 @@ impl Database {
         Ok(Self { jobs })
     }
 
-    /// Does a piece of work in a transaction, and commits it if the work succeeds.
+    /// Does a piece of work in a transaction, and commits it if the work succeeds. It is not begun if this is dropped before.
     ///
     /// # Errors
     /// The work's own, or why it was not done.
@@ -103,8 +103,12 @@ impl Database {
     {
         let (sender, outcome) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
+            // Whoever asked has gone before it was begun: nobody would hear of it.
+            if sender.is_closed() {
+                return;
+            }
             let done = in_transaction(connection, work);
-            // Whoever asked may have gone; what is done is done.
+            // Or goes meanwhile; what is done is done.
             let _ = sender.send(done);
         });
         self.jobs.try_send(job).map_err(|error| match error {

@@ -9,7 +9,8 @@ pub(crate) const TABLE: &str = "
     CREATE TABLE inbox (message TEXT PRIMARY KEY, at_ms INTEGER NOT NULL) STRICT;
     CREATE INDEX inbox_by_time ON inbox (at_ms);";
 
-/// Longer than a broker would deliver a message again.
+/// Longer than the broker delivers a message again by itself. A dead letter that people have delivered again after more
+/// than that is not known any more.
 const KEEP_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Old ids that one message clears away.
 const CLEARED_MAX: u32 = 10;
