@@ -211,8 +211,11 @@ async fn run_whole(up: Up) -> anyhow::Result<()> {
         options.seed = seed;
     }
     options.started = Some(sender);
-    let more =
-        format!("  logs           {}\n  seed           {}\n", options.logs.display(), options.seed);
+    let more = format!(
+        "  logs            {}\n  seed            {}\n",
+        options.logs.display(),
+        options.seed
+    );
     tokio::spawn(async move {
         if let Ok(at) = started.await {
             print(&format!("logq-demo is open\n{}{more}", listed(&at.instances)));
@@ -222,7 +225,7 @@ async fn run_whole(up: Up) -> anyhow::Result<()> {
 }
 
 fn listed(instances: &[(String, SocketAddr)]) -> String {
-    instances.iter().map(|(id, at)| format!("  {id:14} http://{at}\n")).collect()
+    instances.iter().map(|(id, at)| format!("  {id:15} http://{at}\n")).collect()
 }
 
 async fn run_some(run: Run) -> anyhow::Result<()> {

@@ -19,6 +19,7 @@ use tracing::{Instrument, error, info, warn};
 use super::SYSTEM;
 use super::client::{Broker, BrokerError};
 use super::message::{Delivery, Queue, Settlement, Verdict};
+use crate::kit::abort::AbortAt;
 use crate::kit::backoff;
 use crate::kit::context::Context;
 
@@ -55,7 +56,7 @@ where
     F: AsyncFn(&Delivery) -> Result<Handled, Failure>,
 {
     let switch = format!("dead-consumer.{}", queue.name);
-    let consumer = Consumer { context, broker, queue, switch };
+    let consumer = Consumer { context, broker, queue, switch, abort: AbortAt::from_env() };
     let (mut declared, mut failures) = (false, 0);
     while !consumer.context.stop.is_requested() {
         match consumer.round(declared, &handler).await {
@@ -85,6 +86,7 @@ struct Consumer {
     broker: Broker,
     queue: Queue,
     switch: String,
+    abort: AbortAt,
 }
 
 impl Consumer {
@@ -110,6 +112,9 @@ impl Consumer {
         let margin = LEASE_MARGIN_MAX.min(self.queue.lease / 10);
         let lease_end = Instant::now() + self.queue.lease - margin;
         let settlements = self.handle_all(&deliveries, lease_end, handler).await;
+        if !settlements.is_empty() {
+            self.abort.pass("before-settle", &self.queue.name);
+        }
         self.settle(&settlements, lease_end).await
     }
 

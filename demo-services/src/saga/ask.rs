@@ -31,6 +31,7 @@ pub(super) async fn ask(
     };
     let key = format!("{}/{name}/{verb}", run.id);
     let call = Call::post(request.path).json(&request.body).idempotency_key(&key);
+    let call = call.attempt(action.attempt);
     match service.send(call).await {
         Ok(answer) => judge(answer.status, &answer.body),
         Err(error) => {

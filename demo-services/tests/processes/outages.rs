@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use demo_services::CARD_GOOD;
 use reqwest::Method;
+use serde_json::Value;
 
 use super::asking::{End, new_key, order_of, place};
+use super::logs::lines;
 use super::shop::{EVERYBODY, Shop, client, until};
 
 /// Orders that are placed one after the other by one of [`CUSTOMERS`].
@@ -53,6 +55,24 @@ async fn messages_outlive_the_broker_and_their_consumer_and_each_is_told_once() 
     // The checker counts letters that were put aside as told; here there are none.
     let account = shop.ask(shop.at("notifications-1"), Method::GET, "/api/v1/account").await;
     assert_eq!(account.unwrap().body["letters"], orders);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_dies_before_it_tells_the_broker_has_the_effect_once() {
+    let mut shop = Shop::open(&EVERYBODY).await;
+    shop.kill("notifications-1").await;
+    let abort = ("LOGQ_DEMO_ABORT_AT", "before-settle:notifications");
+    shop.start("notifications-1", &[abort]).await;
+    let end = shop.ended(&new_key(), &order_of("cup", CARD_GOOD)).await;
+    assert_eq!(end.state, "confirmed", "{end:?}");
+    shop.dies("notifications-1").await;
+    // It comes again when its lease is over, or at once from a broker that was started anew.
+    shop.kill("broker-1").await;
+    shop.start("broker-1", &[]).await;
+    shop.start("notifications-1", &[]).await;
+    shop.check().await;
+    let known = |line: &Value| line["event_name"] == "message.deduplicated";
+    assert!(lines(&shop.logs()).iter().any(known), "it comes again, and is known");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -24,6 +24,8 @@ pub(crate) struct Call {
     pub(super) timeout: Option<Duration>,
     /// Of the call, with all its tries and pauses.
     pub(super) within: Option<Duration>,
+    /// How often the caller has tried it by itself before.
+    pub(super) tried_before: u32,
 }
 
 /// Whatever the status is, an answer is an answer.
@@ -68,7 +70,15 @@ impl Call {
 
     pub(crate) fn of(method: Method, path: impl Into<String>) -> Self {
         let (headers, body) = (HeaderMap::new(), Ok(Bytes::new()));
-        Self { method, path: path.into(), headers, body, timeout: None, within: None }
+        Self {
+            method,
+            path: path.into(),
+            headers,
+            body,
+            timeout: None,
+            within: None,
+            tried_before: 0,
+        }
     }
 
     /// A body of whatever the headers say.
@@ -102,6 +112,13 @@ impl Call {
                 self
             }
         }
+    }
+
+    /// Which try it is, from 1, of a caller that tries again by itself.
+    #[must_use]
+    pub(crate) fn attempt(mut self, number: u32) -> Self {
+        self.tried_before = number.saturating_sub(1);
+        self
     }
 
     /// How long each try may take, instead of what the policy says.

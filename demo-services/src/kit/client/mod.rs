@@ -240,6 +240,7 @@ impl Shared {
         permit: Permit,
         chosen: &Chosen,
     ) -> Result<Answer, CallError> {
+        let attempt = asked.call.tried_before.saturating_add(attempt);
         let request = self.request(asked, attempt, chosen.instance.address)?;
         self.figures.tried();
         let sent = telemetry::Call::of(request).peer(self.service).attempt(attempt).send().await;
