@@ -19,6 +19,7 @@ mod report;
 mod samples;
 mod server;
 mod settle;
+mod shop;
 mod soak;
 mod stories;
 mod table;
@@ -91,6 +92,11 @@ enum Command {
         #[command(flatten)]
         options: alerts::AlertsOptions,
     },
+    /// Measure the demo shop at rest, and under a hundred orders a second with the pipeline beside it
+    Shop {
+        #[command(flatten)]
+        options: shop::ShopOptions,
+    },
     /// Minutes at a steady rate, with questions and `kill -9`; fails if anything does not hold
     Soak {
         #[command(flatten)]
@@ -161,6 +167,15 @@ async fn main() -> anyhow::Result<()> {
                 writeln!(std::io::stdout(), "{}", report.display())?;
             }
             Ok(())
+        }
+        Command::Shop { options } => {
+            let result = shop::run(&options).await?;
+            std::io::stdout().write_all(result.text().as_bytes())?;
+            if let Some(folder) = &options.results {
+                let report = result.write(folder)?;
+                writeln!(std::io::stdout(), "{}", report.display())?;
+            }
+            result.check()
         }
         Command::Soak { options } => {
             let result = soak::run(&options).await?;
