@@ -21,12 +21,12 @@ pub static SWITCHES: &[(&str, &str)] = &[
     (EXPIRED_TOKEN_STORM, "users gives out tokens that have expired"),
     (FAILING_COMMITS, "inventory cannot take goods off the shelves"),
     (FAILING_REFUNDS, "payments cannot give money back"),
-    (FLAKY_CATALOG, "every second answer of catalog is a failure"),
+    (FLAKY_CATALOG, "every second read of catalog's products is a failure"),
     (FORGOTTEN_KEYS, "orders places every order anew, whatever its idempotency key"),
     (KILLED_ORCHESTRATOR, "orders stands still in the middle of its sagas"),
     (LATE_COMMIT, "payments does what it is asked and answers too late"),
     (OUT_OF_STOCK, "inventory has nothing"),
-    (SLOW_CATALOG, "the first catalog takes half a second for each answer"),
+    (SLOW_CATALOG, "the first catalog takes half a second for each read of products"),
     (SLOW_SHIPPING, "shipping takes longer for a parcel than anybody waits"),
 ];
 

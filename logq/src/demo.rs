@@ -87,8 +87,8 @@ impl Demo {
         let spans_to = format!("http://{}", reachable(collector));
         let places = ShopPlaces { data: data.join(SHOP), logs: logs.clone(), spans_to, insecure };
         // Nobody has it yet, but the gateway is about to.
-        let registry = match gateway == REGISTRY_HTTP {
-            true => SocketAddr::new(gateway.ip(), 0),
+        let registry = match gateway.port() == REGISTRY_HTTP.port() {
+            true => SocketAddr::new(REGISTRY_HTTP.ip(), 0),
             false => free_if_taken(REGISTRY_HTTP),
         };
         let ports = [free_if_taken(gateway), registry];

@@ -10,7 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::future::join_all;
 use service::semantics::{message, record, retry};
 use service::telemetry::{Message, fail, messages};
 use tokio::time::{Instant, sleep};
@@ -23,7 +23,6 @@ use crate::kit::abort::AbortAt;
 use crate::kit::backoff;
 use crate::kit::context::Context;
 
-const BATCH: usize = 16;
 const HANDLED_AT_ONCE: usize = 8;
 /// How long the broker is asked to wait for a message.
 const WAIT: Duration = Duration::from_secs(20);
@@ -104,45 +103,19 @@ impl Consumer {
             self.broker.declare(&self.queue).await?;
         }
         let deliveries = tokio::select! {
-            deliveries = self.broker.receive(&self.queue.name, BATCH, WAIT) => deliveries?,
+            deliveries = self.broker.receive(&self.queue.name, HANDLED_AT_ONCE, WAIT) => deliveries?,
             () = directory.switched(&self.switch, true) => return Ok(()),
             () = stop.requested() => return Ok(()),
         };
         // It began at the broker, some time before the answer was here.
         let margin = LEASE_MARGIN_MAX.min(self.queue.lease / 10);
         let lease_end = Instant::now() + self.queue.lease - margin;
-        let settlements = self.handle_all(&deliveries, lease_end, handler).await;
+        let handled = deliveries.iter().map(|delivery| self.handle(delivery, lease_end, handler));
+        let settlements = join_all(handled).await;
         if !settlements.is_empty() {
             self.abort.pass("before-settle", &self.queue.name);
         }
         self.settle(&settlements, lease_end).await
-    }
-
-    async fn handle_all<F>(
-        &self,
-        deliveries: &[Delivery],
-        lease_end: Instant,
-        handler: &F,
-    ) -> Vec<Settlement>
-    where
-        F: AsyncFn(&Delivery) -> Result<Handled, Failure>,
-    {
-        let mut waiting = deliveries.iter();
-        let mut running = FuturesUnordered::new();
-        let mut settlements = Vec::with_capacity(deliveries.len());
-        loop {
-            while running.len() < HANDLED_AT_ONCE
-                // Whatever did not get its turn in time comes again.
-                && Instant::now() < lease_end
-                && let Some(delivery) = waiting.next()
-            {
-                running.push(self.handle(delivery, lease_end, handler));
-            }
-            match running.next().await {
-                Some(settlement) => settlements.push(settlement),
-                None => return settlements,
-            }
-        }
     }
 
     async fn handle<F>(&self, delivery: &Delivery, lease_end: Instant, handler: &F) -> Settlement

@@ -161,7 +161,7 @@ impl From<StoreError> for ErrorResponse {
     put, path = "/api/v1/queues/{name}", request_body = Declaration, params(("name" = String, Path)),
     responses(
         (status = 200, description = "the queue as it is from now on", body = Queue),
-        (status = 400, description = "`bad_request` or `bad_json`: what is too large, empty or unreadable", body = ErrorBody),
+        (status = 400, description = "`bad_request`, `bad_json` or `bad_path`: what is too large, empty or unreadable", body = ErrorBody),
         (status = 409, description = "`too_many_queues`", body = ErrorBody),
         (status = 413, description = "`too_large`", body = ErrorBody),
         (status = 415, description = "`not_json`", body = ErrorBody),
@@ -187,7 +187,7 @@ async fn declare(
     post, path = "/api/v1/messages", request_body = Publish,
     responses(
         (status = 200, description = "all are stored, those that were known included", body = WhatBecame),
-        (status = 400, description = "`bad_request` or `bad_json`: what is too large, empty or unreadable", body = ErrorBody),
+        (status = 400, description = "`bad_request`, `bad_json` or `bad_path`: what is too large, empty or unreadable", body = ErrorBody),
         (status = 413, description = "`too_large`", body = ErrorBody),
         (status = 415, description = "`not_json`", body = ErrorBody),
         (status = 422, description = "`bad_field`", body = ErrorBody),
@@ -200,14 +200,20 @@ async fn publish(State(server): State<Server>, Body(body): Body<Publish>) -> Ans
     batch(messages.len())?;
     let written: Result<Vec<_>, _> = messages.into_iter().map(Written::from).collect();
     let (written, limits) = (written.map_err(bad_request)?, server.limits);
-    let publish = move |tx: &Transaction<'_>, now_ms| store::publish(tx, &written, limits, now_ms);
+    let told = server.clone();
+    let publish = move |tx: &Transaction<'_>, now_ms| {
+        let published = store::publish(tx, &written, limits, now_ms)?;
+        // Here, since the publisher may be gone when it is done. Whoever is woken looks after the commit: the database does
+        // one piece of work after the other.
+        for (queue, copies) in &published.copies {
+            told.figures.published.with_label_values(&[queue]).inc_by(*copies);
+            told.wake(queue);
+        }
+        told.figures.known.inc_by(published.known);
+        told.figures.unrouted.inc_by(published.unrouted);
+        Ok(published)
+    };
     let published = server.write(publish).await?;
-    for (queue, copies) in &published.copies {
-        server.figures.published.with_label_values(&[queue]).inc_by(*copies);
-        server.wake(queue);
-    }
-    server.figures.known.inc_by(published.known);
-    server.figures.unrouted.inc_by(published.unrouted);
     let copies = published.copies.values().sum();
     let Published { known, unrouted, routed, .. } = published;
     Ok(Json(WhatBecame { copies, known, unrouted, routed }))
@@ -217,7 +223,7 @@ async fn publish(State(server): State<Server>, Body(body): Body<Publish>) -> Ans
     post, path = "/api/v1/queues/{name}/receive", request_body = Receive, params(("name" = String, Path)),
     responses(
         (status = 200, description = "messages that are lent, or none within the wait", body = Deliveries),
-        (status = 400, description = "`bad_request` or `bad_json`: what is too large, empty or unreadable", body = ErrorBody),
+        (status = 400, description = "`bad_request`, `bad_json` or `bad_path`: what is too large, empty or unreadable", body = ErrorBody),
         (status = 404, description = "`no_queue`", body = ErrorBody),
         (status = 413, description = "`too_large`", body = ErrorBody),
         (status = 415, description = "`not_json`", body = ErrorBody),
@@ -247,7 +253,7 @@ async fn receive(
     post, path = "/api/v1/queues/{name}/settle", request_body = Settle, params(("name" = String, Path)),
     responses(
         (status = 200, description = "what it said is so", body = Settled),
-        (status = 400, description = "`bad_request` or `bad_json`: what is too large, empty or unreadable", body = ErrorBody),
+        (status = 400, description = "`bad_request`, `bad_json` or `bad_path`: what is too large, empty or unreadable", body = ErrorBody),
         (status = 404, description = "`no_queue`", body = ErrorBody),
         (status = 413, description = "`too_large`", body = ErrorBody),
         (status = 415, description = "`not_json`", body = ErrorBody),
@@ -290,7 +296,7 @@ async fn queues(State(server): State<Server>) -> Answer<Stats> {
     get, path = "/api/v1/queues/{name}/dead-letters", params(("name" = String, Path), ("after" = Option<u64>, Query, description = "the number of the last one of the page before")),
     responses(
         (status = 200, description = "a page of them", body = Page),
-        (status = 400, description = "`bad_query`", body = ErrorBody),
+        (status = 400, description = "`bad_query` or `bad_path`", body = ErrorBody),
         (status = 404, description = "`no_queue`", body = ErrorBody),
         (status = 503, description = "`busy`", body = ErrorBody),
     ),
@@ -308,6 +314,7 @@ async fn dead_letters(
     post, path = "/api/v1/queues/{name}/dead-letters/{id}/redrive", params(("name" = String, Path), ("id" = String, Path)),
     responses(
         (status = 200, description = "it is in the queue again", body = Redriven),
+        (status = 400, description = "`bad_path`", body = ErrorBody),
         (status = 404, description = "`no_queue` or `no_dead_letter`", body = ErrorBody),
         (status = 503, description = "`busy`", body = ErrorBody),
     ),

@@ -34,6 +34,7 @@ const ITEMS_MAX: u32 = 50;
     responses(
         (status = 200, description = "the caller's cart", body = Cart),
         (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
     ),
 )]
 pub(super) async fn read(
@@ -63,6 +64,7 @@ enum Put {
         (status = 413, description = "`too_large`", body = ErrorBody),
         (status = 415, description = "`not_json`", body = ErrorBody),
         (status = 422, description = "`bad_field` or `bad_quantity`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
     ),
 )]
 pub(super) async fn put_item(
@@ -97,6 +99,7 @@ pub(super) async fn put_item(
         (status = 204, description = "the cart does not have it, or not any more"),
         (status = 400, description = "`bad_path`", body = ErrorBody),
         (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
     ),
 )]
 pub(super) async fn remove_item(
@@ -112,6 +115,7 @@ pub(super) async fn remove_item(
     responses(
         (status = 204, description = "the cart is empty"),
         (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
     ),
 )]
 pub(super) async fn clear(

@@ -61,7 +61,7 @@ async fn checkout(
     let (customer, user) = (customer.as_deref(), asking.user.as_deref());
     request!(info, http::SERVER_STARTED, customer, user, "checkout received");
     let placed = match order {
-        Ok(order) => gateway.place(&order, headers, &asking).await,
+        Ok(order) => gateway.place(&order, &headers, &asking).await,
         Err(refused) => Err(refused),
     };
     let body = placed.as_ref().map_or(&Value::Null, |placed| &placed.body).clone();
@@ -160,16 +160,16 @@ impl Gateway {
     async fn place(
         &self,
         order: &Value,
-        mut headers: HeaderMap,
+        headers: &HeaderMap,
         asking: &Asking,
     ) -> Result<Placed, Refused> {
-        if !headers.contains_key(&KEY) {
-            // So that it is placed once, however often the call is tried. It cannot be another's key.
-            let key = HeaderValue::from_str(&random_hex(16));
-            headers.extend(key.map(|key| (KEY, key)));
-        }
         let body = Bytes::from(order.to_string());
-        let call = forward::call(Method::POST, "/api/v1/orders", &headers, body, asking);
+        let call = forward::call(Method::POST, "/api/v1/orders", headers, body, asking);
+        let call = match headers.get(KEY) {
+            Some(key) => call.header(KEY, key.clone()),
+            // So that it is placed once, however often the call is tried. It cannot be another's key.
+            None => call.idempotency_key(&random_hex(16)),
+        };
         let answer = self.service("orders")?.send(call).await;
         Placed::of(&answer.map_err(|error| forward::refused(&error))?)
     }

@@ -23,8 +23,9 @@ use crate::idempotency;
 use crate::kit::client::{Answer, Call, CallError, Dependency};
 use crate::kit::identity::{ROLES_HEADER, USER_HEADER};
 
-/// Headers of a request that go through. Who asks is not among them: that is said here.
-const IN: [HeaderName; 3] = [header::ACCEPT, header::CONTENT_TYPE, idempotency::KEY];
+/// Headers of a request that go through. Who asks is not among them: that is said here. Nor is an idempotency key, for with
+/// one a call is tried again: none of the routes' services keeps it.
+const IN: [HeaderName; 2] = [header::ACCEPT, header::CONTENT_TYPE];
 /// Headers of an answer that do.
 const OUT: [HeaderName; 5] = [
     header::CONTENT_TYPE,

@@ -58,8 +58,10 @@ async fn answer(State(looked): State<Arc<Looked>>) -> Json<Answer> {
         let report = watched.dependency.report();
         let is_there = report.instances > 0;
         let was_there = watched.was_there.fetch_or(is_there, Ordering::Relaxed);
-        is_checking |= !is_there && !was_there && report.last_latency_ms.is_none();
-        if report.breaker == circuit_breaker::STATE_OPEN || (!is_there && was_there) {
+        // It was seen, or looked for.
+        let is_missed = was_there || report.last_latency_ms.is_some();
+        is_checking |= !is_there && !is_missed;
+        if report.breaker == circuit_breaker::STATE_OPEN || (!is_there && is_missed) {
             worst = Status::Degraded;
         }
         report

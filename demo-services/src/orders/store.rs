@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::Placement;
 use super::steps::order_state;
 use crate::kit::clock::now_ms;
-use crate::saga::store::Run;
+use crate::saga::store::{Run, has_interventions};
 
 pub(super) const TABLE: &str = "
     CREATE TABLE orders (
@@ -103,10 +103,14 @@ pub(super) fn find(tx: &Transaction<'_>, id: &str) -> rusqlite::Result<Option<Or
         .optional()
 }
 
-/// The order's part of the end of its saga.
+/// The order's part of the end of its saga. People may have settled by then what could not be undone.
 pub(super) fn saga_ended(tx: &Transaction<'_>, run: &Run) -> rusqlite::Result<()> {
+    let state = match order_state(run) {
+        "manual" if !has_interventions(tx, &run.id)? => "settled",
+        state => state,
+    };
     tx.prepare_cached("UPDATE orders SET state = ? WHERE id = ?")?
-        .execute([order_state(run), run.subject.as_str()])?;
+        .execute([state, run.subject.as_str()])?;
     Ok(())
 }
 

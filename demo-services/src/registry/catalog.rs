@@ -111,7 +111,7 @@ impl Catalog {
         }
         let entry = Entry { instance: instance.clone(), expires, failures: 0, healthy: true };
         known.instances.insert(instance.id.clone(), entry);
-        self.changed(known, What::Registered, &instance);
+        self.changed(&known, What::Registered, &instance);
         Ok(())
     }
 
@@ -126,16 +126,17 @@ impl Catalog {
     pub(super) fn deregister(&self, id: &str) -> bool {
         let mut known = self.lock();
         let Some(entry) = known.instances.remove(id) else { return false };
-        self.changed(known, What::Deregistered, &entry.instance);
+        self.changed(&known, What::Deregistered, &entry.instance);
         true
     }
 
     /// Takes out what was silent for too long.
     pub(super) fn expire(&self, now: Instant) {
         let is_over = |_: &String, entry: &mut Entry| entry.expires <= now;
-        let expired: Vec<_> = self.lock().instances.extract_if(.., is_over).collect();
+        let mut known = self.lock();
+        let expired: Vec<_> = known.instances.extract_if(.., is_over).collect();
         for (_, entry) in expired {
-            self.changed(self.lock(), What::Expired, &entry.instance);
+            self.changed(&known, What::Expired, &entry.instance);
         }
     }
 
@@ -159,7 +160,7 @@ impl Catalog {
         };
         entry.healthy = is_ready;
         let instance = entry.instance.clone();
-        self.changed(known, what, &instance);
+        self.changed(&known, what, &instance);
     }
 
     /// Turns a failure switch.
@@ -203,13 +204,12 @@ impl Catalog {
         self.revision.subscribe()
     }
 
-    /// Has watchers see what changed, and tells of it.
-    fn changed(&self, known: MutexGuard<'_, Known>, what: What, instance: &Instance) {
+    /// Has watchers see what changed, and tells of it: while it is locked, so that changes are told in their order.
+    fn changed(&self, known: &Known, what: What, instance: &Instance) {
         self.next_revision();
         self.count.set(i64::try_from(known.instances.len()).unwrap_or(i64::MAX));
         let is_one = |entry: &&Entry| entry.healthy && entry.instance.service == instance.service;
         let count = known.instances.values().filter(is_one).count();
-        drop(known);
         what.tell(instance, count);
     }
 

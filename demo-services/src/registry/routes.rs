@@ -147,6 +147,7 @@ async fn register(
     put, path = "/api/v1/instances/{id}/heartbeat", params(("id" = String, Path)),
     responses(
         (status = 204, description = "its lease begins anew"),
+        (status = 400, description = "`bad_path`", body = ErrorBody),
         (status = 404, description = "`unknown_instance`: it is to register again", body = ErrorBody),
     ),
 )]
@@ -161,6 +162,7 @@ async fn heartbeat(State(registry): State<Registry>, Segment(id): Segment) -> An
     delete, path = "/api/v1/instances/{id}", params(("id" = String, Path)),
     responses(
         (status = 204, description = "it is not called any more"),
+        (status = 400, description = "`bad_path`", body = ErrorBody),
         (status = 404, description = "`unknown_instance`", body = ErrorBody),
     ),
 )]
@@ -190,6 +192,7 @@ async fn services(State(registry): State<Registry>) -> Json<Services> {
     get, path = "/api/v1/services/{name}", params(("name" = String, Path), ("tag" = Option<Vec<String>>, Query, description = "`key:value`; all of them have to be there")),
     responses(
         (status = 200, description = "those that can be called", body = Discovered),
+        (status = 400, description = "`bad_path`", body = ErrorBody),
         (status = 422, description = "`bad_tag`", body = ErrorBody),
     ),
 )]
@@ -252,6 +255,7 @@ async fn switches(State(registry): State<Registry>) -> Json<Switches> {
     put, path = "/api/v1/switches/{name}", params(("name" = String, Path)),
     responses(
         (status = 200, description = "those that are on now", body = Switches),
+        (status = 400, description = "`bad_path`", body = ErrorBody),
         (status = 409, description = "`too_many_switches`", body = ErrorBody),
         (status = 422, description = "`bad_name`", body = ErrorBody),
     ),
@@ -264,7 +268,7 @@ async fn turn_on(registry: State<Registry>, name: Segment) -> Answer<Json<Switch
     delete, path = "/api/v1/switches/{name}", params(("name" = String, Path)),
     responses(
         (status = 200, description = "those that are on now", body = Switches),
-        (status = 409, description = "`too_many_switches`", body = ErrorBody),
+        (status = 400, description = "`bad_path`", body = ErrorBody),
         (status = 422, description = "`bad_name`", body = ErrorBody),
     ),
 )]

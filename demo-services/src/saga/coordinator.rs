@@ -136,7 +136,7 @@ impl Coordinator {
         tell::started(self.shared.definition, &run);
         self.shared.outbox.wake();
         let (sender, ended) = oneshot::channel();
-        if let Some((driven, span)) = self.take(&run.id, &run.name, &run.headers) {
+        if let Some((driven, span)) = self.take(&run.id, &run.headers) {
             let work = async move {
                 let _room = driven.shared.room.acquire().await;
                 if let Ok(run) = driven.shared.drive(run).await {
@@ -184,7 +184,7 @@ impl Coordinator {
         if now_ms() - left.started_ms < LOOK_INTERVAL.as_millis() as i64 {
             return;
         }
-        if let Some((driven, span)) = self.take(&left.id, &left.name, &left.headers) {
+        if let Some((driven, span)) = self.take(&left.id, &left.headers) {
             let work = async move {
                 let _room = driven.shared.room.acquire().await;
                 // It stands still again: the next look finds it.
@@ -198,13 +198,13 @@ impl Coordinator {
     fn take(
         &self,
         id: &str,
-        name: &str,
         headers: &BTreeMap<String, String>,
     ) -> Option<(Driven, tracing::Span)> {
         if !self.shared.driven().insert(id.to_owned()) {
             return None;
         }
         let driven = Driven { id: id.to_owned(), shared: Arc::clone(&self.shared) };
+        let name = self.shared.definition.name;
         let span = info_span!("saga.drive", otel.name = format!("saga {name}"));
         Origin::of_message(headers).begin(&span);
         Some((driven, span))

@@ -149,16 +149,17 @@ pub(crate) fn stand(tx: &Transaction<'_>, id: &str, instance: &Instance) -> rusq
 
 /// Forgets what happened to a few of the sagas that ended long ago; how they ended stays.
 pub(crate) fn forget_old(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    let before_ms = now_ms() - HISTORY_MS;
     tx.prepare_cached(
         "DELETE FROM saga_history WHERE saga IN
          (SELECT id FROM sagas WHERE has_history AND ended_ms < ?1 ORDER BY ended_ms LIMIT ?2)",
     )?
-    .execute(params![now_ms() - HISTORY_MS, FORGOTTEN_MAX])?;
+    .execute(params![before_ms, FORGOTTEN_MAX])?;
     tx.prepare_cached(
         "UPDATE sagas SET has_history = 0 WHERE id IN
          (SELECT id FROM sagas WHERE has_history AND ended_ms < ?1 ORDER BY ended_ms LIMIT ?2)",
     )?
-    .execute(params![now_ms() - HISTORY_MS, FORGOTTEN_MAX])?;
+    .execute(params![before_ms, FORGOTTEN_MAX])?;
     Ok(())
 }
 
@@ -193,6 +194,14 @@ pub(crate) fn ask_people(
         params![saga, step, reason.error_type, reason.message, now_ms()],
     )?;
     Ok(())
+}
+
+/// Whether something of a saga waits for people.
+pub(crate) fn has_interventions(tx: &Transaction<'_>, saga: &str) -> rusqlite::Result<bool> {
+    tx.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM manual_interventions WHERE saga = ? AND resolved_ms IS NULL)",
+    )?
+    .query_row([saga], |row| row.get(0))
 }
 
 /// What waits for people, the oldest first.
@@ -251,7 +260,6 @@ pub(crate) fn find_by_subject(
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Left {
     pub(crate) id: String,
-    pub(crate) name: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) started_ms: i64,
 }
@@ -259,11 +267,10 @@ pub(crate) struct Left {
 /// Sagas that have not ended, the oldest first.
 pub(crate) fn open(tx: &Transaction<'_>, max: usize) -> rusqlite::Result<Vec<Left>> {
     let mut query = tx.prepare_cached(
-        "SELECT id, name, headers, started_ms FROM sagas WHERE is_open ORDER BY started_ms LIMIT ?",
+        "SELECT id, headers, started_ms FROM sagas WHERE is_open ORDER BY started_ms LIMIT ?",
     )?;
     let left = |row: &Row<'_>| {
-        let (id, name, headers) = (row.get(0)?, row.get(1)?, json_of(row, 2)?);
-        Ok(Left { id, name, headers, started_ms: row.get(3)? })
+        Ok(Left { id: row.get(0)?, headers: json_of(row, 1)?, started_ms: row.get(2)? })
     };
     query.query_map([max as i64], left)?.collect()
 }

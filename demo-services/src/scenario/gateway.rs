@@ -8,12 +8,12 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::stage::{Answered, Stage};
+use crate::switches::EXPIRED_TOKEN_STORM;
 
 const GATEWAY: &str = "gateway-1";
 const CART: &str = "/api/v1/cart";
 const LEDGER: &str = "/api/v1/admin/ledger";
 const HOME: &str = "/api/v1/home";
-const EXPIRED: &str = "expired-token-storm";
 /// More than an address may send at once.
 const LOGINS: usize = 60;
 /// How long whoever asks too often may be told to wait.
@@ -84,10 +84,10 @@ pub(super) async fn doors(stage: &mut Stage) -> anyhow::Result<()> {
     let eve = Visitor::register(stage, "eve").await?.log_in(stage).await?;
     kept(stage, [("ada", &token), ("eve", &eve), ("nobody", "")]).await?;
 
-    stage.turn(EXPIRED, true).await?;
+    stage.turn(EXPIRED_TOKEN_STORM, true).await?;
     let late = ada.log_in(stage).await?;
     refused(stage, CART, &late, (401, "token_expired"), "with a token of yesterday").await?;
-    stage.turn(EXPIRED, false).await?;
+    stage.turn(EXPIRED_TOKEN_STORM, false).await?;
     let token = ada.log_in(stage).await?;
     get(stage, CART, &token).await?.expect(200, "a cart with a token of today")?;
     stage.saw("logged in again: 200");

@@ -58,6 +58,7 @@ pub(super) async fn register(
         (status = 401, description = "`unauthenticated`", body = ErrorBody),
         (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 404, description = "`no_user`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
     ),
 )]
 pub(super) async fn read(
@@ -81,6 +82,7 @@ pub(super) async fn read(
         (status = 413, description = "`too_large`", body = ErrorBody),
         (status = 415, description = "`not_json`", body = ErrorBody),
         (status = 422, description = "`bad_field` or `bad_name`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
     ),
 )]
 pub(super) async fn change(
@@ -102,6 +104,7 @@ pub(super) async fn change(
         (status = 401, description = "`unauthenticated`", body = ErrorBody),
         (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 404, description = "`no_user`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
     ),
 )]
 pub(super) async fn deactivate(
@@ -122,6 +125,7 @@ pub(super) async fn deactivate(
         (status = 401, description = "`unauthenticated`", body = ErrorBody),
         (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 404, description = "`no_user`", body = ErrorBody),
+        (status = 503, description = "`busy`", body = ErrorBody),
     ),
 )]
 pub(super) async fn remove(

@@ -164,7 +164,7 @@ async fn a_consumer_goes_on_after_the_broker_was_away() {
 async fn a_handler_that_takes_longer_than_the_lease_failed() {
     let (place, broker) = Place::new(Limits::default()).await;
     let client = place.client().await;
-    let queue = Queue { lease: Duration::from_millis(200), ..queue("notifications") };
+    let queue = Queue { lease: Duration::from_secs(1), ..queue("notifications") };
     client.declare(&queue).await.unwrap();
     client.publish(&[of_kind("Slow")]).await.unwrap();
     let handled = Seen::default();

@@ -100,6 +100,11 @@ impl Breaker {
         }
     }
 
+    /// Sets the gauge to the state of now.
+    pub(super) fn show_now(&self) {
+        self.show(self.state(Instant::now()));
+    }
+
     fn settle(&self, changes: u64, failed: bool, now: Instant) {
         let mut circuit = self.lock();
         if circuit.changes != changes {

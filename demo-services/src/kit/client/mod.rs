@@ -111,6 +111,9 @@ impl Dependency {
     /// A service to be called like this. One dependency for each, since its breaker and its metrics have its name.
     pub(crate) fn new(context: &Context, service: &'static str, policy: Policy) -> Self {
         let Context { service: caller, ids, directory, metrics, .. } = context;
+        let breaker = Arc::new(Breaker::new(service, policy.breaker, metrics));
+        let shown = Arc::clone(&breaker);
+        metrics.before_render(move || shown.show_now());
         let shared = Shared {
             caller,
             service,
@@ -119,7 +122,7 @@ impl Dependency {
             ids: Arc::clone(ids),
             directory: directory.clone(),
             balancer: Arc::new(Balancer::new(policy.balance, Arc::clone(ids))),
-            breaker: Arc::new(Breaker::new(service, policy.breaker, metrics)),
+            breaker,
             bulkhead: Bulkhead::new(policy.concurrency_max, policy.waiting_max),
             figures: Figures::new(service, directory, metrics),
         };
@@ -241,6 +244,8 @@ impl Shared {
         chosen: &Chosen,
     ) -> Result<Answer, CallError> {
         let attempt = asked.call.tried_before.saturating_add(attempt);
+        // Else a timeout says nothing of the service: its caller had no time left.
+        let has_its_time = asked.left() >= asked.policy.timeout;
         let request = self.request(asked, attempt, chosen.instance.address)?;
         self.figures.tried();
         let sent = telemetry::Call::of(request).peer(self.service).attempt(attempt).send().await;
@@ -262,6 +267,7 @@ impl Shared {
             Ok(answer) => answer.status.is_server_error(),
             // There are others: nothing is known of the service as a whole.
             Err(CallError::Unreachable { .. }) if chosen.has_others => return outcome,
+            Err(CallError::Timeout) if !has_its_time => return outcome,
             Err(error) => matches!(error, CallError::Unreachable { .. } | CallError::Timeout),
         };
         permit.settle(failed, Instant::now());
