@@ -3,11 +3,14 @@
 use serde_json::json;
 
 use super::steps::PLACE_ORDER;
-use super::{open, routes};
+use super::{MIGRATIONS, Place, Placement, open, routes, store};
 use crate::kit::context::Context;
 use crate::kit::contract;
+use crate::kit::database::Database;
 use crate::kit::directory::Directory;
 use crate::kit::trial::Trial;
+use crate::saga::instance::{Instance, Reason, State};
+use crate::saga::store::{self as sagas, Run};
 use crate::{catalog, inventory, payments, shipping};
 
 /// Orders, with all whom it asks.
@@ -50,4 +53,37 @@ fn all_that_the_saga_asks_for_is_in_a_contract() {
             assert!(ours.has(&request.path, &request.body), "{}: {request:?}", asked.service);
         }
     }
+}
+
+#[tokio::test]
+async fn an_order_whose_steps_people_settled_before_its_saga_ended_is_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("orders.db"), MIGRATIONS).await.unwrap();
+    let states = database.run(|tx| {
+        let mut states = Vec::new();
+        for (number, resolved) in [("1", true), ("2", false)] {
+            let order = Place { customer: "ada".into(), items: vec![], card: "4000".into() };
+            let placement = Placement::of(order, format!("key-{number}"), None);
+            let instance = Instance { state: State::Failed, ..Instance::new() };
+            let run = Run {
+                id: format!("s-{number}"),
+                name: PLACE_ORDER.name.to_owned(),
+                subject: format!("o-{number}"),
+                instance,
+                data: json!({}),
+                headers: Default::default(),
+                started_ms: 0,
+                deadline_ms: 0,
+            };
+            store::insert(tx, &placement, &run, 890)?;
+            sagas::ask_people(tx, &run.id, 2, &Reason::new("timeout", "it did not answer"))?;
+            if resolved {
+                assert_eq!(sagas::resolve(tx, &run.id, 2, "voided by hand")?, Some(0));
+            }
+            store::saga_ended(tx, &run)?;
+            states.push(store::find(tx, &run.subject)?.unwrap().state);
+        }
+        Ok(states)
+    });
+    assert_eq!(states.await.unwrap(), ["settled", "manual"]);
 }

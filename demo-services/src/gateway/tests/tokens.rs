@@ -96,6 +96,8 @@ async fn services_hear_who_asks_from_the_gateway_and_from_nobody_else() {
         ("x-service-name", "orders"),
         ("x-forwarded-for", "10.0.0.1"),
         ("cookie", "user=u-0"),
+        // With it a call may be tried again, and these services do not keep it.
+        ("idempotency-key", "k-1"),
     ];
     let nobody = gate.get("/api/v1/products/cup", &claimed).await.body;
     assert_eq!((&nobody["user"], &nobody["roles"]), (&().into(), &().into()), "{nobody}");
@@ -105,7 +107,7 @@ async fn services_hear_who_asks_from_the_gateway_and_from_nobody_else() {
     assert_eq!((&somebody["user"], &somebody["roles"]), (&"u-1".into(), &"customer".into()));
     for said in [nobody, somebody] {
         let seen: Vec<_> = said["headers"].as_array().unwrap().iter().collect();
-        for name in ["authorization", "cookie", "x-forwarded-for"] {
+        for name in ["authorization", "cookie", "x-forwarded-for", "idempotency-key"] {
             assert!(!seen.contains(&&name.into()), "{name}: {said}");
         }
     }

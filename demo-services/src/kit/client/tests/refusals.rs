@@ -183,3 +183,20 @@ async fn the_health_report_knows_dependencies_from_their_calls() {
     context.health.begin_shutdown();
     assert_eq!(report(&[&stock]).await["status"], "shutting_down");
 }
+
+#[tokio::test]
+async fn a_timeout_of_a_caller_that_had_no_time_left_opens_no_circuit() {
+    let hang = |_| pending::<Response>().boxed();
+    let server = Server::open(1, hang).await;
+    let stock = stock(&[&server], Policy { attempts_max: 1, ..QUICK });
+    let hurried = || Call::get("/tea").within(Duration::from_millis(5));
+    for _ in 0..30 {
+        assert_eq!(stock.send(hurried()).await.unwrap_err(), CallError::Timeout);
+    }
+    assert_eq!(stock.report().breaker, "closed");
+    // One that had the time it may take is a failure.
+    for _ in 0..30 {
+        let _ = stock.send(hurried().timeout(Duration::from_millis(1))).await;
+    }
+    assert_eq!(stock.report().breaker, "open");
+}
