@@ -11,6 +11,9 @@ use crate::told::Told;
 
 /// Arrows that are told of: from publishing to everything else about a message, from what has an id to what it is the
 /// cause of, from a stored event to its projections.
+///
+/// Publishing begins with the first span of it, if there is one: the publisher says that it has published when it hears of
+/// that, and a consumer may have the message before.
 pub(crate) fn arrows_told(entries: &[Entry], told: &[Told]) -> Vec<Arrow> {
     let mut published: HashMap<&str, usize> = HashMap::new();
     let mut stored: HashMap<&str, usize> = HashMap::new();
@@ -34,6 +37,21 @@ pub(crate) fn arrows_told(entries: &[Entry], told: &[Told]) -> Vec<Arrow> {
                 cause(&mut causes, entry.text(cqrs::COMMAND_ID), one.entry);
             }
             _ => {}
+        }
+    }
+    for (index, entry) in entries.iter().enumerate() {
+        if entry.is_span()
+            && entry.kind() == "producer"
+            && let Some(id) = entry.text(message::MESSAGE_ID)
+        {
+            for known in [&mut published, &mut causes] {
+                known.entry(id).and_modify(|known| {
+                    let first = &entries[*known];
+                    if !first.is_span() || entry.time < first.time {
+                        *known = index;
+                    }
+                });
+            }
         }
     }
     let mut arrows = Vec::new();

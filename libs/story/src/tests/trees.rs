@@ -119,6 +119,30 @@ fn a_message_is_received_after_it_was_published_whatever_the_clocks_say() {
 }
 
 #[test]
+fn a_consumer_may_have_a_message_before_its_publisher_says_that_it_has_published() {
+    let id = json!({"messaging.system": "q", "messaging.destination.name": "d", "messaging.message.id": "m"});
+    let mut publish = id.clone();
+    publish["messaging.operation.type"] = json!("send");
+    for tries in [1, 2] {
+        let mut entries: Vec<_> = (1..=tries)
+            .map(|number| {
+                let at = 10.0 * number as f64;
+                span(number, 0, "orders", "producer", at, 8.0, publish.clone())
+            })
+            .collect();
+        // The answer to the first try was lost.
+        entries.push(log("orders", 10.0 * tries as f64 + 8.0, "message.published", id.clone()));
+        entries.push(log("mail", 12.0, "message.received", id.clone()));
+        entries.push(log("mail", 13.0, "message.processed", id.clone()));
+        let story = story(&entries);
+        assert_eq!(story.clocks, [], "{tries}");
+        assert_eq!(story.outcome.state, "completed");
+        let place = |message: &str| messages(&story).iter().position(|one| *one == message);
+        assert!(place("orders 1") < place("message.received of mail"), "{tries}");
+    }
+}
+
+#[test]
 fn links_and_causation_ids_are_arrows_too() {
     let links = json!([{"trace_id": TRACE, "span_id": "0000000000000001"}]).to_string();
     let entries = [
