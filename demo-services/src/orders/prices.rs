@@ -14,7 +14,7 @@ use crate::kit::web::unavailable;
 
 /// How long a price is good; what the catalog says of its answers too.
 const FRESH_FOR: Duration = Duration::from_secs(5);
-/// How long a try for a price may take, and half of how long all of them may; an order waits for it.
+/// How long each try for a price may take; an order waits for them.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Prices that are remembered.
 const REMEMBERED_MAX: usize = 10_000;
@@ -64,7 +64,7 @@ impl Prices {
     /// What the catalog says; nothing of what it does not sell.
     async fn ask(&self, sku: &str) -> Result<Option<u64>, String> {
         let call =
-            Call::get(format!("/api/v1/products/{sku}")).timeout(PATIENCE).within(PATIENCE * 2);
+            Call::get(format!("/api/v1/products/{sku}")).timeout(PATIENCE);
         let answer = self.catalog.send(call).await.map_err(|error| error.to_string())?;
         match answer.status {
             StatusCode::NOT_FOUND => Ok(None),
