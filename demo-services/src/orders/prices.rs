@@ -63,8 +63,7 @@ impl Prices {
 
     /// What the catalog says; nothing of what it does not sell.
     async fn ask(&self, sku: &str) -> Result<Option<u64>, String> {
-        let call =
-            Call::get(format!("/api/v1/products/{sku}")).timeout(PATIENCE);
+        let call = Call::get(format!("/api/v1/products/{sku}")).timeout(PATIENCE);
         let answer = self.catalog.send(call).await.map_err(|error| error.to_string())?;
         match answer.status {
             StatusCode::NOT_FOUND => Ok(None),
