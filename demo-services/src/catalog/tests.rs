@@ -6,8 +6,8 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::{SLOW_FOR, open, routes};
-use crate::kit::contract;
-use crate::kit::trial::{Answer, Trial};
+use crate::kit::tests::contract;
+use crate::kit::tests::trial::{Answer, Trial};
 use crate::switches::{FLAKY_CATALOG, SLOW_CATALOG};
 
 const ADA: (&str, &str) = ("u-ada", "customer");

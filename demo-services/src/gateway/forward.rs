@@ -19,7 +19,6 @@ use service::http::ErrorResponse;
 
 use super::doors::Asking;
 use super::refusal::{Refusal, Refused};
-use crate::idempotency;
 use crate::kit::client::{Answer, Call, CallError, Dependency};
 use crate::kit::identity::{ROLES_HEADER, USER_HEADER};
 
@@ -27,13 +26,8 @@ use crate::kit::identity::{ROLES_HEADER, USER_HEADER};
 /// one a call is tried again: none of the routes' services keeps it.
 const IN: [HeaderName; 2] = [header::ACCEPT, header::CONTENT_TYPE];
 /// Headers of an answer that do.
-const OUT: [HeaderName; 5] = [
-    header::CONTENT_TYPE,
-    header::CACHE_CONTROL,
-    header::ETAG,
-    header::RETRY_AFTER,
-    idempotency::REPLAYED,
-];
+const OUT: [HeaderName; 4] =
+    [header::CONTENT_TYPE, header::CACHE_CONTROL, header::ETAG, header::RETRY_AFTER];
 /// When to come again where a service is not to be had.
 const COME_AGAIN: Duration = Duration::from_secs(1);
 

@@ -22,14 +22,13 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-
 use serde::Deserialize;
 use service::http::{ErrorResponse, JsonLine};
 use service::semantics::{database, record};
 use tracing::{info, warn};
 use utoipa::{OpenApi, ToSchema};
 
-use self::stock::{Change, Kind, Reservation};
+use self::stock::{Change, Item, Kind, Reservation};
 use crate::idempotency::{self, Answer, Key, once};
 use crate::kit::context::{Context, Service};
 use crate::kit::database::Database;
@@ -38,8 +37,6 @@ use crate::kit::request::{Body, Segment};
 use crate::kit::rows::{self, Row};
 use crate::kit::web::{elapsed_ms, unavailable};
 use crate::switches;
-
-use self::stock::Item;
 
 /// Different items of one reservation.
 const ITEMS_MAX: usize = 50;

@@ -1,8 +1,8 @@
 //! Inventory on a port of its own.
 
 use super::{open, routes};
-use crate::kit::contract;
-use crate::kit::trial::Trial;
+use crate::kit::tests::contract;
+use crate::kit::tests::trial::Trial;
 
 async fn inventory() -> Trial {
     Trial::open("inventory", "inventory-1", async |context| open(context).await).await

@@ -12,8 +12,6 @@ pub(crate) mod card;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod context;
-#[cfg(test)]
-pub(crate) mod contract;
 pub(crate) mod database;
 pub(crate) mod directory;
 pub(crate) mod health;
@@ -25,5 +23,5 @@ pub(crate) mod request;
 pub(crate) mod rows;
 pub(crate) mod site;
 #[cfg(test)]
-pub(crate) mod trial;
+pub(crate) mod tests;
 pub(crate) mod web;

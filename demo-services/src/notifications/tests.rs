@@ -1,7 +1,7 @@
 //! Notifications on a port of its own.
 
 use super::{open, routes};
-use crate::kit::trial::Trial;
+use crate::kit::tests::trial::Trial;
 
 #[tokio::test]
 async fn the_document_and_the_router_are_one() {

@@ -10,7 +10,7 @@ use crate::broker::{self, Binding, Broker, Queue};
 use crate::kit::context::{Context, Service};
 use crate::kit::database::Database;
 use crate::kit::directory::Directory;
-use crate::kit::trial::Trial;
+use crate::kit::tests::trial::Trial;
 
 fn message(id: &str, header: &str) -> Message {
     Message {

@@ -25,7 +25,6 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-
 use serde::Deserialize;
 use service::http::{ErrorResponse, JsonLine};
 use service::semantics::record;

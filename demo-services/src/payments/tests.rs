@@ -1,8 +1,8 @@
 //! Payments on a port of its own.
 
 use super::{open, routes};
-use crate::kit::contract;
-use crate::kit::trial::Trial;
+use crate::kit::tests::contract;
+use crate::kit::tests::trial::Trial;
 
 async fn payments() -> Trial {
     Trial::open("payments", "payments-1", async |context| open(context).await).await

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::interface::Secret;
 use super::{Context, OPERATOR_EMAIL, open_with, routes};
 use crate::kit::clock::now_s;
-use crate::kit::contract;
 use crate::kit::identity::{Keys, TokenError};
-use crate::kit::trial::{Answer, Trial};
+use crate::kit::tests::contract;
+use crate::kit::tests::trial::{Answer, Trial};
 use crate::switches::EXPIRED_TOKEN_STORM;
 
 const PASSWORD: &str = "correct horse battery";

@@ -22,7 +22,7 @@ use crate::kit::context::{Context, Service, Work};
 use crate::kit::directory::{Directory, Instance};
 use crate::kit::ids::Ids;
 use crate::kit::site::{Open, Site};
-use crate::kit::trial::Trial;
+use crate::kit::tests::trial::Trial;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -58,24 +58,16 @@ impl Place {
     }
 
     async fn open(&mut self) -> Open {
-        let began = Instant::now();
-        loop {
-            let opened = async {
-                let site = self.site("broker", self.address).await?;
-                let context = site.context(self.folder.path(), &self.directory);
-                let service = open_with(&context, self.limits, &[]).await?;
-                anyhow::Ok((site.addr, site.serve(service)))
-            };
-            match opened.await {
-                Ok((address, open)) => {
-                    self.address = address;
-                    return open;
-                }
-                // The one before frees the file and the port a moment after its end.
-                Err(error) => assert!(began.elapsed() < DEADLINE, "{error:#}"),
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        // The one before frees the file and the port a moment after its end.
+        let opened = until(async || {
+            let site = self.site("broker", self.address).await.ok()?;
+            let context = site.context(self.folder.path(), &self.directory);
+            let service = open_with(&context, self.limits, &[]).await.ok()?;
+            Some((site.addr, site.serve(service)))
+        });
+        let (address, open) = opened.await;
+        self.address = address;
+        open
     }
 
     async fn site(&self, service: &'static str, address: SocketAddr) -> anyhow::Result<Site> {

@@ -21,7 +21,7 @@ use super::{CALLS, open_with};
 use crate::kit::clock::now_s;
 use crate::kit::directory::{Directory, Instance};
 use crate::kit::identity::{Claims, ISSUER, Keys};
-use crate::kit::trial::{Answer, Trial};
+use crate::kit::tests::trial::{Answer, Trial};
 
 /// What nobody outside is to see.
 const INNER_WORDS: &str = "secret words about 10.9.8.7";

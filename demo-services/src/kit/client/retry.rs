@@ -1,8 +1,9 @@
 //! Whether a call is tried again, and when.
 //!
-//! Calls are tried again that may reach a service twice: reads, PUT, and what has an idempotency key. Again are tried network errors, timeouts, 408, 429 and 5xx, as often as the policy says. The pauses double from
-//! `pause_min` to `pause_max`, and each is drawn from its upper half, so that those who failed together do not come back
-//! together. A service that wants more time (`Retry-After`) has it, if that is short; else the call ends as it is.
+//! Calls are tried again that may reach a service twice, which are reads, PUT, and what has an idempotency key: after
+//! network errors, timeouts, 408, 429 and 5xx, as often as the policy says. The pauses are those of
+//! [`crate::kit::backoff`], from `pause_min` to `pause_max`. A service that wants more time (`Retry-After`) has it, if that
+//! is short; else the call ends as it is.
 
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ use crate::kit::client::tests::{lines_of, telemetry_of_two};
 use crate::kit::directory::{Directory, Instance};
 use crate::kit::ids::Ids;
 use crate::kit::registration::keep_registered;
-use crate::kit::trial::Trial;
+use crate::kit::tests::trial::Trial;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 

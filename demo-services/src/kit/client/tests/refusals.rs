@@ -38,7 +38,7 @@ async fn half_open_admits_as_many_trials_as_configured_out_of_many_calls() {
     assert!(retry_after <= breaker.open_for);
     assert_eq!(server.hits(), 5);
     is_broken.store(false, Ordering::SeqCst);
-    sleep(retry_after).await;
+    until(|| stock.report().breaker == "half_open").await;
     let mut calls: FuturesUnordered<_> = (0..100).map(|_| status_of(&stock)).collect();
     for _ in 0..97 {
         let refused = timeout(DEADLINE, calls.next()).await.expect("97 are refused at once");

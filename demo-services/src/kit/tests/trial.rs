@@ -10,12 +10,12 @@ use reqwest::Client;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::client::http_client;
-use super::context::{Context, Service};
-use super::directory::{Directory, Instance};
-use super::ids::Ids;
-use super::openapi::{self, Route};
-use super::site::{Open, Site};
+use crate::kit::client::http_client;
+use crate::kit::context::{Context, Service};
+use crate::kit::directory::{Directory, Instance};
+use crate::kit::ids::Ids;
+use crate::kit::openapi::{self, Route};
+use crate::kit::site::{Open, Site};
 
 pub(crate) struct Trial {
     pub(crate) addr: SocketAddr,
