@@ -331,11 +331,12 @@ impl Running {
             KINDS.iter().position(|kind| kind.name == instance.service).unwrap_or(0)
         };
         self.instances.sort_by_key(|(instance, _)| std::cmp::Reverse(rank(instance)));
+        // First, for whom it watches is about to end.
+        self.watching.set_off();
         let mut exports = JoinSet::new();
         for (_, open) in self.instances {
             exports.spawn(open.close().await?);
         }
-        self.watching.set_off();
         exports.join_all().await;
         Ok(())
     }
